@@ -1,18 +1,18 @@
 """Errors of the identity room, and the root that every room's errors share.
 
-    PagiError                       code, hint: what the API and the CLI show
-    ├── IdentityError
-    │   ├── MalformedMultibase      40001  text that is not the multibase it claims to be
-    │   ├── MalformedCid            40002
-    │   ├── MalformedDid            40003
-    │   ├── UnsupportedKey          40004  a key type or a low-order point that we refuse
-    │   └── BadSignature            40101
-    └── KeystoreError
-        ├── KeystoreMissing         40411
-        ├── KeystoreExists          40911
-        ├── WrongPassphrase         40111
-        ├── PassphraseNeeded        40112
-        └── KeystoreDamaged         50011
+PagiError                       code, hint: what the API and the CLI show
+├── IdentityError
+│   ├── MalformedMultibase      40001  text that is not the multibase it claims to be
+│   ├── MalformedCid            40002
+│   ├── MalformedDid            40003
+│   ├── UnsupportedKey          40004  a key type or a low-order point that we refuse
+│   └── BadSignature            40101
+└── KeystoreError
+    ├── KeystoreMissing         40411
+    ├── KeystoreExists          40911
+    ├── WrongPassphrase         40111
+    ├── PassphraseNeeded        40112
+    └── KeystoreDamaged         50011
 """
 
 from typing import ClassVar
