@@ -1,0 +1,1 @@
+"""The hive: which playbook revisions this node fetches, accepts and shares."""

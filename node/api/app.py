@@ -1,0 +1,106 @@
+"""The owner's HTTP interface: one aiohttp application over one twin."""
+
+import errno
+import os
+from collections.abc import AsyncIterator, Collection
+from contextlib import asynccontextmanager
+from typing import Final
+
+from aiohttp import web
+
+from node.api import (
+    routes_content,
+    routes_events,
+    routes_jobs,
+    routes_mail,
+    routes_memory,
+    routes_mind,
+    routes_playbooks,
+    routes_self,
+    routes_swarm,
+    routes_tools,
+    routes_trust,
+)
+from node.api.errors import CannotServe
+from node.api.metrics import CONTENT_TYPE, Metrics
+from node.api.middleware import only_the_owner, only_this_host, traced
+from node.api.openapi import document
+from node.api.router import MAX_BODY_BYTES, TWIN, Route, Routes
+from node.api.services import Twin
+from node.errors import PortInUse
+
+_AREAS: Final = (
+    routes_self.routes,
+    routes_swarm.routes,
+    routes_mind.routes,
+    routes_jobs.routes,
+    routes_memory.routes,
+    routes_mail.routes,
+    routes_playbooks.routes,
+    routes_trust.routes,
+    routes_content.routes,
+    routes_tools.routes,
+    routes_events.routes,
+)
+_SHUTDOWN_S: Final = 3.0
+"""How long requests under way may take to end when the twin stops."""
+
+
+def make_app(
+    twin: Twin, token: str, *, hosts: Collection[str] = (), metrics_public: bool = False
+) -> web.Application:
+    """The application that answers for `twin` to whoever has `token`.
+
+    `hosts` are names that the Host header may have besides the loopback ones.
+    """
+    metrics = Metrics(twin.network.counters, version=twin.version)
+    app = web.Application(
+        client_max_size=MAX_BODY_BYTES,
+        middlewares=(traced(metrics), only_this_host(hosts), only_the_owner(token, metrics_public=metrics_public)),
+    )
+    app[TWIN] = twin
+    app[routes_events.STREAMS] = routes_events.Streams(metrics.streams)
+    app.on_shutdown.append(routes_events.end_streams)
+    own = _own_routes(metrics, twin.version, metrics_public=metrics_public)
+    for route in (*(route for area in _AREAS for route in area.entries), *own):
+        app.router.add_route(route.method, route.path, route.handle)
+    return app
+
+
+def _own_routes(metrics: Metrics, version: str, *, metrics_public: bool) -> list[Route]:
+    """The two routes that describe the others."""
+    routes = Routes("about")
+
+    @routes.add("GET", "/metrics", "Prometheus metrics.", produces="text/plain")
+    async def scrape() -> web.StreamResponse:
+        return web.Response(body=metrics.text(), headers={"Content-Type": CONTENT_TYPE})
+
+    @routes.add("GET", "/v1/openapi.json", "This document.")
+    async def openapi() -> web.StreamResponse:
+        return web.json_response(description)
+
+    public = frozenset({"/live", "/ready"} | ({"/metrics"} if metrics_public else set()))
+    entries = [route for area in _AREAS for route in area.entries] + routes.entries
+    description = document(entries, public=public, version=version)
+    return routes.entries
+
+
+@asynccontextmanager
+async def serve(app: web.Application, host: str, port: int) -> AsyncIterator[str]:
+    """Answer on `host:port` (port 0 picks one) until the block ends; gives the base URL in use.
+
+    Raises PortInUse or CannotServe.
+    """
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=_SHUTDOWN_S)
+    await runner.setup()
+    try:
+        site = web.TCPSite(runner, host, port)
+        try:
+            await site.start()
+        except OSError as error:
+            busy = error.errno == errno.EADDRINUSE
+            raise (PortInUse if busy else CannotServe)(f"cannot listen on {host}:{port}: {os.strerror(error.errno or 0)}") from error
+        used = runner.addresses[0][1]
+        yield f"http://[{host}]:{used}" if ":" in host else f"http://{host}:{used}"
+    finally:
+        await runner.cleanup()

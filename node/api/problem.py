@@ -1,0 +1,81 @@
+"""Errors as `application/problem+json` (RFC 9457), with our `code`, `hint` and `trace_id`."""
+
+import inspect
+import re
+from typing import Final
+
+from aiohttp import web
+from pydantic import ValidationError
+
+from identity.errors import PagiError
+from node.api.errors import BodyTooLarge, HttpRefused, InvalidRequest, NoSuchRoute, Unauthorized, WrongMethod
+from node.api.wire import Wire
+
+MEDIA_TYPE: Final = "application/problem+json"
+_TYPE_BASE: Final = "https://pagi.ai/problems/"
+_REMOTE_STATUSES: Final = frozenset({502, 504})
+
+
+class Problem(Wire):
+    """What went wrong, and what to do next. `code` is stable; its first three digits are the status."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    code: int
+    hint: str
+    trace_id: str
+
+
+def problem_of(error: PagiError, trace_id: str) -> Problem:
+    """The error as a document. The detail of a fault of this machine stays in the log: it may name files."""
+    status = error.code // 100
+    own_fault = status >= 500 and status not in _REMOTE_STATUSES
+    summary = (inspect.getdoc(type(error)) or "").partition("\n")[0]
+    return Problem(
+        type=f"{_TYPE_BASE}{error.code}",
+        title=title_of(type(error)),
+        status=status,
+        detail=summary if own_fault else str(error) or summary,
+        code=error.code,
+        hint=error.hint,
+        trace_id=trace_id,
+    )
+
+
+def title_of(kind: type[PagiError]) -> str:
+    """A class name as words: `NoSuchRoute` is "No such route"."""
+    return re.sub(r"(?<=[a-z])(?=[A-Z])", " ", kind.__name__).capitalize()
+
+
+def response_of(problem: Problem, headers: dict[str, str] | None = None) -> web.Response:
+    response = web.Response(
+        status=problem.status, body=problem.model_dump_json().encode(), content_type=MEDIA_TYPE, headers=headers
+    )
+    if problem.status == 401:
+        response.headers["WWW-Authenticate"] = 'Bearer realm="pagi"'
+    return response
+
+
+def from_http(error: web.HTTPException) -> PagiError:
+    """What the HTTP library refused, as an error of ours."""
+    match error.status:
+        case 401:
+            return Unauthorized(error.reason)
+        case 404:
+            return NoSuchRoute("nothing is served at this path")
+        case 405:
+            return WrongMethod("this path does not take this method")
+        case 413:
+            return BodyTooLarge("the request body is over its bound")
+        case _:
+            return HttpRefused(error.reason)
+
+
+def from_validation(error: ValidationError, where: str) -> InvalidRequest:
+    """The first fault of a document as one line that points at its member, such as `body: /ops/0/text: …`."""
+    first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+    pointer = "".join(f"/{part}" for part in first["loc"])
+    more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
+    return InvalidRequest(f"{where}: {pointer or '/'}: {first['msg']}{more}")

@@ -1,0 +1,68 @@
+"""What became of goals."""
+
+from node.api.router import Routes
+from node.api.routes_mind import StepOut, steps_out
+from node.api.services import Job, Twin
+from node.api.wire import PageQuery, Wire, page
+from node.clock import rfc3339
+
+routes = Routes("jobs")
+
+
+class JobOut(Wire):
+    id: str
+    goal: str
+    session_id: str | None
+    status: str
+    created: str
+    answer: str | None
+    reflection: str | None
+
+
+class JobDetail(JobOut):
+    steps: list[StepOut]
+
+
+class JobPage(Wire):
+    items: list[JobOut]
+    next: str | None
+
+
+class Line(Wire):
+    ts: str
+    level: str
+    text: str
+
+
+class LogOut(Wire):
+    items: list[Line]
+    next: str | None
+
+
+@routes.add("GET", "/v1/jobs", "The jobs, newest first.")
+async def list_jobs(twin: Twin, query: PageQuery) -> JobPage:
+    return JobPage(**page(await twin.jobs.list(query.limit, query.after), lambda job: JobOut(**_members(job))))
+
+
+@routes.add("GET", "/v1/jobs/{id}", "One job with its steps.")
+async def show_job(twin: Twin, id: str) -> JobDetail:  # noqa: A002 - the name in the path
+    job = await twin.jobs.get(id)
+    return JobDetail(**_members(job), steps=steps_out(job.steps))
+
+
+@routes.add("GET", "/v1/jobs/{id}/log", "The log of one job, oldest line first.")
+async def show_log(twin: Twin, id: str) -> LogOut:  # noqa: A002 - the name in the path
+    lines = await twin.jobs.log(id)
+    return LogOut(items=[Line(ts=rfc3339(line.ts_ms), level=line.level, text=line.text) for line in lines], next=None)
+
+
+def _members(job: Job) -> dict[str, object]:
+    return {
+        "id": job.id,
+        "goal": job.goal,
+        "session_id": job.session_id,
+        "status": job.status,
+        "created": rfc3339(job.created_ms),
+        "answer": job.answer,
+        "reflection": job.reflection,
+    }

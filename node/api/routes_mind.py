@@ -1,0 +1,78 @@
+"""Goals: have one pursued, or only planned."""
+
+from collections.abc import Iterable
+from typing import Annotated
+
+from pydantic import Field
+
+from node.api.router import Routes
+from node.api.services import Step, Twin
+from node.api.wire import Int, JsonObject, Wire
+
+routes = Routes("mind")
+
+Goal = Annotated[str, Field(min_length=1, max_length=65_536, pattern=r"\S")]
+SessionId = Annotated[str, Field(min_length=1, max_length=128)]
+
+
+class Interact(Wire):
+    goal: Goal
+    session_id: SessionId | None = None
+    max_steps: Annotated[Int, Field(ge=1, le=64)] = 8
+
+
+class Plan(Wire):
+    goal: Goal
+
+
+class StepOut(Wire):
+    n: int
+    action: str
+    input: JsonObject
+    output: JsonObject | None
+    ms: float
+
+
+class Outcome(Wire):
+    job_id: str
+    status: str
+    answer: str
+    steps: list[StepOut]
+    reflection: str | None
+    degraded: bool
+
+
+class Planned(Wire):
+    steps: list[StepOut]
+
+
+@routes.add("POST", "/v1/interact", "Pursue a goal, and wait for the answer.")
+async def interact(twin: Twin, body: Interact) -> Outcome:
+    result = await twin.executive.interact(body.goal, session_id=body.session_id, max_steps=body.max_steps)
+    return Outcome(
+        job_id=result.job_id,
+        status=result.status,
+        answer=result.answer,
+        steps=steps_out(result.steps),
+        reflection=result.reflection,
+        degraded=result.degraded,
+    )
+
+
+@routes.add("POST", "/v1/plan", "The steps that a goal would take, without taking them.")
+async def plan(twin: Twin, body: Plan) -> Planned:
+    return Planned(steps=steps_out(await twin.executive.plan(body.goal)))
+
+
+def steps_out(steps: Iterable[Step]) -> list[StepOut]:
+    """Steps as they are shown."""
+    return [
+        StepOut(
+            n=step.n,
+            action=step.action,
+            input=dict(step.input),
+            output=None if step.output is None else dict(step.output),
+            ms=step.ms,
+        )
+        for step in steps
+    ]

@@ -1,0 +1,60 @@
+"""Whether the twin is well, and who it is."""
+
+from aiohttp import web
+
+from node.api.router import Routes
+from node.api.services import Twin
+from node.api.wire import Wire
+
+routes = Routes("self")
+
+
+class CheckOut(Wire):
+    ok: bool
+    detail: str
+
+
+class Health(Wire):
+    status: str
+    checks: dict[str, CheckOut]
+
+
+class IdOut(Wire):
+    did: str
+    peer_id: str
+    name: str
+    addresses: list[str]
+    capabilities: list[str]
+    version: str
+
+
+@routes.add("GET", "/live", "Whether the process answers at all.")
+async def live() -> Health:
+    return Health(status="ok", checks={"loop": CheckOut(ok=True, detail="the event loop answers")})
+
+
+@routes.add("GET", "/ready", "Whether each part of the twin works; 503 while one does not.", statuses=(200, 503))
+async def ready(twin: Twin) -> web.StreamResponse:
+    checks = {name: CheckOut(ok=check.ok, detail=check.detail) for name, check in twin.health().items()}
+    well = all(check.ok for check in checks.values())
+    health = Health(status="ok" if well else "unavailable", checks=checks)
+    return web.Response(
+        body=health.model_dump_json().encode(), content_type="application/json", status=200 if well else 503
+    )
+
+
+@routes.add("GET", "/v1/id", "Who this twin is, and where it can be reached.")
+async def show_id(twin: Twin) -> IdOut:
+    return IdOut(
+        did=twin.did,
+        peer_id=twin.peer_id,
+        name=twin.name,
+        addresses=list(twin.network.addresses()),
+        capabilities=list(twin.capabilities),
+        version=twin.version,
+    )
+
+
+@routes.add("GET", "/v1/did", "This twin's DID document.")
+async def show_did(twin: Twin) -> web.StreamResponse:
+    return web.json_response(twin.document().to_json())

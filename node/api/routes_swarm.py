@@ -1,0 +1,90 @@
+"""Connected peers and known twins."""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from node.api.router import Routes
+from node.api.services import KnownTwin, Twin
+from node.api.wire import PageQuery, Wire, sorted_page
+from node.clock import rfc3339
+from node.net.port import PeerInfo
+
+routes = Routes("swarm")
+
+
+class PeerOut(Wire):
+    peer_id: str
+    did: str | None
+    addresses: list[str]
+    latency_ms: float | None
+    relayed: bool
+
+
+class Peers(Wire):
+    items: list[PeerOut]
+    next: str | None
+
+
+class Connect(Wire):
+    multiaddr: Annotated[str, Field(min_length=1, max_length=1024)]
+
+
+class Connected(Wire):
+    peer_id: str
+
+
+class TwinOut(Wire):
+    did: str
+    name: str
+    addresses: list[str]
+    capabilities: list[str]
+    topics: list[str]
+    last_seen: str
+    online: bool
+    reputation: float
+
+
+class Twins(Wire):
+    items: list[TwinOut]
+    next: str | None
+
+
+@routes.add("GET", "/v1/swarm/peers", "The peers that are connected now.")
+async def peers(twin: Twin, query: PageQuery) -> Peers:
+    rows, cursor = sorted_page(twin.network.peers(), lambda peer: peer.peer_id, query)
+    return Peers(items=[_peer(row) for row in rows], next=cursor)
+
+
+@routes.add("POST", "/v1/swarm/connect", "Connect to a peer, and stay connected.")
+async def connect(twin: Twin, body: Connect) -> Connected:
+    return Connected(peer_id=await twin.network.dial(body.multiaddr))
+
+
+@routes.add("GET", "/v1/twins", "The twins that this one knows.")
+async def twins(twin: Twin, query: PageQuery) -> Twins:
+    rows, cursor = sorted_page(await twin.directory.twins(), lambda known: known.did, query)
+    return Twins(items=[_twin(row) for row in rows], next=cursor)
+
+
+def _peer(peer: PeerInfo) -> PeerOut:
+    return PeerOut(
+        peer_id=peer.peer_id,
+        did=peer.did,
+        addresses=list(peer.addresses),
+        latency_ms=peer.latency_ms,
+        relayed=peer.relayed,
+    )
+
+
+def _twin(known: KnownTwin) -> TwinOut:
+    return TwinOut(
+        did=known.did,
+        name=known.name,
+        addresses=list(known.addresses),
+        capabilities=list(known.capabilities),
+        topics=list(known.topics),
+        last_seen=rfc3339(known.last_seen_ms),
+        online=known.online,
+        reputation=known.reputation,
+    )

@@ -1,0 +1,53 @@
+"""The tools that this twin can use."""
+
+from typing import Annotated, Any
+
+from pydantic import Field
+
+from identity.did import parse_did
+from node.api.errors import NoSuchItem
+from node.api.router import Routes
+from node.api.services import Twin
+from node.api.wire import JsonObject, PageQuery, Wire, sorted_page
+
+routes = Routes("tools")
+
+
+class ToolOut(Wire):
+    """`parameters` is a JSON Schema."""
+
+    name: str
+    description: str
+    parameters: JsonObject
+    plugin: str
+    kind: str
+    health: str
+
+
+class ToolPage(Wire):
+    items: list[ToolOut]
+    next: str | None
+
+
+class Execute(Wire):
+    """`twin_id` names the twin whose tool it is; only this one's can be executed here."""
+
+    parameters: JsonObject = {}
+    twin_id: Annotated[str, Field(min_length=1, max_length=2048)] | None = None
+
+
+class Executed(Wire):
+    result: Any
+
+
+@routes.add("GET", "/v1/tools", "The tools.")
+async def list_tools(twin: Twin, query: PageQuery) -> ToolPage:
+    rows, cursor = sorted_page(twin.tools.list(), lambda tool: tool.name, query)
+    return ToolPage(items=[_tool(tool) for tool in rows], next=cursor)
+
+
+@routes.add("POST", "/v1/tools/{name}/execute", "Run one tool.")
+async def execute(twin: Twin, name: str, body: Execute) -> Executed:
+    if body.twin_id not in (None, "me") and parse_did(body.twin_id) != twin.did:
+        raise NoSuchItem("only this twin's own tools can be executed here")
+    return Executed(result=await twin.tools.execute(name, body.parameters))

@@ -1,0 +1,106 @@
+"""The settings of one twin: a frozen tree, read once from `config.toml` and the command line.
+
+Every component is given only its own section. A setting that is not known is an error, not a silence.
+"""
+
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from node.errors import ConfigInvalid
+
+
+class Section(BaseModel):
+    """One table of config.toml."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class NetworkConfig(Section):
+    """`[network]`: where to listen for other twins, and whom to call first."""
+
+    listen: tuple[str, ...] = ("/ip4/0.0.0.0/tcp/4801",)
+    bootstrap: tuple[str, ...] = ()
+    mdns: bool = True
+    announce_every_s: float = Field(300, ge=1)
+    sync_every_s: float = Field(60, ge=1)
+    max_twin_connections: int = Field(32, ge=1, le=1024)
+
+
+class ApiConfig(Section):
+    """`[api]`: the owner's HTTP interface."""
+
+    listen: str = "127.0.0.1:8888"
+    metrics_public: bool = False
+
+
+class InferenceConfig(Section):
+    """`[inference]`: `model` is `bundled`, `none` or the path of a GGUF file."""
+
+    model: str = "bundled"
+    threads: int | None = Field(None, ge=1)
+    context_tokens: int = Field(4096, ge=512)
+
+
+class ContentConfig(Section):
+    """`[content]`: how much disk the block store may use."""
+
+    quota_bytes: int = Field(10 * 1024**3, ge=1024**2)
+
+
+class MailConfig(Section):
+    """`[mail]`: how long an undelivered message is tried."""
+
+    retry_first_s: float = Field(1.0, gt=0)
+    retry_most_s: float = Field(60.0, gt=0)
+    expire_after_s: int = Field(7 * 86_400, ge=1)
+
+
+class MindConfig(Section):
+    """`[mind]`: how the executive works."""
+
+    recall_items: int = Field(5, ge=1, le=32)
+    ask_timeout_s: float = Field(60, gt=0)
+    max_asked: int = Field(2, ge=0, le=8)
+    playbook: str = "common"
+    reflect: bool = True
+
+
+class Config(Section):
+    """The whole of config.toml."""
+
+    name: str = Field("twin", min_length=1, max_length=64)
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    network: NetworkConfig = NetworkConfig()
+    api: ApiConfig = ApiConfig()
+    inference: InferenceConfig = InferenceConfig()
+    content: ContentConfig = ContentConfig()
+    mail: MailConfig = MailConfig()
+    mind: MindConfig = MindConfig()
+
+
+def load_config(path: Path, overrides: Mapping[str, Mapping[str, Any]] | None = None) -> Config:
+    """Read `config.toml` (absent means all defaults), then lay `overrides` (`{section: {key: value}}`) over it.
+
+    Raises ConfigInvalid, which names the setting and what is wrong with it.
+    """
+    settings: dict[str, Any] = {}
+    if path.exists():
+        try:
+            settings = tomllib.loads(path.read_text(encoding="utf-8"))
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise ConfigInvalid(f"{path.name} is not TOML: {error}") from error
+    for section, values in (overrides or {}).items():
+        table = settings.setdefault(section, {})
+        if not isinstance(table, dict):
+            raise ConfigInvalid(f"{section}: should be a table")
+        table.update(values)
+    try:
+        return Config.model_validate(settings)
+    except ValidationError as error:
+        first = error.errors()[0]
+        setting = ".".join(str(part) for part in first["loc"])
+        raise ConfigInvalid(f"{setting}: {first['msg']}") from error

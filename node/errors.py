@@ -1,0 +1,64 @@
+"""Errors of the running twin. The sub-rooms have trees of their own, from the same root.
+
+    NodeError (identity.errors.PagiError)
+    ├── ConfigInvalid        40050
+    ├── PortInUse            50350
+    ├── TwinUnknown          40450
+    ├── NotNamed             40350  the owner has not named the twin that this concerns
+    ├── RevisionUnknown      40451
+    ├── RevisionRefused      40951  a playbook change that does not fit
+    ├── ContentUnavailable   40452
+    ├── MessageTimeout       50450
+    └── JobUnknown           40453
+"""
+
+from identity.errors import PagiError
+
+
+class NodeError(PagiError):
+    """Something in the running twin."""
+
+
+class ConfigInvalid(NodeError):
+    code = 40050
+    hint = "Correct the named setting in config.toml, or remove it to have the default."
+
+
+class PortInUse(NodeError):
+    code = 50350
+    hint = "Stop the program that holds the port, or choose another with --api HOST:PORT (port 0 picks a free one)."
+
+
+class TwinUnknown(NodeError):
+    code = 40450
+    hint = "See the twins that are known here with `pagi twins`."
+
+
+class NotNamed(NodeError):
+    code = 40350
+    hint = "Put the twin's DID on the allow-list with `pagi trust allow DID`."
+
+
+class RevisionUnknown(NodeError):
+    code = 40451
+    hint = "See the revisions that are known here with `pagi playbook log`."
+
+
+class RevisionRefused(NodeError):
+    code = 40951
+    hint = "See the playbook with `pagi playbook show` and change what the message names."
+
+
+class ContentUnavailable(NodeError):
+    code = 40452
+    hint = "Nobody who is connected has it. Connect to a twin that has, then try again."
+
+
+class MessageTimeout(NodeError):
+    code = 50450
+    hint = "The message stays queued and is delivered once the twin can be reached: see `pagi outbox`."
+
+
+class JobUnknown(NodeError):
+    code = 40453
+    hint = "See the jobs with `pagi jobs`."

@@ -1,0 +1,215 @@
+"""Gossip: signed messages to everyone, kept, handed on and caught up.
+
+A message passes: size, rate per author, signature, `from` = signer, clock, and "newer than what we hold" (one row for each
+type, author and subject). Only then is it stored, and after that handed to its handlers. The newest rows are what
+`/pagi/sync/1.0` serves to a peer that was away, so catching up and hearing live are the same thing twice.
+
+A twin and a relay use this same class; it does not know what the messages mean.
+"""
+
+import asyncio
+import logging
+import secrets
+import uuid
+from collections import Counter
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from protocols.didcomm.envelope import pack_signed, verify_signed
+
+from identity.did import Did, PeerId, did_key
+from identity.errors import PagiError
+from identity.keys import KeyPair
+from node.clock import NowMs, now_ms
+from node.net.errors import NetError
+from node.net.port import GossipMessage, Network, PeerConnected
+from protocols import limits
+from protocols.message import Message, check_times
+from protocols.ratelimit import KeyedBuckets
+from protocols.swarm import subject_of
+from protocols.sync import PROTOCOL, SyncRequest, SyncResponse
+from storage import gossip as rows
+from storage.database import Database
+
+logger = logging.getLogger(__name__)
+
+MAX_WAITING: Final = 4096
+"""Messages taken in and not yet verified. Beyond it the newest is dropped and counted; sync brings it later."""
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """A verified message that is newer than what was held, and the neighbour that it came from."""
+
+    message: Message
+    author: Did
+    via: PeerId
+
+
+GossipListener = Callable[[Heard], Awaitable[None]]
+
+
+class Gossip:
+    """The signed, public messages of one node."""
+
+    def __init__(
+        self,
+        *,
+        keys: KeyPair,
+        network: Network,
+        database: Database,
+        sync_every_s: float,
+        now: NowMs = now_ms,
+    ) -> None:
+        self._keys = keys
+        self._did = did_key(keys.public)
+        self._network = network
+        self._database = database
+        self._sync_every_s = sync_every_s
+        self._now = now
+        self._listeners: dict[str, list[GossipListener]] = {}
+        self._waiting: asyncio.Queue[tuple[bytes, PeerId]] = asyncio.Queue(MAX_WAITING)
+        self._per_author = KeyedBuckets(limits.GOSSIP_RATE_PER_S, limits.GOSSIP_BURST, max_keys=10_000)
+        self._cursors: dict[PeerId, int] = {}
+        self.counters: Counter[str] = Counter()
+
+    def on(self, message_type: str, listener: GossipListener) -> None:
+        """Hand verified messages of this type to `listener`. To be called before `run`."""
+        self._listeners.setdefault(message_type, []).append(listener)
+
+    async def join(self, topic: str) -> None:
+        """Hear, and forward, a topic."""
+        await self._network.subscribe(topic, self._take)
+
+    async def publish(self, topic: str, message_type: str, body: Mapping[str, Any]) -> Message:
+        """Sign a message and publish it. It is kept first, so that whoever misses it now gets it by sync.
+
+        No peers, or a network that is down, is not an error for that reason.
+        """
+        message, signed = await self.keep(message_type, body)
+        try:
+            await self._network.publish(topic, signed)
+        except NetError as error:
+            self.counters["gossip_not_published"] += 1
+            logger.warning("gossip on %s goes out by sync only: %s", topic, error)
+        return message
+
+    async def keep(self, message_type: str, body: Mapping[str, Any]) -> tuple[Message, bytes]:
+        """Sign a message and keep it for those who sync, without publishing it."""
+        message = Message(
+            id=str(uuid.uuid4()), type=message_type, body=body, from_=self._did, created_time=self._now() // 1000
+        )
+        signed = pack_signed(message, signer=self._keys)
+        if not await self._store(message, self._did, signed):
+            # Two of one subject within one second of each other: the newer must win everywhere.
+            await asyncio.sleep(1.0 - self._now() % 1000 / 1000)
+            return await self.keep(message_type, body)
+        return message, signed
+
+    async def run(self) -> None:
+        """Verify what comes in, answer sync requests, and catch up with each peer on connecting and now and then."""
+        await self._network.serve(
+            PROTOCOL, self._serve_sync, max_request_bytes=limits.MAX_SYNC_REQUEST_BYTES, max_in_flight_per_peer=2
+        )
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._verify_waiting())
+            tasks.create_task(self._sync_on_connect(tasks))
+            tasks.create_task(self._sync_periodically())
+
+    def _take(self, gossip: GossipMessage) -> None:
+        self.counters["gossip_taken"] += 1
+        try:
+            self._waiting.put_nowait((gossip.data, gossip.forwarded_by))
+        except asyncio.QueueFull:
+            self.counters["gossip_dropped_queue_full"] += 1
+
+    async def _verify_waiting(self) -> None:
+        while True:
+            data, via = await self._waiting.get()
+            await self._accept(data, via)
+
+    async def _accept(self, data: bytes, via: PeerId) -> None:
+        try:
+            unpacked = verify_signed(data)
+            check_times(unpacked.message, self._now() // 1000)
+        except PagiError as error:
+            self.counters[f"gossip_refused_{error.code}"] += 1
+            logger.debug("gossip refused from %s: %s", via, error)
+            return
+        author = unpacked.signer
+        assert author is not None
+        if author == self._did:
+            return
+        if not self._per_author.allow(author, self._now() / 1000):
+            self.counters["gossip_refused_rate"] += 1
+            return
+        if not await self._store(unpacked.message, author, data):
+            self.counters["gossip_not_newer"] += 1
+            return
+        self.counters["gossip_accepted"] += 1
+        heard = Heard(unpacked.message, author, via)
+        for listener in self._listeners.get(unpacked.message.type, ()):
+            try:
+                await listener(heard)
+            except PagiError as error:
+                self.counters[f"gossip_refused_{error.code}"] += 1
+                logger.debug("gossip of %s refused: %s", author, error)
+
+    async def _store(self, message: Message, author: Did, signed: bytes) -> bool:
+        created = message.created_time or 0
+        subject = subject_of(message)
+        return await self._database.write(
+            lambda conn: rows.keep_latest(
+                conn,
+                type=message.type,
+                author=author,
+                subject=subject,
+                message_id=message.id,
+                created_time=created,
+                signed=signed,
+            )
+        )
+
+    # Catching up
+
+    async def _serve_sync(self, peer: PeerId, payload: bytes) -> bytes:
+        request = SyncRequest.decode(payload)
+        held = await self._database.read(lambda conn: rows.since(conn, request.after, request.limit))
+        return SyncResponse.of_rows(held, after=request.after, more=len(held) == request.limit).encode()
+
+    async def _sync_on_connect(self, tasks: asyncio.TaskGroup) -> None:
+        for peer in self._network.peers():
+            tasks.create_task(self.catch_up(peer.peer_id))
+        async for event in self._network.peer_events():
+            if isinstance(event, PeerConnected):
+                tasks.create_task(self.catch_up(event.peer_id))
+            else:
+                # A peer that comes back may have a new database: its cursors mean nothing then.
+                self._cursors.pop(event.peer_id, None)
+
+    async def _sync_periodically(self) -> None:
+        while True:
+            spread = secrets.randbelow(1000) / 1000 * 0.2 + 0.9
+            await asyncio.sleep(self._sync_every_s * spread)
+            for peer in self._network.peers():
+                await self.catch_up(peer.peer_id)
+
+    async def catch_up(self, peer: PeerId) -> None:
+        """Ask one peer for what it holds that is new since we last asked. A peer that cannot answer is passed over."""
+        for _ in range(limits.MAX_SYNC_ROUNDS):
+            request = SyncRequest(after=self._cursors.get(peer, 0), limit=limits.MAX_SYNC_MESSAGES)
+            try:
+                response = SyncResponse.decode(await self._network.request(peer, PROTOCOL, request.encode()))
+            except PagiError as error:
+                self.counters["sync_failed"] += 1
+                logger.debug("sync with %s: %s", peer, error)
+                return
+            for signed in response.messages:
+                await self._accept(signed, peer)
+            self.counters["sync_messages"] += len(response.messages)
+            if response.next <= request.after:
+                return
+            self._cursors[peer] = response.next
+            if not response.more:
+                return

@@ -1,0 +1,35 @@
+"""What becomes of a verified revision: adopted, quarantined for the owner, or rejected. Pure policy.
+
+By the time a revision is judged its size, CIDs, signature and schema were checked (`protocols.playbook.revision`).
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from identity.did import Did
+from protocols.playbook.revision import Revision
+from storage.trust import Trust
+
+Status = Literal["adopted", "quarantined", "rejected"]
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """The outcome and, for the owner, its reason in one line."""
+
+    status: Status
+    reason: str
+
+
+def judge(revision: Revision, *, own: Did, trust: Trust) -> Verdict:
+    """Decide about a revision by its author and by what the owner wants to see first."""
+    author = revision.author
+    if author == own:
+        return Verdict("adopted", "written here")
+    if author in trust.block:
+        return Verdict("rejected", "its author is blocked")
+    if author not in trust.allow:
+        return Verdict("quarantined", "its author is not on the allow-list")
+    if not trust.auto_adopt:
+        return Verdict("quarantined", "the owner approves each revision (auto_adopt is off)")
+    return Verdict("adopted", "its author is on the allow-list")

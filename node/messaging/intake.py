@@ -1,0 +1,129 @@
+"""Taking messages in: one packed DIDComm message in, one byte out, and the message on disk before that byte leaves.
+
+The order is the order of cost: rate of the peer, then decryption, then the sender's standing, then the disk. A message that
+was taken before is acknowledged again and changes nothing.
+"""
+
+import logging
+import sqlite3
+from collections import Counter
+from collections.abc import Callable
+from typing import Final
+
+from protocols.didcomm.envelope import unpack
+
+from identity.did import Did, PeerId, did_key
+from identity.errors import PagiError
+from identity.keys import KeyPair
+from node.clock import NowMs, now_ms
+from node.events import EventBus
+from node.trust import TrustList
+from protocols import limits
+from protocols.errors import RemoteProtocolError
+from protocols.message import Message, check_times
+from protocols.ratelimit import KeyedBuckets
+from storage import mailbox
+from storage.database import Database
+from storage.errors import StorageError
+
+logger = logging.getLogger(__name__)
+
+PROTOCOL: Final = "/pagi/didcomm/2.1"
+
+ACCEPTED: Final = b"\x00"
+"""The message is on disk here, now or since an earlier time."""
+REFUSED: Final = b"\x01"
+"""It will never be taken: malformed, not for us, or its sender is blocked."""
+TRY_LATER: Final = b"\x02"
+"""Not now: too many at once, too many first messages from a stranger, or our disk is full."""
+
+
+class Intake:
+    """The door for private messages. `on_stored` is called after each new message is on disk."""
+
+    def __init__(
+        self,
+        *,
+        keys: KeyPair,
+        database: Database,
+        events: EventBus,
+        trust: TrustList,
+        on_stored: Callable[[], None],
+        now: NowMs = now_ms,
+    ) -> None:
+        self._keys = keys
+        self._did = did_key(keys.public)
+        self._database = database
+        self._events = events
+        self._trust = trust
+        self._on_stored = on_stored
+        self._now = now
+        self._per_peer = KeyedBuckets(limits.DIDCOMM_RATE_PER_S, limits.DIDCOMM_BURST, limits.MAX_RATED_KEYS)
+        self.counters: Counter[str] = Counter()
+
+    async def accept(self, peer: PeerId, packed: bytes) -> bytes:
+        """Take one packed message from `peer` and answer with ACCEPTED, REFUSED or TRY_LATER."""
+        if not self._per_peer.allow(peer, self._now() / 1000):
+            self.counters["didcomm_throttled"] += 1
+            return TRY_LATER
+        try:
+            message, sender = self._open(packed)
+            if self._trust.blocks(sender):
+                raise RemoteProtocolError("the sender is blocked")
+        except PagiError as error:
+            self.counters[f"didcomm_refused_{error.code}"] += 1
+            logger.debug("message from %s refused: %s", peer, error)
+            return REFUSED
+        try:
+            return await self._store(message, sender)
+        except StorageError as error:
+            self.counters["didcomm_not_stored"] += 1
+            logger.error("a message from %s could not be stored: %s", sender, error)
+            return TRY_LATER
+
+    def _open(self, packed: bytes) -> tuple[Message, Did]:
+        unpacked = unpack(packed, keys=(self._keys,))
+        sender = unpacked.sender or unpacked.signer
+        if not unpacked.encrypted or sender is None:
+            raise RemoteProtocolError("only encrypted messages whose sender is authenticated are taken")
+        check_times(unpacked.message, self._now() // 1000)
+        return unpacked.message, sender
+
+    async def _store(self, message: Message, sender: Did) -> bytes:
+        named = self._trust.allows(sender)
+        event = self._events.make(
+            "didcomm_received",
+            message.id,
+            {"id": message.id, "from": sender, "type": message.type, "thid": message.thread, "named": named},
+            source="didcomm",
+        )
+
+        def store(conn: sqlite3.Connection) -> bool | None:
+            """True if the message is new, False if it was here before, None if the stranger has used up its share."""
+            if not named and mailbox.count_requests(conn, sender) >= limits.MAX_STRANGER_REQUESTS:
+                return None
+            new = mailbox.put_inbound(
+                conn,
+                message_id=message.id,
+                from_did=sender,
+                to_did=self._did,
+                type=message.type,
+                thid=message.thread,
+                plaintext=message.to_bytes(),
+                created_time=message.created_time,
+                received_ms=event.ts_ms,
+                status="received" if named else "request",
+            )
+            if new:
+                self._events.record(conn, event)
+            return new
+
+        new = await self._database.write(store)
+        if new is None:
+            self.counters["didcomm_stranger_over_share"] += 1
+            return TRY_LATER
+        self.counters["didcomm_accepted" if new else "didcomm_repeated"] += 1
+        if new:
+            self._events.announce(event)
+            self._on_stored()
+        return ACCEPTED

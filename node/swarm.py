@@ -1,0 +1,201 @@
+"""The directory: which twins there are, where they are and what they can be asked.
+
+It announces this twin (at start, every few minutes and on change), learns the others from their signed
+announcements, and dials them, so that twins that only share a relay end up directly connected.
+"""
+
+import asyncio
+import logging
+import sqlite3
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from identity.did import Did, PeerId, peer_id_of_did
+from node import __version__
+from node.clock import NowMs, now_ms
+from node.config import NetworkConfig
+from node.events import EventBus
+from node.gossip import Gossip, Heard
+from node.net.errors import NetError
+from node.net.port import Network, PeerConnected
+from protocols.errors import RemoteProtocolError
+from protocols.swarm import TOPIC, TWIN_OFFLINE, TWIN_ONLINE, TwinOnline
+from storage import twins as rows
+from storage.database import Database
+
+logger = logging.getLogger(__name__)
+
+CAPABILITIES: Final = ("ask", "playbook", "recall", "tool_use")
+"""What every twin of this version can do for twins that its owner named."""
+
+CHANGE_CHECK_S: Final = 2.0
+"""How often the announcement is compared with the last one sent; it bounds how often it changes."""
+
+DIAL_WAIT_S: Final = 2.0
+"""Of two twins that learn of each other, the one with the greater peer ID waits this long, so that one dials."""
+
+ONLINE_FOR_ANNOUNCEMENTS: Final = 2.2
+"""A twin that is not connected counts as online until this many announcements were missed."""
+
+
+@dataclass(frozen=True, slots=True)
+class KnownTwin:
+    """A twin that has announced itself. `online`: connected now, or announced lately and not gone since."""
+
+    did: Did
+    name: str
+    addresses: tuple[str, ...]
+    capabilities: tuple[str, ...]
+    topics: tuple[str, ...]
+    last_seen_ms: int
+    online: bool
+    reputation: float
+
+
+class Directory:
+    """The twins of the swarm as this one sees them."""
+
+    def __init__(
+        self,
+        *,
+        did: Did,
+        name: str,
+        config: NetworkConfig,
+        network: Network,
+        gossip: Gossip,
+        database: Database,
+        events: EventBus,
+        topics: Callable[[], Awaitable[tuple[str, ...]]],
+        blocks_twin: Callable[[Did], bool],
+        now: NowMs = now_ms,
+    ) -> None:
+        self._did = did
+        self._name = name
+        self._config = config
+        self._network = network
+        self._gossip = gossip
+        self._database = database
+        self._events = events
+        self._topics = topics
+        self._blocks_twin = blocks_twin
+        self._now = now
+        self._dialling: set[PeerId] = set()
+        self._tasks: asyncio.TaskGroup | None = None
+        gossip.on(TWIN_ONLINE, self._on_online)
+        gossip.on(TWIN_OFFLINE, self._on_offline)
+
+    async def twins(self) -> list[KnownTwin]:
+        """All twins that have announced themselves, those seen last first."""
+        connected = {peer.did for peer in self._network.peers()}
+        fresh_ms = self._now() - int(self._config.announce_every_s * ONLINE_FOR_ANNOUNCEMENTS * 1000)
+        known = await self._database.read(rows.list_twins)
+        return [
+            KnownTwin(
+                did=row.did,
+                name=row.name,
+                addresses=row.addresses,
+                capabilities=row.capabilities,
+                topics=row.topics,
+                last_seen_ms=row.last_seen_ms,
+                online=row.did in connected or (row.online and row.last_seen_ms >= fresh_ms),
+                reputation=0.0,
+            )
+            for row in known
+        ]
+
+    async def addresses_of(self, did: Did) -> tuple[str, ...]:
+        """Where this twin said that it can be dialled; empty if it is not known."""
+        row = await self._database.read(lambda conn: rows.get_twin(conn, did))
+        return row.addresses if row else ()
+
+    async def run(self) -> None:
+        """Announce this twin until cancelled, and follow who comes and goes."""
+        await self._gossip.join(TOPIC)
+        async with asyncio.TaskGroup() as tasks:
+            self._tasks = tasks
+            tasks.create_task(self._announce())
+            tasks.create_task(self._watch_peers())
+            for twin in await self.twins():
+                tasks.create_task(self._connect(twin.did, twin.addresses))
+
+    async def leave(self) -> None:
+        """Tell the others that this twin goes. Best effort."""
+        await self._gossip.publish(TOPIC, TWIN_OFFLINE, {})
+
+    async def _announce(self) -> None:
+        said: TwinOnline | None = None
+        said_ms = 0
+        while True:
+            announcement = TwinOnline(
+                name=self._name,
+                addresses=self._network.addresses()[:16],
+                capabilities=CAPABILITIES,
+                topics=await self._topics(),
+                version=__version__,
+            )
+            due = self._now() - said_ms >= self._config.announce_every_s * 1000
+            if announcement != said or due:
+                await self._gossip.publish(TOPIC, TWIN_ONLINE, announcement.to_body())
+                said, said_ms = announcement, self._now()
+            await asyncio.sleep(min(CHANGE_CHECK_S, self._config.announce_every_s))
+
+    async def _watch_peers(self) -> None:
+        async for event in self._network.peer_events():
+            kind = "peer_connected" if isinstance(event, PeerConnected) else "peer_disconnected"
+            await self._events.publish(kind, event.peer_id, {"peer_id": event.peer_id}, source="net")
+
+    async def _on_online(self, heard: Heard) -> None:
+        announcement = TwinOnline.from_body(heard.message.body)
+        own_peer_id = peer_id_of_did(heard.author)
+        if any(not address.endswith(f"/p2p/{own_peer_id}") for address in announcement.addresses):
+            raise RemoteProtocolError("an announced address does not end in the announcer's own peer ID")
+        event = self._events.make(
+            "twin_online",
+            heard.author,
+            {"did": heard.author, "name": announcement.name, "capabilities": list(announcement.capabilities)},
+            source="swarm",
+        )
+
+        def keep(conn: sqlite3.Connection) -> None:
+            rows.upsert_twin(
+                conn,
+                did=heard.author,
+                name=announcement.name,
+                addresses=announcement.addresses,
+                capabilities=announcement.capabilities,
+                topics=announcement.topics,
+                last_seen_ms=min((heard.message.created_time or 0) * 1000, self._now()),
+                online=True,
+            )
+            self._events.record(conn, event)
+
+        await self._database.write(keep)
+        self._events.announce(event)
+        if self._tasks is not None:
+            self._tasks.create_task(self._connect(heard.author, announcement.addresses))
+
+    async def _on_offline(self, heard: Heard) -> None:
+        await self._database.write(lambda conn: rows.set_online(conn, heard.author, online=False))
+        await self._events.publish("twin_offline", heard.author, {"did": heard.author}, source="swarm")
+
+    async def _connect(self, did: Did, addresses: Sequence[str]) -> None:
+        peer = peer_id_of_did(did)
+        if peer in self._dialling or self._blocks_twin(did) or not addresses:
+            return
+        self._dialling.add(peer)
+        try:
+            if self._network.peer_id > peer:
+                await asyncio.sleep(DIAL_WAIT_S)
+            connected = {info.peer_id for info in self._network.peers()}
+            if peer in connected or len(connected) >= self._config.max_twin_connections:
+                return
+            for address in addresses:
+                try:
+                    await self._network.dial(address)
+                    return
+                except NetError as error:
+                    logger.debug("cannot dial %s at %s: %s", did, address, error)
+            self._network.forget(peer)
+        finally:
+            self._dialling.discard(peer)

@@ -1,0 +1,57 @@
+"""Whom the owner named: the list that every other component asks before it does anything for another twin.
+
+It is read on each message, so it is kept in memory; the database row is the truth.
+"""
+
+from collections.abc import Awaitable, Callable
+
+from storage.trust import Trust
+
+from identity.did import Did
+from storage import trust as rows
+from storage.database import Database
+
+OnChange = Callable[[Trust], Awaitable[None]]
+
+
+class TrustList:
+    """`allow` and `block` of the owner, with the settings that go with them."""
+
+    def __init__(self, database: Database, own: Did, trust: Trust) -> None:
+        self._database = database
+        self._own = own
+        self._trust = trust
+        self._watchers: list[OnChange] = []
+
+    @classmethod
+    async def load(cls, database: Database, own: Did) -> "TrustList":
+        """Read the list from the database."""
+        return cls(database, own, await database.read(rows.get_trust))
+
+    @property
+    def current(self) -> Trust:
+        """The list as it is now."""
+        return self._trust
+
+    def allows(self, did: Did) -> bool:
+        """Whether the owner named this twin (or it is the owner's own), and did not block it."""
+        return did == self._own or (did in self._trust.allow and did not in self._trust.block)
+
+    def blocks(self, did: Did) -> bool:
+        """Whether the owner wants nothing from this twin."""
+        return did in self._trust.block
+
+    def on_change(self, watcher: OnChange) -> None:
+        """Call `watcher` after each change of the list."""
+        self._watchers.append(watcher)
+
+    async def get(self) -> Trust:
+        """The list as it is now."""
+        return self._trust
+
+    async def put(self, trust: Trust) -> None:
+        """Replace the list, durably, then tell the watchers."""
+        await self._database.write(lambda conn: rows.put_trust(conn, trust))
+        self._trust = trust
+        for watcher in self._watchers:
+            await watcher(trust)

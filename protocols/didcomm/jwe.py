@@ -1,0 +1,195 @@
+"""Encrypted envelopes: JWE in its general JSON form, for the keys of one DID (DIDComm v2.1, "Message Encryption").
+
+Authcrypt is ECDH-1PU+A256KW with A256CBC-HS512, anoncrypt is ECDH-ES+A256KW. This module knows keys and key ids; what
+they say about the message inside is for `envelope` to check.
+"""
+
+import hashlib
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import orjson
+from cryptography.hazmat.primitives.keywrap import InvalidUnwrap, aes_key_unwrap, aes_key_wrap
+
+from identity.did import VerificationMethod
+from identity.multibase import base64url
+from protocols.didcomm import agreement
+from protocols.didcomm.agreement import AgreementKey
+from protocols.didcomm.content import CIPHERS, ContentCipher, Enc
+from protocols.didcomm.jose import Json, as_object, binary, disjoint, key_id, protected_header
+from protocols.errors import (
+    MalformedMessage,
+    TooManyRecipients,
+    Undecryptable,
+    UnknownRecipient,
+    UnsupportedAlgorithm,
+)
+from protocols.limits import MAX_RECIPIENTS
+
+Entropy = Callable[[int], bytes]
+"""Gives so many bytes that nobody can guess, such as `os.urandom`."""
+
+PublicKeyOf = Callable[[str], bytes]
+"""Finds the public key agreement key, 32 bytes, of a sender's key id, or raises UnresolvableKey."""
+
+ENCRYPTED_TYP: Final = "application/didcomm-encrypted+json"
+ANONCRYPT: Final = "ECDH-ES+A256KW"
+AUTHCRYPT: Final = "ECDH-1PU+A256KW"
+
+_ENCS: Final[Mapping[str, tuple[str, ...]]] = {
+    ANONCRYPT: ("A256CBC-HS512", "A256GCM", "XC20P"),
+    AUTHCRYPT: ("A256CBC-HS512",),
+}
+"""ECDH-1PU draft 04, section 2.1: only AES-CBC with HMAC, whose tag commits to the key."""
+
+_WRAP_EXTRA_BYTES: Final = 8
+"""What AES key wrap (RFC 3394) adds to a key."""
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """What came out of an envelope, and the ids of the keys that prove it. `sender_kid` is None for anoncrypt."""
+
+    plaintext: bytes
+    recipient_kid: str
+    sender_kid: str | None
+
+
+def encrypt(
+    plaintext: bytes,
+    *,
+    enc: Enc,
+    sender: AgreementKey | None,
+    recipients: Sequence[VerificationMethod],
+    entropy: Entropy,
+) -> bytes:
+    """Pack `plaintext` for each key of `recipients`: authcrypt if there is a `sender`, else anoncrypt.
+
+    Draws 32 bytes of `entropy` for the ephemeral key, then the content key and the nonce in one piece.
+    """
+    cipher = CIPHERS[enc]
+    alg = AUTHCRYPT if sender else ANONCRYPT
+    assert enc in _ENCS[alg]
+    ephemeral = entropy(agreement.KEY_BYTES)
+    secrets = entropy(cipher.key_bytes + cipher.iv_bytes)
+    content_key, iv = secrets[: cipher.key_bytes], secrets[cipher.key_bytes :]
+
+    apu = sender.kid.encode() if sender else b""
+    apv = _apv(method.id for method in recipients)
+    header: dict[str, object] = {
+        "typ": ENCRYPTED_TYP,
+        "alg": alg,
+        "enc": enc,
+        "epk": agreement.to_jwk(agreement.public_of(ephemeral)),
+        "apv": base64url(apv),
+    }
+    if sender:
+        header["skid"] = sender.kid
+        header["apu"] = base64url(apu)
+    protected = base64url(orjson.dumps(header))
+    sealed = cipher.encrypt(content_key, iv, plaintext, protected.encode())
+    ciphertext, tag = sealed[: -cipher.tag_bytes], sealed[-cipher.tag_bytes :]
+
+    def wrapped(public: bytes) -> bytes:
+        shared = agreement.agree(ephemeral, public)
+        if sender is None:
+            kek = agreement.kek_es(shared, alg=alg, apu=apu, apv=apv)
+        else:
+            static = agreement.agree_static(sender.secret, public)
+            kek = agreement.kek_1pu(shared, static, alg=alg, apu=apu, apv=apv, tag=tag)
+        return aes_key_wrap(kek, content_key)
+
+    return orjson.dumps(
+        {
+            "protected": protected,
+            "recipients": [
+                {"header": {"kid": method.id}, "encrypted_key": base64url(wrapped(method.public))}
+                for method in recipients
+            ],
+            "iv": base64url(iv),
+            "ciphertext": base64url(ciphertext),
+            "tag": base64url(tag),
+        }
+    )
+
+
+def decrypt(envelope: Json, *, keys: Mapping[str, AgreementKey], sender_key: PublicKeyOf) -> Opened:
+    """Open an envelope with the first of its recipient keys that is one of `keys` (by key id).
+
+    Raises MalformedMessage, UnsupportedAlgorithm, TooManyRecipients, UnknownRecipient, Undecryptable, or what
+    `sender_key` raises.
+    """
+    header = protected_header(envelope, typs=(ENCRYPTED_TYP,))
+    if "aad" in envelope:
+        raise UnsupportedAlgorithm("`aad` is not used in DIDComm")
+    alg, cipher = _algorithms(header)
+    entries = _recipients(envelope, header)
+    apv = binary(header, "apv", hashlib.sha256().digest_size)
+    if apv != _apv(kid for kid, _ in entries):
+        raise MalformedMessage("`apv` does not match the recipients")
+    key, entry = next(((keys[kid], entry) for kid, entry in entries if kid in keys), (None, None))
+    if key is None or entry is None:
+        raise UnknownRecipient("the message is encrypted for other keys than ours")
+
+    public = agreement.from_jwk(header.get("epk"))
+    content_iv, ciphertext = binary(envelope, "iv", cipher.iv_bytes), binary(envelope, "ciphertext")
+    tag = binary(envelope, "tag", cipher.tag_bytes)
+    encrypted_key = binary(entry, "encrypted_key", cipher.key_bytes + _WRAP_EXTRA_BYTES)
+    apu = binary(header, "apu") if "apu" in header or alg == AUTHCRYPT else b""
+    sender_kid = _sender_kid(header, apu) if alg == AUTHCRYPT else None
+    shared = agreement.agree(key.secret, public)
+    if sender_kid is None:
+        kek = agreement.kek_es(shared, alg=alg, apu=apu, apv=apv)
+    else:
+        static = agreement.agree_static(key.secret, sender_key(sender_kid))
+        kek = agreement.kek_1pu(shared, static, alg=alg, apu=apu, apv=apv, tag=tag)
+    try:
+        content_key = aes_key_unwrap(kek, encrypted_key)
+    except InvalidUnwrap as error:
+        raise Undecryptable("the content does not authenticate") from error
+    protected = str(envelope["protected"]).encode()
+    return Opened(cipher.decrypt(content_key, content_iv, ciphertext + tag, protected), key.kid, sender_kid)
+
+
+def _apv(kids: Iterable[str]) -> bytes:
+    return hashlib.sha256(".".join(sorted(kids)).encode()).digest()
+
+
+def _algorithms(header: Json) -> tuple[str, ContentCipher]:
+    alg, enc = header.get("alg"), header.get("enc")
+    if not isinstance(alg, str) or alg not in _ENCS:
+        raise UnsupportedAlgorithm("`alg` is none of DIDComm's")
+    if not isinstance(enc, str) or enc not in _ENCS[alg]:
+        raise UnsupportedAlgorithm(f"`enc` is none that goes with {alg}")
+    return alg, CIPHERS[enc]
+
+
+def _recipients(envelope: Json, header: Json) -> list[tuple[str, Json]]:
+    """The recipients' key ids and entries, in order."""
+    entries = envelope.get("recipients")
+    if not isinstance(entries, list) or not entries:
+        raise MalformedMessage("`recipients` is not a list")
+    if len(entries) > MAX_RECIPIENTS:
+        raise TooManyRecipients(f"{len(entries)} recipients; {MAX_RECIPIENTS} are allowed")
+    shared = as_object(envelope.get("unprotected", {}), "`unprotected`")
+    disjoint(header, shared)
+    found = []
+    for value in entries:
+        entry = as_object(value, "a recipient")
+        own = as_object(entry.get("header"), "a recipient's header")
+        disjoint(header, own)
+        disjoint(shared, own)
+        found.append((key_id(own), entry))
+    return found
+
+
+def _sender_kid(header: Json, apu: bytes) -> str:
+    """The sender's key id: `apu` holds it, and `skid` repeats it where it is present."""
+    try:
+        kid = apu.decode()
+    except UnicodeDecodeError as error:
+        raise MalformedMessage("`apu` is not a key id") from error
+    if key_id({"skid": kid, **header}, "skid") != kid or not kid:
+        raise MalformedMessage("`apu` and `skid` name different keys")
+    return kid

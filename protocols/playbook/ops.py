@@ -1,0 +1,248 @@
+"""The operations of a playbook revision, and their form on the wire and in the API.
+
+Each is a delta: what it does to a playbook is in merge.py. On the wire an operation is a map whose `op` names it.
+The checks here are total: what passes them can be written, hashed and rendered as TOML on every node.
+"""
+
+import hashlib
+import math
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final, TypeAlias, assert_never
+
+from identity import multibase
+from identity.did import Did
+from protocols import dag_cbor, fields, limits
+from protocols.errors import MalformedMessage
+
+Value: TypeAlias = bool | int | float | str | Sequence["Value"] | Mapping[str, "Value"]
+"""What a setting or a tool's description may hold: JSON without null, which TOML does not have. Never changed in place."""
+
+_BULLET_ID: Final = re.compile(r"b[a-z2-7]{32}")
+_NAME: Final = re.compile(r"[A-Za-z0-9_.-]{1,64}")
+_SETTING_KEY: Final = re.compile(r"[A-Za-z0-9_-]{1,64}(\.[A-Za-z0-9_-]{1,64}){0,7}")
+_RENDERED_TABLES: Final = frozenset({"version", "tools", "metrics", "bullets"})
+"""Names at the top of playbook.toml that are not settings."""
+
+
+@dataclass(frozen=True, slots=True)
+class Add:
+    """Add a bullet. `id` follows from author, height, position and content: see `bullet_id`."""
+
+    id: str
+    section: str
+    text: str
+    tags: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Remove:
+    """Remove a bullet for ever, wherever and whenever its addition arrives."""
+
+    id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Helpful:
+    """Count a bullet as helpful, `n` times."""
+
+    id: str
+    n: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Harmful:
+    """Count a bullet as harmful, `n` times."""
+
+    id: str
+    n: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Set:
+    """Set a setting by its dotted key; None unsets it. The key `instructions` holds text."""
+
+    key: str
+    value: Value | None = field(hash=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Tool:
+    """Register a tool with its description and parameters; None takes it out."""
+
+    name: str
+    meta: Mapping[str, Value] | None = field(hash=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """Add `count` observations that sum up to `sum` to a metric."""
+
+    name: str
+    sum: float
+    count: int = 1
+
+
+Op: TypeAlias = Add | Remove | Helpful | Harmful | Set | Tool | Metric
+
+
+def bullet_id(author: Did, height: int, index: int, section: str, text: str) -> str:
+    """The id of the bullet that operation number `index` of a revision adds: 160 bits of sha2-256, base32.
+
+    The author is part of it, so that nobody can take over, or remove in advance by guessing, another's bullet.
+    """
+    digest = hashlib.sha256(dag_cbor.encode([author, height, index, section, text])).digest()
+    return multibase.encode("b", digest[:20])
+
+
+def read_op(item: object, *, author: Did, height: int, index: int) -> Op:
+    """Read operation number `index` of a revision by `author`. Raises MalformedMessage."""
+    body = fields.mapping(item, "ops")
+    match body.get("op"):
+        case "add":
+            added = _add(body)
+            if added.id != bullet_id(author, height, index, added.section, added.text):
+                raise MalformedMessage("a bullet's id does not follow from its content")
+            op: Op = added
+        case "remove":
+            op = Remove(_bullet_id(body))
+        case "helpful":
+            op = Helpful(_bullet_id(body), fields.integer(body.get("n"), "n", 1, limits.MAX_COUNT_STEP))
+        case "harmful":
+            op = Harmful(_bullet_id(body), fields.integer(body.get("n"), "n", 1, limits.MAX_COUNT_STEP))
+        case "set":
+            op = _set(body)
+        case "tool":
+            op = _tool(body)
+        case "metric":
+            op = _metric(body)
+        case _:
+            raise MalformedMessage("an operation of an unknown kind")
+    if body.keys() != write_op(op).keys():
+        raise MalformedMessage("an operation has a member too many")
+    return op
+
+
+def write_op(op: Op) -> dict[str, object]:
+    """The map that `read_op` reads."""
+    match op:
+        case Add():
+            return {"op": "add", "id": op.id, "section": op.section, "text": op.text, "tags": list(op.tags)}
+        case Remove():
+            return {"op": "remove", "id": op.id}
+        case Helpful():
+            return {"op": "helpful", "id": op.id, "n": op.n}
+        case Harmful():
+            return {"op": "harmful", "id": op.id, "n": op.n}
+        case Set():
+            return {"op": "set", "key": op.key, "value": op.value}
+        case Tool():
+            return {"op": "tool", "name": op.name, "meta": op.meta}
+        case Metric():
+            return {"op": "metric", "name": op.name, "sum": op.sum, "count": op.count}
+        case _:
+            assert_never(op)
+
+
+def new_ops(items: Sequence[object], *, author: Did, height: int) -> tuple[Op, ...]:
+    """Read the operations of a revision that is still to be made, in the form of the owner's API.
+
+    There bullets to be added have no id yet, `n`, `count` and `tags` may be left out, and a sum may be a whole number.
+    Raises MalformedMessage, or another RemoteProtocolError, as `read_op` does.
+    """
+    made: list[Op] = []
+    for index, item in enumerate(fields.sequence(list(items), "ops", limits.MAX_OPS)):
+        body = dict(fields.mapping(item, "ops"))
+        match body.get("op"):
+            case "add":
+                body.setdefault("tags", [])
+                section, text = _section(body), _text(body)
+                body["id"] = bullet_id(author, height, index, section, text)
+            case "helpful" | "harmful":
+                body.setdefault("n", 1)
+            case "metric":
+                body.setdefault("count", 1)
+                body["sum"] = fields.number(body.get("sum"), "sum", -limits.MAX_METRIC_SUM, limits.MAX_METRIC_SUM)
+        made.append(read_op(body, author=author, height=height, index=index))
+    return tuple(made)
+
+
+def _add(body: Mapping[str, object]) -> Add:
+    tags = fields.lines(body.get("tags"), "tags", limits.MAX_TAGS, limits.MAX_TAG_CHARS)
+    return Add(_bullet_id(body), _section(body), _text(body), tags)
+
+
+def _section(body: Mapping[str, object]) -> str:
+    return fields.line(body.get("section"), "section", limits.MAX_SECTION_CHARS)
+
+
+def _text(body: Mapping[str, object]) -> str:
+    return fields.text(body.get("text"), "text", limits.MAX_TEXT_BYTES, min_bytes=1)
+
+
+def _bullet_id(body: Mapping[str, object]) -> str:
+    return _matching(body.get("id"), "id", _BULLET_ID)
+
+
+def _set(body: Mapping[str, object]) -> Set:
+    key = _matching(body.get("key"), "key", _SETTING_KEY)
+    first, _, rest = key.partition(".")
+    if first in _RENDERED_TABLES or (first == "instructions" and rest):
+        raise MalformedMessage(f"the setting {key!r} would stand in the way of {first!r} in playbook.toml")
+    value = None if body.get("value") is None else _value(body["value"], "value")
+    if key == "instructions" and not isinstance(value, str | None):
+        raise MalformedMessage("the setting 'instructions' is text")
+    return Set(key, value)
+
+
+def _tool(body: Mapping[str, object]) -> Tool:
+    name = _matching(body.get("name"), "name", _NAME)
+    if body.get("meta") is None:
+        return Tool(name, None)
+    meta = _value(fields.mapping(body["meta"], "meta"), "meta")
+    assert isinstance(meta, Mapping)
+    return Tool(name, meta)
+
+
+def _metric(body: Mapping[str, object]) -> Metric:
+    return Metric(
+        _matching(body.get("name"), "name", _NAME),
+        fields.finite(body.get("sum"), "sum", limits.MAX_METRIC_SUM),
+        fields.integer(body.get("count"), "count", 1, limits.MAX_METRIC_COUNT),
+    )
+
+
+def _matching(value: object, name: str, pattern: re.Pattern[str]) -> str:
+    if not isinstance(value, str) or not pattern.fullmatch(value):
+        raise MalformedMessage(f"{name!r} does not match {pattern.pattern}")
+    return value
+
+
+def _value(value: object, name: str) -> Value:
+    """A value of JSON without null, bounded in depth first and then in its encoded size."""
+    checked = _checked(value, name, limits.MAX_VALUE_DEPTH)
+    if len(dag_cbor.encode(checked)) > limits.MAX_VALUE_BYTES:
+        raise MalformedMessage(f"{name!r} is over {limits.MAX_VALUE_BYTES} bytes")
+    return checked
+
+
+def _checked(value: object, name: str, depth: int) -> Value:
+    if depth < 0:
+        raise MalformedMessage(f"{name!r} is nested too deep")
+    if isinstance(value, bool):
+        return value
+    if isinstance(value, int):
+        return fields.integer(value, name, -fields.MAX_SAFE_INTEGER)
+    if isinstance(value, float) and math.isfinite(value):
+        return value
+    if isinstance(value, str):
+        return fields.text(value, name, limits.MAX_VALUE_BYTES)
+    if isinstance(value, list) and len(value) <= limits.MAX_VALUE_BYTES:
+        return [_checked(item, name, depth - 1) for item in value]
+    if isinstance(value, Mapping) and len(value) <= limits.MAX_VALUE_BYTES:
+        return {
+            fields.line(key, name, limits.MAX_VALUE_BYTES): _checked(item, name, depth - 1)
+            for key, item in value.items()
+        }
+    raise MalformedMessage(f"{name!r} holds null, bytes, or a number that is not finite")
