@@ -25,9 +25,9 @@ class NetworkConfig(Section):
     listen: tuple[str, ...] = ("/ip4/0.0.0.0/tcp/4801",)
     bootstrap: tuple[str, ...] = ()
     mdns: bool = True
-    announce_every_s: float = Field(300, ge=1)
-    sync_every_s: float = Field(60, ge=1)
-    max_twin_connections: int = Field(32, ge=1, le=1024)
+    announce_every_s: float = Field(default=300, ge=1)
+    sync_every_s: float = Field(default=60, ge=1)
+    max_twin_connections: int = Field(default=32, ge=1, le=1024)
 
 
 class ApiConfig(Section):
@@ -41,30 +41,30 @@ class InferenceConfig(Section):
     """`[inference]`: `model` is `bundled`, `none` or the path of a GGUF file."""
 
     model: str = "bundled"
-    threads: int | None = Field(None, ge=1)
-    context_tokens: int = Field(4096, ge=512)
+    threads: int | None = Field(default=None, ge=1)
+    context_tokens: int = Field(default=4096, ge=512)
 
 
 class ContentConfig(Section):
     """`[content]`: how much disk the block store may use."""
 
-    quota_bytes: int = Field(10 * 1024**3, ge=1024**2)
+    quota_bytes: int = Field(default=10 * 1024**3, ge=1024**2)
 
 
 class MailConfig(Section):
     """`[mail]`: how long an undelivered message is tried."""
 
-    retry_first_s: float = Field(1.0, gt=0)
-    retry_most_s: float = Field(60.0, gt=0)
-    expire_after_s: int = Field(7 * 86_400, ge=1)
+    retry_first_s: float = Field(default=1.0, gt=0)
+    retry_most_s: float = Field(default=60.0, gt=0)
+    expire_after_s: int = Field(default=7 * 86_400, ge=1)
 
 
 class MindConfig(Section):
     """`[mind]`: how the executive works."""
 
-    recall_items: int = Field(5, ge=1, le=32)
-    ask_timeout_s: float = Field(60, gt=0)
-    max_asked: int = Field(2, ge=0, le=8)
+    recall_items: int = Field(default=5, ge=1, le=32)
+    ask_timeout_s: float = Field(default=60, gt=0)
+    max_asked: int = Field(default=2, ge=0, le=8)
     playbook: str = "common"
     reflect: bool = True
 
@@ -72,7 +72,7 @@ class MindConfig(Section):
 class Config(Section):
     """The whole of config.toml."""
 
-    name: str = Field("twin", min_length=1, max_length=64)
+    name: str = Field(default="twin", min_length=1, max_length=64)
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     network: NetworkConfig = NetworkConfig()
     api: ApiConfig = ApiConfig()

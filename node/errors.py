@@ -1,15 +1,15 @@
 """Errors of the running twin. The sub-rooms have trees of their own, from the same root.
 
-    NodeError (identity.errors.PagiError)
-    ├── ConfigInvalid        40050
-    ├── PortInUse            50350
-    ├── TwinUnknown          40450
-    ├── NotNamed             40350  the owner has not named the twin that this concerns
-    ├── RevisionUnknown      40451
-    ├── RevisionRefused      40951  a playbook change that does not fit
-    ├── ContentUnavailable   40452
-    ├── MessageTimeout       50450
-    └── JobUnknown           40453
+NodeError (identity.errors.PagiError)
+├── ConfigInvalid        40050
+├── PortInUse            50350
+├── TwinUnknown          40450
+├── NotNamed             40350  the owner has not named the twin that this concerns
+├── RevisionUnknown      40451
+├── RevisionRefused      40951  a playbook change that does not fit
+├── ContentUnavailable   40452
+├── MessageTimeout       50450
+└── JobUnknown           40453
 """
 
 from identity.errors import PagiError

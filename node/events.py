@@ -142,7 +142,7 @@ class EventBus:
         event_type: str | None = None,
         twin_id: str | None = None,
         source: str | None = None,
-    ) -> Page[eventlog.LogRow]:
+    ) -> Page[eventlog.LogEntry]:
         """Read the log back, oldest first."""
         return await self._database.read(
             lambda conn: eventlog.read_log(

@@ -1,8 +1,8 @@
 """Gossip: signed messages to everyone, kept, handed on and caught up.
 
-A message passes: size, rate per author, signature, `from` = signer, clock, and "newer than what we hold" (one row for each
-type, author and subject). Only then is it stored, and after that handed to its handlers. The newest rows are what
-`/pagi/sync/1.0` serves to a peer that was away, so catching up and hearing live are the same thing twice.
+A message passes: size, rate per author, signature, `from` = signer, clock, and "newer than what we hold" (one row for
+each type, author and subject). Only then is it stored, and after that handed to its handlers. The newest rows are
+what `/pagi/sync/1.0` serves to a peer that was away, so catching up and hearing live are the same thing twice.
 
 A twin and a relay use this same class; it does not know what the messages mean.
 """
@@ -10,24 +10,23 @@ A twin and a relay use this same class; it does not know what the messages mean.
 import asyncio
 import logging
 import secrets
-import uuid
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from protocols.didcomm.envelope import pack_signed, verify_signed
-
 from identity.did import Did, PeerId, did_key
 from identity.errors import PagiError
 from identity.keys import KeyPair
 from node.clock import NowMs, now_ms
+from node.ids import time_ordered_id
 from node.net.errors import NetError
 from node.net.port import GossipMessage, Network, PeerConnected
 from protocols import limits
+from protocols.didcomm.envelope import pack_signed, verify_signed
+from protocols.gossip import subject_of
 from protocols.message import Message, check_times
 from protocols.ratelimit import KeyedBuckets
-from protocols.swarm import subject_of
 from protocols.sync import PROTOCOL, SyncRequest, SyncResponse
 from storage import gossip as rows
 from storage.database import Database
@@ -70,7 +69,7 @@ class Gossip:
         self._now = now
         self._listeners: dict[str, list[GossipListener]] = {}
         self._waiting: asyncio.Queue[tuple[bytes, PeerId]] = asyncio.Queue(MAX_WAITING)
-        self._per_author = KeyedBuckets(limits.GOSSIP_RATE_PER_S, limits.GOSSIP_BURST, max_keys=10_000)
+        self._per_author = KeyedBuckets(limits.GOSSIP_RATE_PER_S, limits.GOSSIP_BURST, limits.MAX_RATED_KEYS)
         self._cursors: dict[PeerId, int] = {}
         self.counters: Counter[str] = Counter()
 
@@ -97,15 +96,15 @@ class Gossip:
 
     async def keep(self, message_type: str, body: Mapping[str, Any]) -> tuple[Message, bytes]:
         """Sign a message and keep it for those who sync, without publishing it."""
-        message = Message(
-            id=str(uuid.uuid4()), type=message_type, body=body, from_=self._did, created_time=self._now() // 1000
-        )
-        signed = pack_signed(message, signer=self._keys)
-        if not await self._store(message, self._did, signed):
-            # Two of one subject within one second of each other: the newer must win everywhere.
-            await asyncio.sleep(1.0 - self._now() % 1000 / 1000)
-            return await self.keep(message_type, body)
-        return message, signed
+        while True:
+            now = self._now()
+            message = Message(
+                id=time_ordered_id(now), type=message_type, body=body, from_=self._did, created_time=now // 1000
+            )
+            signed = pack_signed(message, signer=self._keys)
+            if await self._store(message, self._did, signed):
+                return message, signed
+            await asyncio.sleep(0.002)  # Two within one millisecond: the later one must have the greater id.
 
     async def run(self) -> None:
         """Verify what comes in, answer sync requests, and catch up with each peer on connecting and now and then."""

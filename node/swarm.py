@@ -89,7 +89,7 @@ class Directory:
         """All twins that have announced themselves, those seen last first."""
         connected = {peer.did for peer in self._network.peers()}
         fresh_ms = self._now() - int(self._config.announce_every_s * ONLINE_FOR_ANNOUNCEMENTS * 1000)
-        known = await self._database.read(rows.list_twins)
+        known = (await self._database.read(lambda conn: rows.list_twins(conn, limit=rows.MAX_TWINS))).items
         return [
             KnownTwin(
                 did=row.did,
@@ -165,7 +165,7 @@ class Directory:
                 addresses=announcement.addresses,
                 capabilities=announcement.capabilities,
                 topics=announcement.topics,
-                last_seen_ms=min((heard.message.created_time or 0) * 1000, self._now()),
+                last_seen_ms=self._said_ms(heard),
                 online=True,
             )
             self._events.record(conn, event)
@@ -176,8 +176,15 @@ class Directory:
             self._tasks.create_task(self._connect(heard.author, announcement.addresses))
 
     async def _on_offline(self, heard: Heard) -> None:
-        await self._database.write(lambda conn: rows.set_online(conn, heard.author, online=False))
+        said_ms = self._said_ms(heard)
+        known = await self._database.read(lambda conn: rows.get_twin(conn, heard.author))
+        if known is None or known.last_seen_ms > said_ms:
+            return
+        await self._database.write(lambda conn: rows.set_online(conn, heard.author, False, said_ms))
         await self._events.publish("twin_offline", heard.author, {"did": heard.author}, source="swarm")
+
+    def _said_ms(self, heard: Heard) -> int:
+        return min((heard.message.created_time or 0) * 1000, self._now())
 
     async def _connect(self, did: Did, addresses: Sequence[str]) -> None:
         peer = peer_id_of_did(did)

@@ -20,7 +20,7 @@ _TAG: Final = 6
 
 
 def encode(value: object) -> bytes:
-    """The canonical bytes of a value. Raises LocalProtocolError if it cannot be written (NaN, a key that is no text)."""
+    """The canonical bytes of a value. Raises LocalProtocolError if it has none (NaN, a key that is no text)."""
     try:
         return bytes(encode_dag_cbor(value))
     except (ValueError, TypeError, RecursionError) as error:

@@ -48,6 +48,16 @@ def text(value: object, name: str, max_bytes: int, *, min_bytes: int = 0) -> str
     return value
 
 
+def clean(value: str) -> str:
+    """`value` without what `text` refuses, for text that people, files and models gave us: CR LF becomes LF."""
+    return _NOT_IN_TEXT.sub("", value.replace("\r\n", "\n"))
+
+
+def clean_and_cut(value: str, max_bytes: int) -> str:
+    """`clean`, and cut to `max_bytes` of UTF-8 between two characters."""
+    return clean(value).encode()[:max_bytes].decode(errors="ignore")
+
+
 def sequence(value: object, name: str, max_items: int) -> list[object]:
     """A list of at most `max_items` of anything."""
     if not isinstance(value, list) or len(value) > max_items:

@@ -69,6 +69,9 @@ MAX_SYNC_RESPONSE_BYTES: Final = 1024 * 1024
 MAX_SYNC_MESSAGES: Final = 512
 """Messages in one sync answer: each costs a signature check of about 0.1 ms, so an answer costs at most 50 ms."""
 
+MAX_SYNC_ROUNDS: Final = 64
+"""Answers taken from one peer in one go: more than a full table of 20,000 messages needs."""
+
 # Rates and queues
 
 DIDCOMM_RATE_PER_S: Final = 1000.0

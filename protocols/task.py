@@ -20,8 +20,8 @@ class Ask:
     question: str
 
     def to_body(self) -> dict[str, Any]:
-        """The message body. Raises LocalProtocolError if the receiver would refuse it."""
-        return fields.sendable(Ask.from_body, {"question": self.question})
+        """The message body, control characters left out. Raises LocalProtocolError if the receiver would refuse it."""
+        return fields.sendable(Ask.from_body, {"question": fields.clean(self.question)})
 
     @classmethod
     def from_body(cls, body: Mapping[str, Any]) -> Self:
@@ -36,6 +36,14 @@ class Source:
     memory_id: str
     text: str
     score: float
+
+    def to_body(self) -> dict[str, Any]:
+        """One item of `sources`: the text cleaned and cut to `limits.MAX_SOURCE_BYTES`, the score within its bounds."""
+        return {
+            "memory_id": self.memory_id,
+            "text": fields.clean_and_cut(self.text, limits.MAX_SOURCE_BYTES),
+            "score": max(-1.0, min(1.0, self.score)),
+        }
 
     @classmethod
     def from_body(cls, item: object) -> Self:
@@ -62,12 +70,13 @@ class Answer:
     degraded: bool
 
     def to_body(self) -> dict[str, Any]:
-        """The message body. Raises LocalProtocolError if the receiver would refuse it."""
+        """The message body: control characters left out, sources cut to their bound.
+
+        Raises LocalProtocolError if the receiver would refuse it.
+        """
         body: dict[str, Any] = {
-            "answer": self.answer,
-            "sources": [
-                {"memory_id": source.memory_id, "text": source.text, "score": source.score} for source in self.sources
-            ],
+            "answer": fields.clean(self.answer),
+            "sources": [source.to_body() for source in self.sources],
             "confidence": self.confidence,
             "model": self.model,
             "degraded": self.degraded,

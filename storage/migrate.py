@@ -28,10 +28,11 @@ class Migration:
 
 def shipped_migrations() -> tuple[Migration, ...]:
     """The migrations that come with this program, without gaps, in order."""
-    found: list[Migration] = []
-    for file in resources.files("storage").joinpath("migrations").iterdir():
-        if match := _NAME.match(file.name):
-            found.append(Migration(int(match[1]), file.read_text(encoding="utf-8")))
+    found = [
+        Migration(int(match[1]), file.read_text(encoding="utf-8"))
+        for file in resources.files("storage").joinpath("migrations").iterdir()
+        if (match := _NAME.match(file.name))
+    ]
     found.sort(key=lambda migration: migration.version)
     assert [migration.version for migration in found] == list(range(1, len(found) + 1))
     return tuple(found)

@@ -112,7 +112,7 @@ class Writer:
         self._conn.execute("SAVEPOINT one")
         try:
             write.result = write.fn(self._conn)
-        except Exception as error:  # noqa: BLE001 - whatever a write raises belongs to its caller, who gets it
+        except Exception as error:  # whatever it is, it belongs to the caller of this write, who gets it
             write.error = translated(error)
             if isinstance(error, sqlite3.Error) and not self._conn.in_transaction:
                 raise  # a full disk may roll back everything (sqlite.org/lang_transaction.html, section 3)

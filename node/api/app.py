@@ -25,9 +25,10 @@ from node.api.errors import CannotServe
 from node.api.metrics import CONTENT_TYPE, Metrics
 from node.api.middleware import only_the_owner, only_this_host, traced
 from node.api.openapi import document
-from node.api.router import MAX_BODY_BYTES, TWIN, Route, Routes
+from node.api.router import TWIN, Route, Routes
 from node.api.services import Twin
 from node.errors import PortInUse
+from protocols.limits import MAX_API_BODY_BYTES
 
 _AREAS: Final = (
     routes_self.routes,
@@ -46,16 +47,14 @@ _SHUTDOWN_S: Final = 3.0
 """How long requests under way may take to end when the twin stops."""
 
 
-def make_app(
-    twin: Twin, token: str, *, hosts: Collection[str] = (), metrics_public: bool = False
-) -> web.Application:
+def make_app(twin: Twin, token: str, *, hosts: Collection[str] = (), metrics_public: bool = False) -> web.Application:
     """The application that answers for `twin` to whoever has `token`.
 
     `hosts` are names that the Host header may have besides the loopback ones.
     """
-    metrics = Metrics(twin.network.counters, version=twin.version)
+    metrics = Metrics(twin.counters, version=twin.version)
     app = web.Application(
-        client_max_size=MAX_BODY_BYTES,
+        client_max_size=MAX_API_BODY_BYTES,
         middlewares=(traced(metrics), only_this_host(hosts), only_the_owner(token, metrics_public=metrics_public)),
     )
     app[TWIN] = twin
@@ -99,7 +98,8 @@ async def serve(app: web.Application, host: str, port: int) -> AsyncIterator[str
             await site.start()
         except OSError as error:
             busy = error.errno == errno.EADDRINUSE
-            raise (PortInUse if busy else CannotServe)(f"cannot listen on {host}:{port}: {os.strerror(error.errno or 0)}") from error
+            reason = f"cannot listen on {host}:{port}: {os.strerror(error.errno or 0)}"
+            raise (PortInUse if busy else CannotServe)(reason) from error
         used = runner.addresses[0][1]
         yield f"http://[{host}]:{used}" if ":" in host else f"http://{host}:{used}"
     finally:

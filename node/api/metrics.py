@@ -16,23 +16,25 @@ _BUCKETS_S: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.
 """From a lookup in memory to an answer of a model."""
 
 
-class _NetworkCounters:
-    """Reads the network's counters at the moment of the scrape."""
+class _Counts:
+    """Reads the counts of the twin's parts at the moment of the scrape."""
 
     def __init__(self, read: Callable[[], Mapping[str, int]]) -> None:
         self._read = read
 
     def collect(self) -> Iterable[Metric]:
-        family = CounterMetricFamily("pagi_network", "What the network part counted since its start.", labels=["kind"])
+        family = CounterMetricFamily(
+            "pagi_counts", "What the parts of the twin counted since its start.", labels=["kind"]
+        )
         for kind, value in sorted(self._read().items()):
             family.add_metric([kind], value)
         yield family
 
 
 class Metrics:
-    """Counts of the HTTP interface beside those that the network keeps itself."""
+    """Counts of the HTTP interface beside those that the other parts keep themselves."""
 
-    def __init__(self, network_counters: Callable[[], Mapping[str, int]], *, version: str) -> None:
+    def __init__(self, counters: Callable[[], Mapping[str, int]], *, version: str) -> None:
         self._registry = CollectorRegistry()
         self._requests = Counter(
             "pagi_http_requests", "Answered requests.", ["method", "route", "status"], registry=self._registry
@@ -43,7 +45,7 @@ class Metrics:
         self.streams = Gauge("pagi_http_streams", "Event streams that are open.", registry=self._registry)
         Gauge("pagi_build", "The running version.", ["version"], registry=self._registry).labels(version).set(1)
         ProcessCollector(registry=self._registry)
-        self._registry.register(_NetworkCounters(network_counters))
+        self._registry.register(_Counts(counters))
 
     def count(self, method: str, route: str, status: int, seconds: float) -> None:
         """Count one answered request. `route` is a template such as `/v1/jobs/{id}`, or `unmatched`."""

@@ -70,7 +70,8 @@ async def _answer(request: web.Request, handler: Handler, trace_id: str) -> web.
             headers["Allow"] = error.headers["Allow"]
     except (asyncio.CancelledError, ConnectionResetError):
         raise
-    except Exception:  # noqa: BLE001 - the supervisor of the routes: one broken route must not end the others
+    except Exception:
+        # The supervisor of the routes: one that is broken must not end the others.
         logger.exception("%s %s failed unexpectedly, trace %s", request.method, _template(request), trace_id)
         problem = problem_of(Unexpected(), trace_id)
     return response_of(problem, headers)

@@ -25,16 +25,15 @@ from node.api.errors import BodyTooLarge, InvalidRequest
 from node.api.problem import from_validation
 from node.api.services import Twin
 from node.api.wire import Query, Wire
+from protocols import limits
 from protocols.errors import RemoteProtocolError, TooLarge
 from protocols.jsonguard import parse_json
 
-MAX_BODY_BYTES: Final = 1024 * 1024
-"""Bounds the memory that one JSON request takes; larger content goes through /v1/ipfs/add."""
 MAX_BODY_DEPTH: Final = 32
 """No document of this interface nests deeper than a tool's parameters do."""
 MAX_PATH_PART_CHARS: Final = 256
 
-TWIN: Final = web.AppKey("twin", Twin)  # type: ignore[type-abstract]
+TWIN: Final = web.AppKey("twin", Twin)
 
 Run = Callable[..., Awaitable[BaseModel | web.StreamResponse]]
 
@@ -144,7 +143,7 @@ def _read_query(request: web.Request, model: type[Query]) -> Query:
 async def _read_body(request: web.Request, model: type[Wire]) -> Wire:
     data = await request.read()
     try:
-        document = parse_json(data, max_bytes=MAX_BODY_BYTES, max_depth=MAX_BODY_DEPTH)
+        document = parse_json(data, max_bytes=limits.MAX_API_BODY_BYTES, max_depth=MAX_BODY_DEPTH)
     except TooLarge as error:
         raise BodyTooLarge(str(error)) from error
     except RemoteProtocolError as error:

@@ -35,9 +35,9 @@ class EventOut(Wire):
     event_type: str
     ts: str
     twin_id: str
-    subject: str
+    subject: str | None
     source: str
-    trace_id: str
+    trace_id: str | None
     payload: Payload
 
 
@@ -49,7 +49,7 @@ class EventPage(Wire):
 class NewEvent(Wire):
     event_type: EventType
     subject: Annotated[str, Field(max_length=256)] = ""
-    data: JsonObject = {}
+    data: JsonObject = Field(default_factory=dict)
 
 
 class Wanted(Query):
@@ -138,7 +138,7 @@ async def _run(
 async def _write(response: web.StreamResponse, events: AsyncIterator[Event | Lagged], wanted: Wanted) -> None:
     async for event in events:
         if isinstance(event, Lagged):
-            await response.write(b"event: lagged\ndata: %s\n\n" % orjson.dumps({"missed": event.missed}))
+            await response.write(b"event: lagged\ndata: %s\n\n" % orjson.dumps({"missed": event.n}))
         elif _matches(event, wanted):
             data = _shown(event, event.payload).model_dump_json().encode()
             head = f"id: {event.id}\nevent: {event.event_type}\ndata: ".encode()

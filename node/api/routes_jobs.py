@@ -1,8 +1,10 @@
 """What became of goals."""
 
+from typing import Any
+
 from node.api.router import Routes
 from node.api.routes_mind import StepOut, steps_out
-from node.api.services import Job, Twin
+from node.api.services import Job, LogLine, Twin
 from node.api.wire import PageQuery, Wire, page
 from node.clock import rfc3339
 
@@ -34,7 +36,7 @@ class Line(Wire):
     text: str
 
 
-class LogOut(Wire):
+class LogPage(Wire):
     items: list[Line]
     next: str | None
 
@@ -51,12 +53,15 @@ async def show_job(twin: Twin, id: str) -> JobDetail:  # noqa: A002 - the name i
 
 
 @routes.add("GET", "/v1/jobs/{id}/log", "The log of one job, oldest line first.")
-async def show_log(twin: Twin, id: str) -> LogOut:  # noqa: A002 - the name in the path
-    lines = await twin.jobs.log(id)
-    return LogOut(items=[Line(ts=rfc3339(line.ts_ms), level=line.level, text=line.text) for line in lines], next=None)
+async def show_log(twin: Twin, id: str) -> LogPage:  # noqa: A002 - the name in the path
+    return LogPage(items=[_line(line) for line in await twin.jobs.log(id)], next=None)
 
 
-def _members(job: Job) -> dict[str, object]:
+def _line(line: LogLine) -> Line:
+    return Line(ts=rfc3339(line.ts_ms), level=line.level, text=line.text)
+
+
+def _members(job: Job) -> dict[str, Any]:
     return {
         "id": job.id,
         "goal": job.goal,

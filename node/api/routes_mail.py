@@ -100,7 +100,7 @@ def _ours(row: OutboxRow, own: str) -> MessageOut:
         received_time=None,
         status=row.status,
         attempts=row.attempts,
-        error=row.error,
+        error=row.last_error,
     )
 
 

@@ -1,6 +1,6 @@
 """What the twin remembers."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
@@ -23,7 +23,7 @@ class NewMemory(Wire):
     namespace: Namespace = "private"
     role: Literal["user", "assistant", "system"] | None = None
     session_id: Annotated[str, Field(min_length=1, max_length=128)] | None = None
-    tags: Annotated[list[Tag], Field(max_length=32)] = []
+    tags: list[Tag] = Field(default_factory=list, max_length=32)
 
 
 class MemoryId(Wire):
@@ -93,9 +93,7 @@ async def search(twin: Twin, body: Search) -> Hits:
 
 @routes.add("GET", "/v1/memory", "All memories, newest first.")
 async def list_memories(twin: Twin, query: MemoryQuery) -> MemoryPage:
-    rows = await twin.memory.list(
-        limit=query.limit, after=query.after, namespace=query.namespace, kind=query.kind
-    )
+    rows = await twin.memory.list(limit=query.limit, after=query.after, namespace=query.namespace, kind=query.kind)
     return MemoryPage(**page(rows, lambda memory: MemoryOut(**_members(memory))))
 
 
@@ -110,7 +108,7 @@ def _hit(memory: Recalled) -> Hit:
     return Hit(**_members(memory), score=memory.score)
 
 
-def _members(memory: Remembered) -> dict[str, object]:
+def _members(memory: Remembered) -> dict[str, Any]:
     return {
         "id": memory.id,
         "kind": memory.kind,

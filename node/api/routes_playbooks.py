@@ -1,6 +1,6 @@
 """Playbooks: read one, propose a change, judge the changes of others."""
 
-from typing import Annotated, Any, Literal, assert_never
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
@@ -9,23 +9,23 @@ from node.api.router import Routes
 from node.api.services import RevisionRow, Twin
 from node.api.wire import Int, JsonObject, PageQuery, Wire, page
 from node.clock import rfc3339
-from protocols.playbook import revision
-from protocols.playbook.merge import Bullet, Playbook
+from protocols import limits
+from protocols.playbook.merge import Bullet, MetricTotal, Playbook
+from protocols.playbook.revision import parse_name
 from protocols.playbook.toml import render
 
 routes = Routes("playbooks")
 
-MAX_OPS = 256
-Text = Annotated[str, Field(min_length=1, max_length=16_384)]
-Label = Annotated[str, Field(min_length=1, max_length=128)]
-Count = Annotated[Int, Field(ge=1, le=2**31)]
+Label = Annotated[str, Field(min_length=1, max_length=64)]
+Key = Annotated[str, Field(min_length=1, max_length=519)]
+Text = Annotated[str, Field(min_length=1, max_length=limits.MAX_TEXT_BYTES)]
 
 
 class AddOp(Wire):
     op: Literal["add"]
     section: Label
     text: Text
-    tags: Annotated[list[Label], Field(max_length=32)] = []
+    tags: list[Label] = Field(default_factory=list, max_length=limits.MAX_TAGS)
 
 
 class RemoveOp(Wire):
@@ -36,34 +36,38 @@ class RemoveOp(Wire):
 class CountOp(Wire):
     op: Literal["helpful", "harmful"]
     id: Label
-    n: Count = 1
+    n: Annotated[Int, Field(ge=1, le=limits.MAX_COUNT_STEP)] = 1
 
 
 class SetOp(Wire):
+    """`key` is dotted; a `value` of null unsets it."""
+
     op: Literal["set"]
-    key: Label
+    key: Key
     value: Any
 
 
 class ToolOp(Wire):
+    """A `meta` of null takes the tool out."""
+
     op: Literal["tool"]
     name: Label
-    meta: JsonObject
+    meta: JsonObject | None
 
 
 class MetricOp(Wire):
     op: Literal["metric"]
     name: Label
-    sum: float
-    count: Annotated[Int, Field(ge=0, le=2**53 - 1)]
+    sum: Annotated[float, Field(ge=-limits.MAX_METRIC_SUM, le=limits.MAX_METRIC_SUM)]
+    count: Annotated[Int, Field(ge=1, le=limits.MAX_METRIC_COUNT)] = 1
 
 
 AnyOp = Annotated[AddOp | RemoveOp | CountOp | SetOp | ToolOp | MetricOp, Field(discriminator="op")]
 
 
 class Proposal(Wire):
-    critique: Annotated[str, Field(min_length=1, max_length=8192)]
-    ops: Annotated[list[AnyOp], Field(min_length=1, max_length=MAX_OPS)]
+    critique: Text
+    ops: Annotated[list[AnyOp], Field(min_length=1, max_length=limits.MAX_OPS)]
 
 
 class RevisionId(Wire):
@@ -91,6 +95,12 @@ class BulletOut(Wire):
     revision: str
 
 
+class MetricOut(Wire):
+    sum: float
+    count: int
+    mean: float
+
+
 class PlaybookOut(Wire):
     """`toml` is the whole as playbook.toml; the same accepted revisions give the same `state_hash` everywhere."""
 
@@ -100,7 +110,7 @@ class PlaybookOut(Wire):
     bullets: list[BulletOut]
     settings: JsonObject
     tools: JsonObject
-    metrics: JsonObject
+    metrics: dict[str, MetricOut]
     toml: str
     state_hash: str
 
@@ -126,55 +136,34 @@ class RevisionQuery(PageQuery):
 
 @routes.add("GET", "/v1/playbooks/{name}", "The playbook as this twin has accepted it.")
 async def show(twin: Twin, name: str) -> PlaybookOut:
-    return _playbook(await twin.hive.view(name))
+    return _playbook(await twin.hive.view(parse_name(name)))
 
 
 @routes.add("POST", "/v1/playbooks/{name}/revisions", "Propose a change: it is signed, adopted here and gossiped.")
 async def propose(twin: Twin, name: str, body: Proposal) -> RevisionId:
-    cid = await twin.hive.propose(name, body.critique, tuple(_op(op) for op in body.ops))
+    cid = await twin.hive.propose(parse_name(name), body.critique, [op.model_dump() for op in body.ops])
     return RevisionId(cid=str(cid))
 
 
 @routes.add("GET", "/v1/playbooks/{name}/revisions", "The revisions that are known here, and how they were judged.")
 async def list_revisions(twin: Twin, name: str, query: RevisionQuery) -> RevisionPage:
-    rows = await twin.hive.revisions(name, query.status, query.limit, query.after)
+    rows = await twin.hive.revisions(parse_name(name), query.status, query.limit, query.after)
     return RevisionPage(**page(rows, _revision))
 
 
 @routes.add("POST", "/v1/playbooks/{name}/revisions/{cid}/approve", "Adopt a revision.")
 async def approve(twin: Twin, name: str, cid: Cid) -> PlaybookOut:
-    return _playbook(await twin.hive.approve(name, cid))
+    return _playbook(await twin.hive.approve(parse_name(name), cid))
 
 
 @routes.add("POST", "/v1/playbooks/{name}/revisions/{cid}/reject", "Do not adopt a revision.")
 async def reject(twin: Twin, name: str, cid: Cid, body: Reject) -> PlaybookOut:
-    return _playbook(await twin.hive.reject(name, cid, body.reason))
+    return _playbook(await twin.hive.reject(parse_name(name), cid, body.reason))
 
 
 @routes.add("POST", "/v1/playbooks/{name}/rollback", "Undo what was adopted after a revision.")
 async def rollback(twin: Twin, name: str, body: Rollback) -> PlaybookOut:
-    return _playbook(await twin.hive.rollback(name, Cid.parse(body.to)))
-
-
-def _op(op: AddOp | RemoveOp | CountOp | SetOp | ToolOp | MetricOp) -> revision.Op:
-    """A proposed operation. The id of a new bullet follows from its content and author: the signer fills it in."""
-    match op:
-        case AddOp():
-            return revision.Add(id="", section=op.section, text=op.text, tags=tuple(op.tags))
-        case RemoveOp():
-            return revision.Remove(id=op.id)
-        case CountOp(op="helpful"):
-            return revision.Helpful(id=op.id, n=op.n)
-        case CountOp():
-            return revision.Harmful(id=op.id, n=op.n)
-        case SetOp():
-            return revision.Set(key=op.key, value=op.value)
-        case ToolOp():
-            return revision.Tool(name=op.name, meta=op.meta)
-        case MetricOp():
-            return revision.Metric(name=op.name, sum=op.sum, count=op.count)
-        case _:
-            assert_never(op)
+    return _playbook(await twin.hive.rollback(parse_name(name), Cid.parse(body.to)))
 
 
 def _playbook(playbook: Playbook) -> PlaybookOut:
@@ -185,7 +174,7 @@ def _playbook(playbook: Playbook) -> PlaybookOut:
         bullets=[_bullet(bullet) for bullet in playbook.bullets],
         settings=dict(playbook.settings),
         tools=dict(playbook.tools),
-        metrics=dict(playbook.metrics),
+        metrics={name: _metric(total) for name, total in playbook.metrics.items()},
         toml=render(playbook),
         state_hash=playbook.state_hash,
     )
@@ -202,6 +191,10 @@ def _bullet(bullet: Bullet) -> BulletOut:
         author=bullet.author,
         revision=str(bullet.revision),
     )
+
+
+def _metric(total: MetricTotal) -> MetricOut:
+    return MetricOut(sum=total.sum, count=total.count, mean=total.mean)
 
 
 def _revision(row: RevisionRow) -> RevisionOut:

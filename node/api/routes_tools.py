@@ -7,7 +7,7 @@ from pydantic import Field
 from identity.did import parse_did
 from node.api.errors import NoSuchItem
 from node.api.router import Routes
-from node.api.services import Twin
+from node.api.services import Tool, Twin
 from node.api.wire import JsonObject, PageQuery, Wire, sorted_page
 
 routes = Routes("tools")
@@ -32,7 +32,7 @@ class ToolPage(Wire):
 class Execute(Wire):
     """`twin_id` names the twin whose tool it is; only this one's can be executed here."""
 
-    parameters: JsonObject = {}
+    parameters: JsonObject = Field(default_factory=dict)
     twin_id: Annotated[str, Field(min_length=1, max_length=2048)] | None = None
 
 
@@ -51,3 +51,14 @@ async def execute(twin: Twin, name: str, body: Execute) -> Executed:
     if body.twin_id not in (None, "me") and parse_did(body.twin_id) != twin.did:
         raise NoSuchItem("only this twin's own tools can be executed here")
     return Executed(result=await twin.tools.execute(name, body.parameters))
+
+
+def _tool(tool: Tool) -> ToolOut:
+    return ToolOut(
+        name=tool.name,
+        description=tool.description,
+        parameters=dict(tool.parameters),
+        plugin=tool.plugin,
+        kind=tool.kind,
+        health=tool.health,
+    )

@@ -3,12 +3,12 @@
 from typing import Annotated
 
 from pydantic import Field
-from storage.trust import Trust
 
 from identity.did import parse_did
 from node.api.router import Routes
 from node.api.services import Twin
 from node.api.wire import Wire
+from storage.trust import Trust
 
 routes = Routes("trust")
 

@@ -8,14 +8,12 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Any, Protocol, TypeVar
 
-from protocols.playbook.merge import Playbook
-from protocols.playbook.revision import Op
-from storage.trust import Trust
-
 from identity.cid import Cid
 from identity.did import Did, DidDocument, PeerId
 from node.events import Event, Lagged
 from node.net.port import Network
+from protocols.playbook.merge import Playbook
+from storage.trust import Trust
 
 T_co = TypeVar("T_co", covariant=True)
 
@@ -92,7 +90,7 @@ class Executive(Protocol):
 
 
 class Job(Protocol):
-    """One stored job. `status` is `running` until it is one of the outcomes of `POST /v1/interact`."""
+    """One stored job. Lists leave `steps` empty. `status` is `running`, or an outcome of `POST /v1/interact`."""
 
     @property
     def id(self) -> str: ...
@@ -104,8 +102,6 @@ class Job(Protocol):
     def status(self) -> str: ...
     @property
     def created_ms(self) -> int: ...
-    @property
-    def finished_ms(self) -> int | None: ...
     @property
     def answer(self) -> str | None: ...
     @property
@@ -193,12 +189,13 @@ class SentMessage(Protocol):
 
 
 class InboxRow(Protocol):
-    """A received message. `plaintext` is the DIDComm plaintext JSON; `created_time` is in seconds, as on the wire."""
+    """A received message. `from_did` is None where the sender is anonymous; `plaintext` is the DIDComm plaintext JSON;
+    `created_time` is in seconds, as on the wire."""
 
     @property
     def message_id(self) -> str: ...
     @property
-    def from_did(self) -> str: ...
+    def from_did(self) -> str | None: ...
     @property
     def to_did(self) -> str: ...
     @property
@@ -216,7 +213,7 @@ class InboxRow(Protocol):
 
 
 class OutboxRow(Protocol):
-    """A message of ours. `plaintext` is the DIDComm plaintext JSON; `error` is why the last attempt failed."""
+    """A message of ours. `plaintext` is the DIDComm plaintext JSON; `last_error` is why the last attempt failed."""
 
     @property
     def message_id(self) -> str: ...
@@ -235,7 +232,7 @@ class OutboxRow(Protocol):
     @property
     def attempts(self) -> int: ...
     @property
-    def error(self) -> str | None: ...
+    def last_error(self) -> str | None: ...
 
 
 class Mail(Protocol):
@@ -254,7 +251,7 @@ class RevisionRow(Protocol):
     """A playbook revision as this node judged it. `status` is adopted, quarantined or rejected."""
 
     @property
-    def cid(self) -> Cid | str: ...
+    def cid(self) -> Cid: ...
     @property
     def author(self) -> str: ...
     @property
@@ -271,7 +268,10 @@ class RevisionRow(Protocol):
 
 class Hive(Protocol):
     async def view(self, name: str, /) -> Playbook: ...
-    async def propose(self, name: str, critique: str, ops: Sequence[Op], /) -> Cid: ...
+    async def propose(self, name: str, critique: str, ops: Sequence[Mapping[str, object]], /) -> Cid:
+        """`ops` are in the form of the API, already bounded; the CID is that of the new revision."""
+        ...
+
     async def revisions(
         self, name: str, status: str | None, limit: int, after: str | None, /
     ) -> PageOf[RevisionRow]: ...
@@ -299,6 +299,12 @@ class Tool(Protocol):
     def description(self) -> str: ...
     @property
     def parameters(self) -> Mapping[str, Any]: ...
+    @property
+    def plugin(self) -> str: ...
+    @property
+    def kind(self) -> str: ...
+    @property
+    def health(self) -> str: ...
 
 
 class Tools(Protocol):
@@ -318,11 +324,11 @@ class LogRow(Protocol):
     @property
     def twin_id(self) -> str: ...
     @property
-    def subject(self) -> str: ...
+    def subject(self) -> str | None: ...
     @property
     def source(self) -> str: ...
     @property
-    def trace_id(self) -> str: ...
+    def trace_id(self) -> str | None: ...
     @property
     def payload(self) -> bytes: ...
 
@@ -390,3 +396,4 @@ class Twin(Protocol):
     @property
     def events(self) -> Events: ...
     def health(self) -> Mapping[str, Check]: ...
+    def counters(self) -> Mapping[str, int]: ...

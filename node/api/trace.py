@@ -8,7 +8,9 @@ from typing import Final
 TRACE_ID: Final[ContextVar[str | None]] = ContextVar("trace_id", default=None)
 """32 hexadecimal digits, set while a request is answered; tasks that the request starts inherit it."""
 
-_TRACEPARENT: Final = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(-.{0,512})?\Z")
+_TRACEPARENT: Final = re.compile(
+    r"(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(-.{0,512})?\Z"
+)
 """W3C Trace Context, section 3.2: version ff and all-zero ids are invalid, later versions may append fields."""
 
 

@@ -1,7 +1,7 @@
 """The playbooks of this node: proposing, receiving, judging, adopting, taking back.
 
-The order is always: blocks on disk, then one transaction (the revision's row and its event), then the state in memory. The
-effective playbook is the join of the adopted revisions and is computed again from them at each start.
+The order is always: blocks on disk, then one transaction (the revision's row and its event), then the state in
+memory. The effective playbook is the join of the adopted revisions and is computed again from them at each start.
 """
 
 import asyncio
@@ -20,10 +20,11 @@ from node.errors import RevisionRefused, RevisionUnknown
 from node.events import EventBus
 from node.gossip import Gossip, Heard
 from node.hive.fetch import fetch_history
-from node.hive.judge import Verdict, judge
+from node.hive.judge import Status, Verdict, judge
 from node.net.port import Network
 from node.trust import TrustList
 from protocols import limits
+from protocols.didcomm.envelope import verify_signed
 from protocols.errors import ProtocolError, RemoteProtocolError
 from protocols.playbook import merge
 from protocols.playbook.merge import Playbook
@@ -137,12 +138,10 @@ class Hive:
             raise RevisionRefused(str(error)) from error
 
     async def revisions(
-        self, name: str, status: str | None = None, limit: int = 100, after: str | None = None
+        self, name: str, status: Status | None = None, limit: int = 100, after: str | None = None
     ) -> Page[rows.RevisionRow]:
         """Every revision that was judged here, newest first."""
-        return await self._database.read(
-            lambda conn: rows.list_revisions(conn, name, status=status, limit=limit, after=after)
-        )
+        return await self._database.read(lambda conn: rows.list_revisions(conn, name, status, limit=limit, after=after))
 
     async def approve(self, name: str, cid: Cid) -> Playbook:
         """The owner adopts a quarantined or rejected revision. Raises RevisionUnknown."""
@@ -206,9 +205,10 @@ class Hive:
 
     async def _replay_held(self) -> None:
         """Follow the heads that are on disk: those of twins named since, and those that a crash interrupted."""
-        held = await self._database.read(lambda conn: gossip_rows.of_type(conn, PLAYBOOK_UPDATE))
-        for row in held:
-            self._offer(Update.from_body(row.message.body), row.author, None, 0)
+        for signed in await self._database.read(lambda conn: gossip_rows.of_type(conn, PLAYBOOK_UPDATE)):
+            message = verify_signed(signed).message
+            if message.from_ is not None and message.from_ != self._did:
+                self._offer(Update.from_body(message.body), message.from_, None, 0)
 
     async def _follow(self, update: Update, author: Did, via: PeerId | None) -> None:
         missing = [cid for cid in update.heads if cid not in self._judged]
@@ -255,6 +255,8 @@ class Hive:
             }
             events.append(self._events.make("playbook_revision_received", str(signed.cid), data, source="hive"))
 
+        now = self._now()
+
         def store(conn: sqlite3.Connection) -> None:
             for signed, verdict, event in zip(revisions, verdicts, events, strict=True):
                 rows.put(
@@ -268,6 +270,7 @@ class Hive:
                     critique=signed.revision.critique,
                     status=verdict.status,
                     reason=verdict.reason,
+                    updated_ms=now,
                 )
                 self._events.record(conn, event)
 
@@ -290,8 +293,11 @@ class Hive:
         async with self._lock:
             for cid in cids:
                 await self._stored(name, cid)
+            now = self._now()
             await self._database.write(
-                lambda conn: [rows.set_status(conn, cid, verdict.status, verdict.reason) for cid in cids]
+                lambda conn: [
+                    rows.set_status(conn, cid, verdict.status, verdict.reason, updated_ms=now) for cid in cids
+                ]
             )
             self._playbooks[name] = await self._from_adopted(name)
             await self._tell_updated(name)

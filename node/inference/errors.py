@@ -66,4 +66,6 @@ class ModelDamaged(LocalInferenceError):
 
 class ModelUnloadable(LocalInferenceError):
     code = 50033
-    hint = "Name a GGUF file that this version of llama.cpp can read with `--model PATH`, or go without: `--model none`."
+    hint = (
+        "Name a GGUF file that this version of llama.cpp can read with `--model PATH`, or go without: `--model none`."
+    )

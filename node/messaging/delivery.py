@@ -1,7 +1,7 @@
 """Bringing messages out: each queued row is tried until it is delivered, refused or expired.
 
-One worker for each recipient keeps the order; it sends a batch on one stream and waits for all answers. A failed attempt is
-repeated after a pause that doubles, with jitter; a recipient that connects is tried at once.
+One worker for each recipient keeps the order; it sends a batch on one stream and waits for all answers. A failed
+attempt is repeated after a pause that doubles, with jitter; a recipient that connects is tried at once.
 """
 
 import asyncio
@@ -13,9 +13,6 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
-from protocols.didcomm.envelope import pack_authcrypt
-from storage.mailbox import OutboxRow
-
 from identity.did import Did, PeerId, did_of_peer_id, peer_id_of_did, resolve_did_key
 from identity.errors import PagiError
 from identity.keys import KeyPair
@@ -25,9 +22,11 @@ from node.events import Event, EventBus
 from node.messaging.intake import ACCEPTED, PROTOCOL, REFUSED, TRY_LATER
 from node.net.errors import NetError, RemoteUnavailable
 from node.net.port import Network, PeerConnected
+from protocols.didcomm.envelope import pack_authcrypt
 from protocols.message import parse_message
 from storage import mailbox
 from storage.database import Database
+from storage.mailbox import OutboxRow
 
 logger = logging.getLogger(__name__)
 
@@ -85,12 +84,15 @@ class Delivery:
             tasks.create_task(self._hurry_for_those_who_connect())
             while True:
                 self._wake.clear()
-                now = self._now()
-                for recipient in await self._database.read(lambda conn: mailbox.recipients_due(conn, now)):
+                for recipient in await self._recipients_due():
                     if recipient not in self._busy:
                         self._busy.add(recipient)
                         tasks.create_task(self._deliver_to(recipient))
                 await self._sleep_until_due()
+
+    async def _recipients_due(self) -> Sequence[Did]:
+        now = self._now()
+        return await self._database.read(lambda conn: mailbox.recipients_due(conn, now))
 
     async def _sleep_until_due(self) -> None:
         next_due_ms = await self._database.read(mailbox.next_due_ms)
@@ -112,7 +114,7 @@ class Delivery:
         except PagiError:
             return  # A peer whose key is not Ed25519, such as a plain IPFS node: nobody writes to it.
         now = self._now()
-        await self._database.write(lambda conn: mailbox.hurry(conn, did, now))
+        await self._database.write(lambda conn: mailbox.retry_now(conn, did, now))
         self.wake()
 
     async def _deliver_to(self, recipient: Did) -> None:

@@ -1,7 +1,7 @@
 """Taking messages in: one packed DIDComm message in, one byte out, and the message on disk before that byte leaves.
 
-The order is the order of cost: rate of the peer, then decryption, then the sender's standing, then the disk. A message that
-was taken before is acknowledged again and changes nothing.
+The order is the order of cost: rate of the peer, then decryption, then the sender's standing, then the disk. A
+message that was taken before is acknowledged again and changes nothing.
 """
 
 import logging
@@ -10,8 +10,6 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Final
 
-from protocols.didcomm.envelope import unpack
-
 from identity.did import Did, PeerId, did_key
 from identity.errors import PagiError
 from identity.keys import KeyPair
@@ -19,6 +17,7 @@ from node.clock import NowMs, now_ms
 from node.events import EventBus
 from node.trust import TrustList
 from protocols import limits
+from protocols.didcomm.envelope import unpack
 from protocols.errors import RemoteProtocolError
 from protocols.message import Message, check_times
 from protocols.ratelimit import KeyedBuckets
@@ -48,7 +47,6 @@ class Intake:
         database: Database,
         events: EventBus,
         trust: TrustList,
-        on_stored: Callable[[], None],
         now: NowMs = now_ms,
     ) -> None:
         self._keys = keys
@@ -56,7 +54,7 @@ class Intake:
         self._database = database
         self._events = events
         self._trust = trust
-        self._on_stored = on_stored
+        self.on_stored: Callable[[], None] = lambda: None
         self._now = now
         self._per_peer = KeyedBuckets(limits.DIDCOMM_RATE_PER_S, limits.DIDCOMM_BURST, limits.MAX_RATED_KEYS)
         self.counters: Counter[str] = Counter()
@@ -125,5 +123,5 @@ class Intake:
         self.counters["didcomm_accepted" if new else "didcomm_repeated"] += 1
         if new:
             self._events.announce(event)
-            self._on_stored()
+            self.on_stored()
         return ACCEPTED

@@ -1,7 +1,7 @@
 """The post office: what the rest of the node uses to write to twins and to act on what they write.
 
-A received message is work until its handler is done: the handler's replies are queued in the same transaction that marks
-the message handled, so a crash in between repeats the work and sends nothing twice.
+A received message is work until its handler is done: the handler's replies are queued in the same transaction that
+marks the message handled, so a crash in between repeats the work and sends nothing twice.
 """
 
 import asyncio
@@ -12,8 +12,6 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from storage.mailbox import InboxRow, OutboxRow
-
 from identity.did import Did, did_key, resolve_did_key
 from identity.errors import PagiError
 from identity.keys import KeyPair
@@ -23,16 +21,22 @@ from node.errors import MessageTimeout
 from node.messaging.delivery import Delivery
 from node.messaging.intake import PROTOCOL, Intake
 from node.net.port import Network
+from node.trust import TrustList
 from protocols import limits
 from protocols.message import Message, parse_message
 from storage import mailbox
 from storage.database import Database
+from storage.mailbox import InboxRow, OutboxRow
 from storage.page import Page
+from storage.trust import Trust
 
 logger = logging.getLogger(__name__)
 
 HANDLED_AT_ONCE: Final = 4
 """Received messages that are worked on at the same time; most of that work waits for the model."""
+
+LOOKED_AT_ONCE: Final = 256
+"""Rows read from the inbox in one go."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +71,7 @@ class PostOffice:
         network: Network,
         intake: Intake,
         delivery: Delivery,
+        trust: TrustList,
         now: NowMs = now_ms,
     ) -> None:
         self._did = did_key(keys.public)
@@ -80,15 +85,13 @@ class PostOffice:
         self._replies: dict[tuple[Did, str], asyncio.Future[Message]] = {}
         self._arrived = asyncio.Event()
         self._arrived.set()
+        intake.on_stored = self._arrived.set
+        trust.on_change(self._accept_requests)
 
     def handle(self, message_type: str, handler: Handler) -> None:
         """Let `handler` act on messages of this type. To be called before `run`."""
         assert message_type not in self._handlers
         self._handlers[message_type] = handler
-
-    def notice(self) -> None:
-        """A message was stored: look at the inbox."""
-        self._arrived.set()
 
     async def send(
         self,
@@ -176,37 +179,50 @@ class PostOffice:
 
     # Acting on what arrived
 
+    async def _accept_requests(self, trust: Trust) -> None:
+        """What twins wrote before the owner named them is work now."""
+        await self._database.write(lambda conn: [mailbox.accept_requests(conn, did) for did in trust.allow])
+        self._arrived.set()
+
     async def _act_on_inbox(self) -> None:
-        under_way: set[tuple[str, str]] = set()
+        under_way: set[int] = set()
         async with asyncio.TaskGroup() as tasks:
             while True:
                 await self._arrived.wait()
                 self._arrived.clear()
-                rows = await self._database.read(lambda conn: mailbox.unhandled(conn, 256))
+                rows = await self._database.read(lambda conn: mailbox.unhandled(conn, LOOKED_AT_ONCE))
                 plain = [row for row in rows if not self._concerns_us(row)]
                 if plain:
                     await self._finish_all(plain)
-                for row in rows:
-                    key = (row.from_did, row.message_id)
-                    if row in plain or key in under_way or len(under_way) >= HANDLED_AT_ONCE:
-                        continue
-                    under_way.add(key)
-                    task = tasks.create_task(self._act_on(row))
-                    task.add_done_callback(lambda _, key=key: (under_way.discard(key), self._arrived.set()))  # type: ignore[misc]
-                if len(plain) == 256:
                     self._arrived.set()
+                for row in rows:
+                    if self._concerns_us(row) and row.seq not in under_way and len(under_way) < HANDLED_AT_ONCE:
+                        under_way.add(row.seq)
+                        tasks.create_task(self._act_on(row, under_way))
 
     def _concerns_us(self, row: InboxRow) -> bool:
-        return row.type in self._handlers or (row.from_did, row.thid) in self._replies
+        return row.type in self._handlers or self._waiting_for(row) is not None
 
-    async def _act_on(self, row: InboxRow) -> None:
+    def _waiting_for(self, row: InboxRow) -> asyncio.Future[Message] | None:
+        """Who waits for this reply in this thread, from this sender and no other."""
+        return self._replies.get((row.from_did, row.thid)) if row.from_did and row.thid else None
+
+    async def _act_on(self, row: InboxRow, under_way: set[int]) -> None:
+        try:
+            await self._handle(row)
+        finally:
+            under_way.discard(row.seq)
+            self._arrived.set()
+
+    async def _handle(self, row: InboxRow) -> None:
+        assert row.from_did is not None
         message = parse_message(row.plaintext)
-        waiting = self._replies.get((row.from_did, message.thread))
+        waiting = self._waiting_for(row)
         if waiting is not None and not waiting.done():
             waiting.set_result(message)
         handler = self._handlers.get(message.type)
         replies: Sequence[Reply] = ()
-        status = "handled"
+        status: mailbox.InboxStatus = "handled"
         if handler is not None:
             try:
                 replies = await handler(row.from_did, message)

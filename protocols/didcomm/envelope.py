@@ -105,7 +105,7 @@ def pack_anoncrypt(
     enc: Enc = "XC20P",
     signer: KeyPair | None = None,
 ) -> bytes:
-    """Encrypt so that only the recipient can read it and nobody can tell who wrote it, unless a `signer` says so inside.
+    """Encrypt so that only the recipient can read it and nobody can tell who wrote it, unless a `signer` signs inside.
 
     `recipients` and the errors are those of `pack_authcrypt`; a signed message must name its recipient in `to`.
     """

@@ -4,7 +4,7 @@ Everything here raises RemoteProtocolError's children and nothing else.
 """
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Mapping
 from typing import Final
 
 import orjson
@@ -55,7 +55,7 @@ def binary(holder: Json, name: str, size: int | None = None) -> bytes:
     return data
 
 
-def protected_header(holder: Json, *, typs: Iterable[str]) -> Json:
+def protected_header(holder: Json, *, typs: Collection[object]) -> Json:
     """The header that is authenticated, from the base64url under `protected`.
 
     Refuses a name that stands twice (RFC 7515, section 4), headers that change the meaning of the whole, and a `typ`

@@ -124,6 +124,7 @@ def decrypt(envelope: Json, *, keys: Mapping[str, AgreementKey], sender_key: Pub
     if "aad" in envelope:
         raise UnsupportedAlgorithm("`aad` is not used in DIDComm")
     alg, cipher = _algorithms(header)
+    public = agreement.from_jwk(header.get("epk"))
     entries = _recipients(envelope, header)
     apv = binary(header, "apv", hashlib.sha256().digest_size)
     if apv != _apv(kid for kid, _ in entries):
@@ -132,7 +133,6 @@ def decrypt(envelope: Json, *, keys: Mapping[str, AgreementKey], sender_key: Pub
     if key is None or entry is None:
         raise UnknownRecipient("the message is encrypted for other keys than ours")
 
-    public = agreement.from_jwk(header.get("epk"))
     content_iv, ciphertext = binary(envelope, "iv", cipher.iv_bytes), binary(envelope, "ciphertext")
     tag = binary(envelope, "tag", cipher.tag_bytes)
     encrypted_key = binary(entry, "encrypted_key", cipher.key_bytes + _WRAP_EXTRA_BYTES)

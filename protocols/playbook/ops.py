@@ -17,7 +17,8 @@ from protocols import dag_cbor, fields, limits
 from protocols.errors import MalformedMessage
 
 Value: TypeAlias = bool | int | float | str | Sequence["Value"] | Mapping[str, "Value"]
-"""What a setting or a tool's description may hold: JSON without null, which TOML does not have. Never changed in place."""
+"""What a setting or a tool's description may hold: JSON without null, which TOML does not have.
+Nobody changes one in place."""
 
 _BULLET_ID: Final = re.compile(r"b[a-z2-7]{32}")
 _NAME: Final = re.compile(r"[A-Za-z0-9_.-]{1,64}")

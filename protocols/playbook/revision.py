@@ -115,7 +115,7 @@ def sign_revision(revision: Revision, keys: KeyPair) -> SignedRevision:
 
 
 def link_of(envelope_block: bytes) -> Cid:
-    """The CID of the payload that an envelope signs, to fetch it. Nothing is verified yet. Raises RemoteProtocolError."""
+    """The CID of the payload that an envelope signs, to fetch it; not verified yet. Raises RemoteProtocolError."""
     return dag_jose.read(envelope_block).payload
 
 

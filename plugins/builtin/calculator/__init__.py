@@ -120,8 +120,7 @@ def _value(node: ast.expr, depth: int) -> Number:
 
 
 def _power(base: Number, exponent: Number) -> Number:
-    whole = isinstance(base, int) and isinstance(exponent, int) and abs(base) > 1
-    if whole and abs(exponent) * int(base).bit_length() > MAX_BITS:
+    if isinstance(base, int) and isinstance(exponent, int) and (abs(base).bit_length() - 1) * exponent > MAX_BITS:
         raise ToolError(f"the power would have more than {MAX_BITS} bits")
     result = base**exponent
     if isinstance(result, complex):

@@ -1,0 +1,57 @@
+"""Commands that look: id, peers, twins."""
+
+from node.cli.command import Call, Commands, add_paging, paging
+from node.cli.output import say
+
+
+def register(commands: Commands) -> None:
+    """Add the commands of this area."""
+    commands.add("id", "show who this twin is", show_id)
+    add_paging(commands.add("peers", "list the connected peers", peers))
+    add_paging(commands.add("twins", "list the twins that this one knows", twins))
+
+
+def show_id(call: Call) -> None:
+    document = call.client().get("id")
+
+    def human() -> None:
+        say(f"{document['name']}  (pagi-twin {document['version']})")
+        say(f"DID      {document['did']}")
+        say(f"peer ID  {document['peer_id']}")
+        for address in document["addresses"]:
+            say(f"address  {address}")
+        say(f"can      {', '.join(document['capabilities']) or 'nothing that it announces'}")
+
+    call.show(document, human)
+
+
+def peers(call: Call) -> None:
+    document = call.client().get("swarm", "peers", query=paging(call.args))
+    rows = [
+        (
+            peer["peer_id"],
+            "?" if peer["latency_ms"] is None else f"{peer['latency_ms']:.1f} ms",
+            "relayed" if peer["relayed"] else "direct",
+            ", ".join(peer["addresses"]),
+        )
+        for peer in document["items"]
+    ]
+    call.show_list(document, ("peer ID", "latency", "path", "addresses"), rows, empty="No peer is connected.")
+
+
+def twins(call: Call) -> None:
+    document = call.client().get("twins", query=paging(call.args))
+    rows = [
+        (
+            twin["name"],
+            twin["did"],
+            "online" if twin["online"] else "offline",
+            twin["last_seen"],
+            f"{twin['reputation']:.2f}",
+            ", ".join(twin["capabilities"]),
+            ", ".join(twin["topics"]),
+        )
+        for twin in document["items"]
+    ]
+    columns = ("name", "DID", "state", "last seen", "reputation", "can", "knows about")
+    call.show_list(document, columns, rows, empty="No other twin is known yet.")

@@ -1,0 +1,56 @@
+"""Commands of trust: show the list, allow a twin, block one, remove one from the list."""
+
+from collections.abc import Callable
+from typing import Any
+
+from node.cli.command import Call, Commands
+from node.cli.output import say
+
+
+def register(commands: Commands) -> None:
+    """Add the commands of this area."""
+    group = commands.group("trust", "whom this twin works with")
+    group.add("show", "show the list", show)
+    for name, text, handler in (
+        ("allow", "let twins work with this one", allow),
+        ("block", "refuse everything from twins", block),
+        ("remove", "make twins strangers again", remove),
+    ):
+        group.add(name, text, handler).add_argument("did", metavar="DID", nargs="+")
+
+
+def show(call: Call) -> None:
+    _show(call, call.client().get("trust"))
+
+
+def allow(call: Call) -> None:
+    _change(call, lambda dids: {"allow": dids, "block": set()})
+
+
+def block(call: Call) -> None:
+    _change(call, lambda dids: {"allow": set(), "block": dids})
+
+
+def remove(call: Call) -> None:
+    _change(call, lambda _: {"allow": set(), "block": set()})
+
+
+def _change(call: Call, put_on: Callable[[set[str]], dict[str, set[str]]]) -> None:
+    """Take the twins off both lists, and put them onto the one that was asked for."""
+    client, dids = call.client(), set(call.args.did)
+    trust = client.get("trust")
+    for name, added in put_on(dids).items():
+        trust[name] = sorted((set(trust[name]) - dids) | added)
+    _show(call, client.put("trust", body=trust))
+
+
+def _show(call: Call, trust: dict[str, Any]) -> None:
+    def human() -> None:
+        for name in ("allow", "block"):
+            for did in trust[name]:
+                say(f"{name:<6} {did}")
+        if not trust["allow"] and not trust["block"]:
+            say("Nobody is named: every other twin is a stranger.")
+        say(f"Reputation threshold {trust['reputation_threshold']}; adopt by itself: {trust['auto_adopt']}")
+
+    call.show(trust, human)

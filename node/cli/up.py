@@ -1,0 +1,126 @@
+"""`pagi up`: run the twin of one home in the foreground until a signal stops it."""
+
+import argparse
+import asyncio
+import os
+import secrets
+import sys
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+from identity import keystore
+from identity.errors import PagiError
+from node.api.app import make_app, serve
+from node.cli import output, passphrase
+from node.cli.newhome import make_home
+from node.cli.progress import bytes_progress
+from node.config import Config, load_config
+from node.errors import ConfigInvalid
+from node.inference.errors import ModelMissing
+from node.inference.models import ensure_bundled
+from node.process import log_to_stderr, run_until_stopped, seconds_since_start
+from node.twin import Twin, open_twin
+from storage.home import Home, atomic_write
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run until stopped; the exit status. Raises PagiError with what keeps the twin from running."""
+    home = Home(args.home)
+    if not home.exists:
+        secret = passphrase.for_new_home(args.passphrase_file, unsealed=args.unsealed, must_say_unsealed=False)
+        make_home(home.path, name=args.name, passphrase=secret)
+    home.create()
+    with home.lock():
+        config = load_config(home.config_toml, _overrides(args))
+        log_to_stderr(config.log_level)
+        keys = keystore.load(home.identity_json, passphrase.for_existing_home(args.passphrase_file)).keys
+        model = _model_path(config.inference.model)
+
+        async def main(wait_stopped: Callable[[], Awaitable[None]]) -> None:
+            async with open_twin(home, config, keys, model=model) as twin:
+                await _serve_owner(twin, config, wait_stopped, as_json=args.json)
+
+        run_until_stopped(main)
+    return 0
+
+
+async def _serve_owner(
+    twin: Twin, config: Config, wait_stopped: Callable[[], Awaitable[None]], *, as_json: bool
+) -> None:
+    host, port = _host_and_port(config.api.listen)
+    app = make_app(twin, _token(twin.home), metrics_public=config.api.metrics_public)
+    async with serve(app, host, port) as address:
+        atomic_write(twin.home.api_file, f"{address}\n".encode(), 0o600)
+        try:
+            _say_ready(twin, address, as_json=as_json)
+            await wait_stopped()
+        finally:
+            twin.home.api_file.unlink(missing_ok=True)
+
+
+def _say_ready(twin: Twin, address: str, *, as_json: bool) -> None:
+    ready: dict[str, Any] = {
+        "did": twin.did,
+        "peer_id": twin.peer_id,
+        "api": address,
+        "listen": list(twin.network.addresses()),
+        "pid": os.getpid(),
+        "ready_s": seconds_since_start(),
+    }
+    if as_json:
+        output.print_json(ready)
+    else:
+        output.say(f"{twin.name} is up after {ready['ready_s']:.1f} s.")
+        output.say(f"  DID     {twin.did}")
+        output.say(f"  API     {address}")
+        for listen in ready["listen"]:
+            output.say(f"  listen  {listen}")
+        output.say("Ask it something with `pagi ask`; stop it with Ctrl-C.")
+    sys.stdout.flush()
+
+
+def _overrides(args: argparse.Namespace) -> dict[str, dict[str, Any]]:
+    network: dict[str, Any] = {}
+    if args.listen:
+        network["listen"] = tuple(args.listen)
+    if args.bootstrap:
+        network["bootstrap"] = tuple(args.bootstrap)
+    if args.no_mdns:
+        network["mdns"] = False
+    api = {"listen": args.api} if args.api else {}
+    inference = {"model": args.model} if args.model else {}
+    return {"network": network, "api": api, "inference": inference}
+
+
+def _model_path(choice: str) -> Path | None:
+    """The file to load, fetched first if it is the bundled one and not here yet.
+
+    Without a network the twin runs all the same, without a model, and says so. A named file that is not there is an
+    error.
+    """
+    if choice == "none":
+        return None
+    if choice != "bundled":
+        path = Path(choice).expanduser()
+        if not path.is_file():
+            raise ModelMissing(f"there is no model file {path}")
+        return path
+    try:
+        return asyncio.run(ensure_bundled(bytes_progress("Fetching the bundled model")))
+    except PagiError as error:
+        output.remark(f"DEGRADED: the twin runs without a model: {error}. {error.hint}")
+        return None
+
+
+def _host_and_port(text: str) -> tuple[str, int]:
+    host, _, port = text.rpartition(":")
+    if not host or not port.isdigit() or int(port) > 65535:
+        raise ConfigInvalid(f"not HOST:PORT: {text!r}")
+    return host.strip("[]"), int(port)
+
+
+def _token(home: Home) -> str:
+    if not home.api_token.exists():
+        atomic_write(home.api_token, f"{secrets.token_urlsafe(32)}\n".encode(), 0o600)
+    return home.api_token.read_text(encoding="ascii").strip()

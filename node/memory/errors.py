@@ -1,0 +1,34 @@
+"""Errors of the memory room.
+
+PagiError
+└── MemoryRoomError
+    └── RemoteMemoryError          what the caller gave cannot be kept or looked for
+        ├── BadMemory       40023
+        └── MemoryTooLarge  41303
+"""
+
+from identity.errors import PagiError
+
+
+class MemoryRoomError(PagiError):
+    """The memory could not do what it was asked to do."""
+
+    code = 50023
+    hint = "Look at the log for the trace id."
+
+
+class RemoteMemoryError(MemoryRoomError):
+    """What the caller gave cannot be kept or looked for."""
+
+    code = 40024
+    hint = "Correct the request."
+
+
+class BadMemory(RemoteMemoryError):
+    code = 40023
+    hint = "Give some text, a kind of working, episodic or semantic, and a namespace such as private, ask or shared."
+
+
+class MemoryTooLarge(RemoteMemoryError):
+    code = 41303
+    hint = "Split it: at most 64 KiB of text, 16 tags of 64 characters, and 1000 memories at once."

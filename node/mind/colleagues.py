@@ -1,0 +1,122 @@
+"""Asking other twins, and answering them.
+
+Only twins that the owner named are asked, for a goal says what its owner cares about; and only they are answered,
+from the namespace `shared` alone.
+"""
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from typing import Final
+
+import numpy as np
+
+from identity.did import Did
+from identity.errors import PagiError
+from node.inference.embedder import Embedder
+from node.memory.memory import Memory
+from node.messaging.post_office import PostOffice, Reply
+from node.mind.actions import Asked, AskTwin, Candidate, supports
+from node.mind.answering import NO_MODEL, Writer
+from node.mind.reflection import asked_by
+from node.swarm import Directory
+from node.trust import TrustList
+from protocols.message import Message
+from protocols.playbook.merge import Bullet
+from protocols.task import ANSWER, ASK, Answer, Ask, Source
+
+logger = logging.getLogger(__name__)
+
+SHARED: Final = ("shared",)
+"""The only namespace whose memories may be used in an answer to another twin."""
+
+MIN_TOPIC_LIKENESS: Final = 0.15
+"""A twin whose topics are less like the goal than this is not asked: it would only learn the goal."""
+
+BULLET_BONUS: Final = 0.1
+"""What one adopted routing bullet adds to a twin's score; three net helpful counts add as much again."""
+
+
+class Colleagues:
+    """The other twins, as sources of answers."""
+
+    def __init__(
+        self,
+        *,
+        own: Did,
+        directory: Directory,
+        trust: TrustList,
+        mail: PostOffice,
+        memory: Memory,
+        embedder: Embedder,
+        writer: Writer,
+        recall_items: int,
+    ) -> None:
+        self._own = own
+        self._directory = directory
+        self._trust = trust
+        self._mail = mail
+        self._memory = memory
+        self._embedder = embedder
+        self._writer = writer
+        self._recall_items = recall_items
+        mail.handle(ASK, self._answer)
+
+    async def candidates(self, goal: str, bullets: Sequence[Bullet]) -> tuple[Candidate, ...]:
+        """The named twins that are online and advertise topics like the goal, best first."""
+        twins = [
+            twin
+            for twin in await self._directory.twins()
+            if twin.did != self._own and twin.online and twin.topics and self._trust.allows(twin.did)
+        ]
+        if not twins:
+            return ()
+        likeness = await asyncio.to_thread(self._topic_likeness, goal, [twin.topics for twin in twins])
+        advice = {did: bullet for bullet in bullets if (did := asked_by(bullet)) is not None}
+        found = []
+        for twin, score in zip(twins, likeness, strict=True):
+            bullet = advice.get(twin.did)
+            if score < MIN_TOPIC_LIKENESS:
+                continue
+            if bullet is not None:
+                score += BULLET_BONUS * (1 + max(-3, min(3, bullet.helpful - bullet.harmful)) / 3)
+            found.append(Candidate(twin.did, twin.name, twin.topics, round(score, 3), bullet.id if bullet else None))
+        return tuple(sorted(found, key=lambda candidate: (-candidate.score, candidate.did)))
+
+    def _topic_likeness(self, goal: str, topics: Sequence[Sequence[str]]) -> list[float]:
+        """For each twin the best likeness of the goal to one of its topics, or to all of them together."""
+        texts = [goal]
+        spans = []
+        for words in topics:
+            spans.append((len(texts), len(texts) + len(words) + 1))
+            texts += [*words, ", ".join(words)]
+        vectors = self._embedder.embed(texts)
+        return [float(np.max(vectors[start:end] @ vectors[0])) for start, end in spans]
+
+    async def ask(self, action: AskTwin, candidate: Candidate, timeout_s: float) -> Asked:
+        """Ask one twin and wait for its answer; that it gave none is a result, not an error."""
+        try:
+            reply = await self._mail.request(action.did, ASK, Ask(action.question).to_body(), timeout_s=timeout_s)
+            if reply.type != ANSWER:
+                return Asked(candidate, None, reply.thread, f"it replied with {reply.type}")
+            return Asked(candidate, Answer.from_body(reply.body), reply.thread)
+        except PagiError as error:
+            return Asked(candidate, None, None, str(error))
+
+    async def _answer(self, sender: Did, message: Message) -> Sequence[Reply]:
+        question = Ask.from_body(message.body).question
+        found = await self._memory.search(question, k=self._recall_items, namespaces=SHARED)
+        notes = [memory for memory in found if supports(question, memory)]
+        if not notes:
+            none = Answer(answer="", sources=(), confidence=0.0, model=NO_MODEL, degraded=False)
+            return (Reply(ANSWER, none.to_body()),)
+        written = await self._writer.write(question, notes)
+        answer = Answer(
+            answer=written.text,
+            sources=tuple(Source(note.id, note.content[:2000], round(note.score, 4)) for note in notes),
+            confidence=round(min(1.0, max(0.0, notes[0].score)), 4),
+            model=written.model,
+            degraded=written.degraded,
+        )
+        logger.info("answered %s from %d shared memories", sender, len(notes))
+        return (Reply(ANSWER, answer.to_body()),)

@@ -1,0 +1,275 @@
+"""The executive: a goal in, an answer out, each step recorded before it is taken.
+
+goal → recall → (tool | other twins) → answer → reflect. What happens next is decided by `actions.decide`; this module
+carries it out, and never holds an answer back for the reflection's sake: a lesson that cannot be shared is logged.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Final, Literal, assert_never
+
+from identity.errors import PagiError
+from node.config import MindConfig
+from node.events import EventBus
+from node.hive.hive import Hive
+from node.inference.embedder import Embedder
+from node.inference.errors import GoalTooLong
+from node.memory.memory import Memory
+from node.mind.actions import Action, AskTwin, Recall, Respond, Situation, UseTool, decide
+from node.mind.answering import Writer
+from node.mind.colleagues import Colleagues
+from node.mind.jobs import Jobs, Step
+from node.mind.reflection import reflect
+from plugins.host import PluginHost
+from protocols.playbook.merge import Bullet
+
+logger = logging.getLogger(__name__)
+
+MAX_GOAL_BYTES: Final = 16 * 1024
+"""A goal travels whole in one message to another twin; documents belong into the memory."""
+
+RECALLED_KINDS: Final = ("semantic", "episodic")
+"""What answers a goal. Working memory holds the conversation itself: it would find the goal."""
+
+BULLET_LIKENESS: Final = 0.35
+MAX_BULLETS: Final = 4
+"""Playbook bullets that fit the goal go into the prompt: few, and only those that are like it."""
+
+
+@dataclass(frozen=True, slots=True)
+class JobResult:
+    """How a goal ended. `degraded` says that no model took part in writing the answer."""
+
+    job_id: str
+    status: str
+    answer: str
+    steps: tuple[Step, ...]
+    reflection: str | None
+    degraded: bool
+
+
+class Executive:
+    """Works on goals, several at once if need be."""
+
+    def __init__(
+        self,
+        *,
+        config: MindConfig,
+        memory: Memory,
+        embedder: Embedder,
+        tools: PluginHost,
+        colleagues: Colleagues,
+        writer: Writer,
+        hive: Hive,
+        jobs: Jobs,
+        events: EventBus,
+    ) -> None:
+        self._config = config
+        self._memory = memory
+        self._embedder = embedder
+        self._tools = tools
+        self._colleagues = colleagues
+        self._writer = writer
+        self._hive = hive
+        self._jobs = jobs
+        self._events = events
+
+    async def interact(self, goal: str, *, session_id: str | None = None, max_steps: int = 8) -> JobResult:
+        """Work on a goal until it is answered. Raises GoalTooLong; other failures are a result with status `failed`."""
+        if len(goal.encode()) > MAX_GOAL_BYTES:
+            raise GoalTooLong(f"a goal has at most {MAX_GOAL_BYTES} bytes")
+        job_id = await self._jobs.start(goal, session_id)
+        await self._events.publish("goal_received", job_id, {"job_id": job_id}, source="mind")
+        await self._remember_turn("user", goal, session_id)
+        run = _Run(job_id, Situation(goal=goal, steps_left=max_steps, tools=self._tool_names()), time.monotonic())
+        try:
+            answer, degraded = await self._work(run)
+        except PagiError as error:
+            await self._jobs.note(job_id, "error", str(error))
+            await self._jobs.finish(job_id, status="failed", answer=str(error), reflection=None)
+            return JobResult(job_id, "failed", str(error), tuple(run.steps), None, degraded=True)
+        reflection = await self._reflect(run) if self._config.reflect else None
+        await self._remember_turn("assistant", answer, session_id)
+        await self._jobs.finish(job_id, status="done", answer=answer, reflection=reflection)
+        return JobResult(job_id, "done", answer, tuple(run.steps), reflection, degraded)
+
+    async def plan(self, goal: str) -> tuple[Step, ...]:
+        """What would be done for a goal, as far as that can be told without doing it."""
+        recalled = await self._memory.search(goal, k=self._config.recall_items, kinds=RECALLED_KINDS)
+        bullets = await self._bullets()
+        situation = Situation(
+            goal=goal,
+            steps_left=8,
+            tools=self._tool_names(),
+            recalled=recalled,
+            candidates=await self._colleagues.candidates(goal, bullets),
+        )
+        planned: list[Action] = [Recall(goal)]
+        following = decide(situation)
+        planned.append(following)
+        if not isinstance(following, Respond):
+            planned.append(Respond())
+        await self._events.publish("plan_generated", goal[:80], {"steps": len(planned)}, source="mind")
+        return tuple(Step(n, *_described(action), None, 0.0) for n, action in enumerate(planned, 1))
+
+    async def _work(self, run: "_Run") -> tuple[str, bool]:
+        """Take steps until the answer is written; return it and whether it is degraded."""
+        while True:
+            action = decide(run.situation)
+            name, described = _described(action)
+            step = Step(len(run.steps) + 1, name, described, None, 0.0)
+            await self._jobs.record(run.job_id, step)
+            started = time.monotonic()
+            if isinstance(action, Respond):
+                answer, degraded, output = await self._respond(run.situation)
+            else:
+                output = await self._act(action, run)
+            step = replace(step, output=output, ms=round((time.monotonic() - started) * 1000, 2))
+            run.steps.append(step)
+            await self._jobs.record(run.job_id, step)
+            run.situation = replace(run.situation, steps_left=run.situation.steps_left - 1)
+            if isinstance(action, Respond):
+                return answer, degraded
+
+    async def _act(self, action: Recall | UseTool | AskTwin, run: "_Run") -> dict[str, Any]:
+        situation = run.situation
+        match action:
+            case Recall():
+                recalled = await self._memory.search(action.query, k=self._config.recall_items, kinds=RECALLED_KINDS)
+                run.situation = replace(situation, recalled=recalled)
+                await self._find_candidates(run)
+                found = [{"id": item.id, "score": round(item.score, 4), "source": item.source} for item in recalled]
+                return {"found": found, "support": len(run.situation.support)}
+            case UseTool():
+                result = await self._use_tool(action)
+                run.situation = replace(situation, tool_results={**situation.tool_results, action.name: result})
+                return {"result": result}
+            case AskTwin():
+                candidate = next(entry for entry in situation.candidates if entry.did == action.did)
+                asked = await self._colleagues.ask(action, candidate, self._config.ask_timeout_s)
+                run.situation = replace(situation, asked=(*situation.asked, asked))
+                return _told(asked.answer.to_body() if asked.answer else None, asked.error, asked.thread)
+            case _:
+                assert_never(action)
+
+    async def _find_candidates(self, run: "_Run") -> None:
+        if run.situation.support:
+            return
+        run.bullets = await self._bullets()
+        found = await self._colleagues.candidates(run.situation.goal, run.bullets)
+        run.situation = replace(run.situation, candidates=found[: self._config.max_asked])
+
+    async def _use_tool(self, action: UseTool) -> Any:
+        try:
+            result = await self._tools.execute(action.name, action.parameters)
+        except PagiError as error:
+            result = {"error": str(error)}
+        await self._events.publish("tool_executed", action.name, {"tool": action.name}, source="mind")
+        return result
+
+    async def _respond(self, situation: Situation) -> tuple[str, bool, dict[str, Any]]:
+        if situation.tool_results:
+            text = "; ".join(f"{name}: {_readable(result)}" for name, result in situation.tool_results.items())
+            return text, False, {"from": "tool"}
+        if situation.support:
+            return await self._respond_from_memory(situation)
+        helper = situation.helper
+        if helper is not None:
+            assert helper.answer is not None
+            sources = [source.memory_id for source in helper.answer.sources]
+            text = f"{helper.answer.answer}\n(from {helper.candidate.did}, its memory {', '.join(sources[:3])})"
+            output = {"from": "twin", "did": helper.candidate.did, "memories": sources, "model": helper.answer.model}
+            return text, helper.answer.degraded, output
+        reasons = [f"{asked.candidate.did}: {asked.error or 'knew no answer'}" for asked in situation.asked]
+        text = "I do not know: nothing that I remember answers this" + (
+            f", and those I asked could not help ({'; '.join(reasons)})." if reasons else ", and I know nobody to ask."
+        )
+        return text, False, {"from": "nothing"}
+
+    async def _respond_from_memory(self, situation: Situation) -> tuple[str, bool, dict[str, Any]]:
+        support = situation.support
+        written = await self._writer.write(situation.goal, support, guidance=await self._guidance(situation.goal))
+        output: dict[str, Any] = {
+            "from": "memory",
+            "memories": [memory.id for memory in support],
+            "model": written.model,
+        }
+        if written.reason is not None:
+            output["degraded"] = written.reason
+        return written.text, written.degraded, output
+
+    async def _guidance(self, goal: str) -> list[str]:
+        """The texts of the playbook bullets that are like the goal, best first."""
+        bullets = await self._bullets()
+        if not bullets:
+            return []
+        texts = [bullet.text for bullet in bullets]
+        vectors = await asyncio.to_thread(self._embedder.embed, [goal, *texts])
+        likeness = vectors[1:] @ vectors[0]
+        ranked = sorted(zip(likeness.tolist(), texts, strict=True), reverse=True)
+        return [text for score, text in ranked[:MAX_BULLETS] if score >= BULLET_LIKENESS]
+
+    async def _bullets(self) -> Sequence[Bullet]:
+        return (await self._hive.view(self._config.playbook)).bullets
+
+    async def _reflect(self, run: "_Run") -> str | None:
+        seconds = time.monotonic() - run.started
+        lesson = reflect(run.situation, job_id=run.job_id, seconds=seconds, bullets=run.bullets)
+        if lesson is None:
+            return None
+        try:
+            cid = await self._hive.propose(self._config.playbook, lesson.critique, lesson.ops, lesson.evidence)
+        except PagiError as error:
+            logger.warning("the lesson of job %s was not kept: %s", run.job_id, error)
+            await self._jobs.note(run.job_id, "warn", f"the lesson was not kept: {error}")
+            return None
+        await self._jobs.note(run.job_id, "plan", f"lesson kept as playbook revision {cid}")
+        return f"{lesson.critique} (revision {cid})"
+
+    async def _remember_turn(self, role: Literal["user", "assistant"], content: str, session_id: str | None) -> None:
+        await self._memory.add(kind="working", content=content, role=role, session_id=session_id)
+
+    def _tool_names(self) -> frozenset[str]:
+        return frozenset(info.name for info in self._tools.list())
+
+
+class _Run:
+    """One job under way."""
+
+    def __init__(self, job_id: str, situation: Situation, started: float) -> None:
+        self.job_id = job_id
+        self.situation = situation
+        self.started = started
+        self.steps: list[Step] = []
+        self.bullets: Sequence[Bullet] = ()
+
+
+def _described(action: Action) -> tuple[str, dict[str, Any]]:
+    """The action's name and its input, as steps show them."""
+    match action:
+        case Recall(query):
+            return "recall", {"query": query}
+        case UseTool(name, parameters):
+            return "use_tool", {"tool": name, "parameters": dict(parameters)}
+        case AskTwin(did, name, question):
+            return "ask_twin", {"did": did, "name": name, "question": question}
+        case Respond():
+            return "respond", {}
+        case _:
+            assert_never(action)
+
+
+def _told(answer: Mapping[str, Any] | None, error: str | None, thread: str | None) -> dict[str, Any]:
+    told: dict[str, Any] = {"thread": thread}
+    if answer is not None:
+        told["answer"] = answer
+    if error is not None:
+        told["error"] = error
+    return told
+
+
+def _readable(result: Any) -> str:
+    return str(result["result"]) if isinstance(result, dict) and "result" in result else str(result)

@@ -1,0 +1,195 @@
+"""The trio side as a whole: the host and all that runs on it, for one life of the thread.
+
+Calls come in by the bridge as `Core`'s methods; what happens goes out by `Upcalls`, which post to the asyncio side.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import trio
+from libp2p.discovery.events.peerDiscovery import peerDiscovery
+from libp2p.peer.id import ID
+from libp2p.tools.anyio_service import background_trio_service
+
+from identity.cid import Cid
+from identity.did import PeerId
+from identity.keys import KeyPair
+from node.net import patches
+from node.net.bitswap import Bitswap
+from node.net.connections import Connections
+from node.net.counters import Counters
+from node.net.errors import RemoteUnavailable
+from node.net.gossip import Gossip
+from node.net.host import check_listen, check_listening, make_host, parse_address
+from node.net.port import BlockSource, PeerEvent, PeerInfo
+from node.net.requester import Requester
+from node.net.responder import Responder, Slot
+from node.net.settings import NetSettings
+
+MAX_STREAMS_PER_CONNECTION: Final = 256
+"""Streams that one connection may have open; the protocols of a twin need about ten."""
+
+CLOSE_S: Final = 3.0
+"""Time to say goodbye to all peers at the end."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What a life of the thread starts from. After a restart `listen` holds the ports that were in use before."""
+
+    keys: KeyPair
+    listen: Sequence[str]
+    blocks: BlockSource
+    settings: NetSettings
+    counters: Counters
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Upcalls:
+    """How the trio side tells what happens. Each may be called from its thread and returns at once."""
+
+    on_gossip: Callable[[str, bytes, str], None]
+    on_request: Callable[[str, str, bytes, Slot], None]
+    on_event: Callable[[PeerEvent], None]
+    on_started: Callable[["Core"], None]
+    backlog: Callable[[], int]
+
+
+class Core:
+    """The running network, on the trio side."""
+
+    def __init__(self, plan: Plan, upcalls: Upcalls, nursery: trio.Nursery) -> None:
+        self._plan = plan
+        self._upcalls = upcalls
+        self._nursery = nursery
+        self._addresses: tuple[str, ...] = ()
+        self._host = make_host(plan.keys, plan.settings)
+        swarm = self._host.get_network()
+        patches.guard_streams(swarm, self._admit, self._stream_failed)
+        counters = plan.counters
+        self._gossip = Gossip(self._host, plan.settings, counters, upcalls.on_gossip, upcalls.backlog)
+        self._connections = Connections(
+            self._host, nursery, plan.settings, counters, self._on_event, self._renew_gossip
+        )
+        self._requester = Requester(self._host, nursery, counters)
+        self._responder = Responder(self._host, counters, upcalls.on_request)
+        self._bitswap = Bitswap(self._host, nursery, plan.blocks, counters)
+
+    @property
+    def peers(self) -> tuple[PeerInfo, ...]:
+        """Safe to read from the other thread."""
+        return self._connections.peers
+
+    def addresses(self) -> tuple[str, ...]:
+        """The concrete addresses that we listen on, each with our peer ID. Safe to call from the other thread."""
+        return self._addresses
+
+    def _read_addresses(self) -> None:
+        suffix = f"/p2p/{self._host.get_id()}"
+        self._addresses = tuple(str(address).removesuffix(suffix) + suffix for address in self._host.get_addrs())
+
+    def bound(self) -> tuple[str, ...]:
+        """The addresses that we listen on as they were given, but with the ports that the system chose."""
+        listeners = self._host.get_network().listeners.values()
+        return tuple(str(address) for listener in listeners for address in listener.get_addrs())
+
+    async def run(self, until: Callable[[], Any]) -> None:
+        """Listen, tell that it has started, and run until `until()` returns.
+
+        Raises AddressInUse, CannotListen or MalformedAddress; anything else that it raises is a fault.
+        """
+        listen = [parse_address(text) for text in self._plan.listen]
+        check_listen(listen)
+        async with self._host.run(listen_addrs=listen):
+            check_listening(self._host, listen)
+            async with background_trio_service(self._gossip.router), background_trio_service(self._gossip):
+                await self._gossip.wait_until_ready()
+                for loop in (self._connections.run, self._requester.run, self._announce):
+                    self._nursery.start_soon(loop)
+                self._dial_neighbours()
+                self._read_addresses()
+                self._upcalls.on_started(self)
+                try:
+                    await until()
+                finally:
+                    await self._say_goodbye()
+
+    async def _say_goodbye(self) -> None:
+        """Close every connection: leaving the host leaves them open."""
+        with trio.move_on_after(CLOSE_S) as scope:
+            scope.shield = True
+            async with trio.open_nursery() as nursery:
+                for peer in tuple(self._host.get_network().connections):
+                    nursery.start_soon(self._host.disconnect, peer)
+
+    # Calls
+
+    async def dial(self, address: str, timeout_s: float) -> PeerId:
+        return await self._connections.dial(address, timeout_s)
+
+    def forget(self, peer: PeerId) -> None:
+        self._connections.forget(ID.from_string(peer))
+
+    async def publish(self, topic: str, data: bytes) -> None:
+        await self._gossip.publish_message(topic, data)
+
+    async def subscribe(self, topic: str) -> None:
+        await self._gossip.subscribe(topic)
+
+    async def serve(self, protocol: str, max_request_bytes: int, max_in_flight_per_peer: int) -> None:
+        self._responder.serve(protocol, max_request_bytes, max_in_flight_per_peer)
+
+    async def request(self, peer: PeerId, protocol: str, payload: bytes, timeout_s: float) -> bytes:
+        return await self._requester.request(ID.from_string(peer), protocol, payload, timeout_s)
+
+    async def fetch_block(self, cid: Cid, peers: Sequence[PeerId], timeout_s: float) -> bytes:
+        return await self._bitswap.fetch(cid, [ID.from_string(peer) for peer in peers], timeout_s)
+
+    # What the parts tell each other
+
+    def _admit(self, stream: Any) -> bool:
+        if len(stream.swarm_conn.streams) <= MAX_STREAMS_PER_CONNECTION:
+            return True
+        self._plan.counters.add("streams_refused")
+        return False
+
+    def _stream_failed(self, stream: Any, error: Exception) -> None:
+        self._plan.counters.add("streams_failed")
+
+    def _on_event(self, event: PeerEvent) -> None:
+        self._upcalls.on_event(event)
+
+    def _renew_gossip(self, peer: ID, gone: Any) -> None:
+        stream = self._gossip.peers.get(peer)
+        if stream is not None and stream.muxed_conn is gone.muxed_conn:
+            patches.renew_gossip_stream(self._gossip, peer)
+
+    async def _announce(self) -> None:
+        """Tell all peers our topics again and again: one that came back on a half-open connection missed them."""
+        while True:
+            await trio.sleep(self._plan.settings.announce_interval_s)
+            self._read_addresses()
+            if self._gossip.topic_ids:
+                await self._gossip.message_all_peers(self._gossip.get_hello_packet().SerializeToString())
+
+    def _dial_neighbours(self) -> None:
+        """With mDNS on, connect to whoever is found on the local network."""
+        if not self._plan.settings.mdns:
+            return
+        token = trio.lowlevel.current_trio_token()
+
+        def found(info: Any) -> None:
+            if info.peer_id != self._host.get_id():
+                addresses = [f"{address}/p2p/{info.peer_id}" for address in info.addrs]
+                token.run_sync_soon(self._nursery.start_soon, self._meet, addresses)
+
+        peerDiscovery.register_peer_discovered_handler(found)
+
+    async def _meet(self, addresses: Sequence[str]) -> None:
+        for address in addresses:
+            try:
+                await self._connections.dial(address, 5.0)
+            except RemoteUnavailable:
+                continue
+            return

@@ -1,0 +1,168 @@
+"""Answering peers: each request is a frame, its reply is one frame, in the order of the requests.
+
+Runs on the trio side; the handlers themselves run on the asyncio side and settle their slot from there.
+"""
+
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Final
+
+import trio
+from libp2p.network.stream.exceptions import StreamEOF, StreamError
+from libp2p.peer.id import ID
+
+from node.net.counters import Counters
+from node.net.streams import drop
+from protocols.errors import RemoteProtocolError
+from protocols.framing import FrameDecoder, encode_frame
+
+IDLE_S: Final = 180.0
+"""A stream without requests is reset after this time: it costs memory, and a peer that needs one opens it in 2 ms."""
+
+FRAME_S: Final = 30.0
+"""A frame that has begun must be whole within this time, or its stream is reset."""
+
+MAX_STREAMS: Final = 8
+"""Streams of one protocol that one peer may keep open; a requester of ours uses one."""
+
+_READ_BYTES: Final = 64 * 1024
+
+
+class _Failed(Exception):
+    """A handler could not answer, so the order of replies cannot be kept."""
+
+
+class Slot:
+    """The place of one reply in its stream. It is settled exactly once, on the trio side."""
+
+    __slots__ = ("_settled", "reply", "settled")
+
+    def __init__(self, settled: Callable[[], None]) -> None:
+        self.settled = False
+        self.reply: bytes | None = None
+        self._settled = settled
+
+    def settle(self, reply: bytes | None) -> None:
+        """Give the reply, or None if there is none: the stream is reset when it is this one's turn."""
+        self.settled = True
+        self.reply = reply
+        self._settled()
+
+
+class _Caller:
+    """What one peer has under way on one protocol."""
+
+    def __init__(self, max_in_flight: int) -> None:
+        self.streams = 0
+        self.gate = trio.Semaphore(max_in_flight)
+
+
+@dataclass(frozen=True, slots=True)
+class _Service:
+    protocol: str
+    max_request_bytes: int
+    max_in_flight_per_peer: int
+    callers: dict[ID, _Caller]
+
+
+OnRequest = Callable[[str, str, bytes, Slot], None]
+"""Passes a request on to the asyncio side: protocol, peer ID, payload, the slot of its reply."""
+
+
+class Responder:
+    """Serves request protocols on a host."""
+
+    def __init__(self, host: Any, counters: Counters, on_request: OnRequest) -> None:
+        self._host = host
+        self._counters = counters
+        self._on_request = on_request
+
+    def serve(self, protocol: str, max_request_bytes: int, max_in_flight_per_peer: int) -> None:
+        """Accept streams of `protocol`; what is open already goes on under the bounds that it has."""
+        service = _Service(protocol, max_request_bytes, max_in_flight_per_peer, {})
+        self._host.set_stream_handler(protocol, partial(self._handle, service))
+
+    async def _handle(self, service: _Service, stream: Any) -> None:
+        peer = stream.muxed_conn.peer_id
+        caller = service.callers.setdefault(peer, _Caller(service.max_in_flight_per_peer))
+        if caller.streams >= MAX_STREAMS:
+            self._counters.add("streams_refused")
+            await stream.reset()
+            return
+        caller.streams += 1
+        try:
+            await _Conversation(service, caller, peer, stream, self._counters, self._on_request).run()
+        except* RemoteProtocolError:
+            self._counters.add("frames_refused")
+        except* _Failed:
+            self._counters.add("requests_failed")
+        except* trio.TooSlowError:
+            self._counters.add("streams_timed_out")
+        except* StreamError:
+            pass
+        finally:
+            caller.streams -= 1
+            if not caller.streams:
+                service.callers.pop(peer, None)
+            await drop(stream)
+
+
+class _Conversation:
+    """One stream: frames come in, replies go out in the same order."""
+
+    def __init__(
+        self, service: _Service, caller: _Caller, peer: ID, stream: Any, counters: Counters, on_request: OnRequest
+    ) -> None:
+        self._service = service
+        self._caller = caller
+        self._peer_text = peer.to_base58()
+        self._stream = stream
+        self._counters = counters
+        self._on_request = on_request
+        self._slots: deque[Slot] = deque()
+        self._wake = trio.Event()
+        self._ended = False
+
+    async def run(self) -> None:
+        """Until the peer ends the stream and has its replies. Raises a group of what went wrong."""
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._read)
+            nursery.start_soon(self._write)
+        await self._stream.close()
+
+    async def _read(self) -> None:
+        decoder = FrameDecoder(self._service.max_request_bytes)
+        try:
+            while True:
+                with trio.fail_after(FRAME_S if decoder.pending else IDLE_S):
+                    chunk = await self._stream.read(_READ_BYTES)
+                for payload in decoder.feed(chunk):
+                    await self._caller.gate.acquire()
+                    slot = Slot(self._on_settled)
+                    self._slots.append(slot)
+                    self._on_request(self._service.protocol, self._peer_text, payload, slot)
+        except StreamEOF:
+            if decoder.pending:
+                raise RemoteProtocolError("the stream ended inside a frame") from None
+            self._ended = True
+            self._wake.set()
+
+    def _on_settled(self) -> None:
+        self._caller.gate.release()
+        self._wake.set()
+
+    async def _write(self) -> None:
+        while self._slots or not self._ended:
+            ready = []
+            while self._slots and self._slots[0].settled and self._slots[0].reply is not None:
+                ready.append(encode_frame(self._slots.popleft().reply or b""))
+            if ready:
+                self._counters.add("requests_served", len(ready))
+                await self._stream.write(b"".join(ready))
+            elif self._slots and self._slots[0].settled:
+                raise _Failed
+            else:
+                self._wake = trio.Event()
+                await self._wake.wait()

@@ -1,0 +1,85 @@
+"""Running a node as a process: the event loop, the signals that stop it, its log, and errors out of task groups.
+
+A twin and a relay share this. Logs go to stderr; stdout belongs to what the command was asked for.
+"""
+
+import asyncio
+import logging
+import signal
+import sys
+import time
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any
+
+import psutil
+
+from identity.errors import PagiError
+
+Main = Callable[[Callable[[], Awaitable[None]]], Coroutine[Any, Any, None]]
+"""The node: given `wait_stopped`, which returns once a signal asks the process to end."""
+
+
+def run_until_stopped(main: Main) -> None:
+    """Run `main` until it returns. SIGTERM and SIGINT ask it to stop; a second one ends it at once.
+
+    Raises the first PagiError that comes out of it, also out of a task group.
+    """
+    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        try:
+            runner.run(_with_signals(main))
+        except BaseExceptionGroup as group:
+            error = first_pagi_error(group)
+            if error is None:
+                raise
+            raise error from group
+
+
+def first_pagi_error(group: BaseExceptionGroup[BaseException]) -> PagiError | None:
+    """The first error in a group that has something to say to a person, at any depth."""
+    for error in group.exceptions:
+        if isinstance(error, PagiError):
+            return error
+        if isinstance(error, BaseExceptionGroup) and (inner := first_pagi_error(error)):
+            return inner
+    return None
+
+
+def seconds_since_start() -> float:
+    """Seconds since this process was started, the interpreter's own start included."""
+    return round(time.time() - psutil.Process().create_time(), 3)
+
+
+def log_to_stderr(level: str) -> None:
+    """Log to stderr, one line for each record."""
+    logging.basicConfig(
+        stream=sys.stderr, level=level, format="%(asctime)s %(levelname)-7s %(name)s: %(message)s", force=True
+    )
+    for noisy in ("libp2p", "multiaddr", "asyncio", "async_service", "zeroconf"):
+        logging.getLogger(noisy).setLevel(logging.CRITICAL if noisy == "libp2p" else logging.WARNING)
+
+
+async def _with_signals(main: Main) -> None:
+    stopped = asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def stop(number: signal.Signals) -> None:
+        if stopped.is_set():
+            signal.signal(number, signal.SIG_DFL)
+            signal.raise_signal(number)
+        stopped.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop, number)
+
+    async def wait_stopped() -> None:
+        await stopped.wait()
+
+    await main(wait_stopped)
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    try:
+        import uvloop
+    except ImportError:  # not made for this platform: asyncio's own loop does the same, more slowly
+        return None
+    return uvloop.new_event_loop

@@ -1,0 +1,241 @@
+"""The composition root: every part of a running twin is made here, with explicit constructors, and nowhere else.
+
+`open_twin` gives a twin whose parts all run; leaving it stops them in the reverse order. If a part fails for good, the
+error comes out of `open_twin`: a twin runs whole or not at all.
+"""
+
+import asyncio
+import logging
+from collections import Counter
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from identity.did import Did, DidDocument, PeerId, did_key, peer_id, resolve_did_key
+from identity.keys import KeyPair
+from node import __version__
+from node.config import Config
+from node.content import Content
+from node.events import EventBus
+from node.gossip import Gossip
+from node.hive.hive import Hive
+from node.inference.embedder import WordLlamaEmbedder
+from node.inference.local import LocalModel, load_in_background
+from node.memory.memory import Memory
+from node.messaging.delivery import Delivery
+from node.messaging.intake import Intake
+from node.messaging.post_office import PostOffice
+from node.mind.answering import Writer
+from node.mind.colleagues import Colleagues
+from node.mind.executive import Executive
+from node.mind.jobs import Jobs
+from node.net.errors import MalformedAddress, NetError
+from node.net.libp2p_network import open_network
+from node.net.port import Network
+from node.net.settings import NetSettings
+from node.swarm import CAPABILITIES, Directory
+from node.trust import TrustList
+from plugins.builtin import builtin_plugins
+from plugins.host import PluginHost
+from storage.blocks import BlockStore
+from storage.database import Database
+from storage.home import Home
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One check of `GET /ready`."""
+
+    ok: bool
+    detail: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Twin:
+    """A running twin: its parts, for the API and for tests."""
+
+    did: Did
+    peer_id: PeerId
+    name: str
+    home: Home
+    database: Database
+    network: Network
+    gossip: Gossip
+    directory: Directory
+    mail: PostOffice
+    hive: Hive
+    memory: Memory
+    executive: Executive
+    jobs: Jobs
+    trust: TrustList
+    content: Content
+    tools: PluginHost
+    events: EventBus
+    model: LocalModel
+    part_counters: Sequence[Counter[str]]
+    version: str = __version__
+    capabilities: tuple[str, ...] = CAPABILITIES
+
+    def document(self) -> DidDocument:
+        """This twin's DID document."""
+        return resolve_did_key(self.did)
+
+    def health(self) -> dict[str, Check]:
+        """What `GET /ready` reports. Having no model is a degraded mode, not a failure."""
+        if self.model.loading:
+            model = Check(True, "loading")
+        elif self.model.engine is None:
+            model = Check(True, f"degraded: {self.model.reason}")
+        else:
+            model = Check(True, self.model.engine.name)
+        return {
+            "network": Check(self.network.alive, f"{len(self.network.peers())} peers"),
+            "storage": Check(True, "open"),
+            "model": model,
+        }
+
+    def counters(self) -> Mapping[str, int]:
+        """Every count since the start, for `GET /metrics`."""
+        total: Counter[str] = Counter()
+        for part in (self.network.counters(), self.database.counters(), *self.part_counters):
+            total.update(part)
+        return total
+
+
+@asynccontextmanager
+async def open_twin(home: Home, config: Config, keys: KeyPair, *, model: Path | None) -> AsyncIterator[Twin]:
+    """Run a twin from its home, whose lock the caller holds. `model` is a GGUF file, None for none.
+
+    Raises StorageError, NetError (an address in use), InferenceError.
+    """
+    did = did_key(keys.public)
+    async with AsyncExitStack() as stack:
+        database = await stack.enter_async_context(Database.open(home.node_db))
+        blocks = await asyncio.to_thread(BlockStore, home.blocks, config.content.quota_bytes)
+        events = EventBus(database, did)
+        trust = await TrustList.load(database, did)
+        embedder = WordLlamaEmbedder()
+        memory = await stack.enter_async_context(Memory.open(database, embedder))
+        local_model = await stack.enter_async_context(
+            load_in_background(model, threads=config.inference.threads, context_tokens=config.inference.context_tokens)
+        )
+        network = await stack.enter_async_context(
+            open_network(
+                keys,
+                listen=config.network.listen,
+                blocks=blocks,
+                settings=NetSettings(mdns=config.network.mdns),
+            )
+        )
+        gossip = Gossip(keys=keys, network=network, database=database, sync_every_s=config.network.sync_every_s)
+        directory = Directory(
+            did=did,
+            name=config.name,
+            config=config.network,
+            network=network,
+            gossip=gossip,
+            database=database,
+            events=events,
+            topics=memory.topics,
+            blocks_twin=trust.blocks,
+        )
+        delivery = Delivery(
+            keys=keys,
+            config=config.mail,
+            database=database,
+            events=events,
+            network=network,
+            addresses_of=directory.addresses_of,
+        )
+        intake = Intake(keys=keys, database=database, events=events, trust=trust)
+        mail = PostOffice(
+            keys=keys,
+            config=config.mail,
+            database=database,
+            network=network,
+            intake=intake,
+            delivery=delivery,
+            trust=trust,
+        )
+        hive = Hive(
+            keys=keys,
+            database=database,
+            blocks=blocks,
+            network=network,
+            gossip=gossip,
+            trust=trust,
+            events=events,
+            names=(config.mind.playbook,),
+        )
+        writer = Writer(local_model, events)
+        colleagues = Colleagues(
+            own=did,
+            directory=directory,
+            trust=trust,
+            mail=mail,
+            memory=memory,
+            embedder=embedder,
+            writer=writer,
+            recall_items=config.mind.recall_items,
+        )
+        tools = PluginHost()
+        for plugin in builtin_plugins():
+            tools.register(plugin)
+        jobs = Jobs(database)
+        executive = Executive(
+            config=config.mind,
+            memory=memory,
+            embedder=embedder,
+            tools=tools,
+            colleagues=colleagues,
+            writer=writer,
+            hive=hive,
+            jobs=jobs,
+            events=events,
+        )
+        await hive.load()
+        await jobs.interrupted()
+        twin = Twin(
+            did=did,
+            peer_id=peer_id(keys.public),
+            name=config.name,
+            home=home,
+            database=database,
+            network=network,
+            gossip=gossip,
+            directory=directory,
+            mail=mail,
+            hive=hive,
+            memory=memory,
+            executive=executive,
+            jobs=jobs,
+            trust=trust,
+            content=Content(blocks=blocks, network=network, database=database),
+            tools=tools,
+            events=events,
+            model=local_model,
+            part_counters=(gossip.counters, intake.counters, delivery.counters, hive.counters),
+        )
+        async with asyncio.TaskGroup() as tasks:
+            parts = [tasks.create_task(part.run()) for part in (gossip, directory, mail, hive)]
+            parts += [tasks.create_task(_call(network, address)) for address in config.network.bootstrap]
+            await events.publish("twin_registered", did, {"did": did, "name": config.name})
+            try:
+                yield twin
+                await directory.leave()
+            finally:
+                for part in parts:
+                    part.cancel()
+
+
+async def _call(network: Network, address: str) -> None:
+    """Call a bootstrap relay; the network goes on trying for as long as it runs."""
+    try:
+        await network.dial(address)
+    except MalformedAddress:
+        raise
+    except NetError as error:
+        logger.warning("the relay %s does not answer yet: %s", address, error)

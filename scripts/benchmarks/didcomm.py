@@ -1,0 +1,178 @@
+"""DIDComm envelopes: packing and unpacking a 1 KB message for one recipient, beside npm didcomm-node.
+
+Both run in one thread; the rates are per CPU second, so that other work on the machine disturbs them less. Each side
+takes turns and its best round counts. Keys and documents are known beforehand on both sides. Ours keeps the static
+shared secret of a pair of twins; "first contact" is without it. Needs Node.js and `npm ci` in tests/interop; without
+them only ours is measured.
+"""
+
+import json
+import os
+import shutil
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from benchmarks.table import Row
+
+from identity.did import did_key, resolve_did_key
+from identity.keys import KeyPair
+from identity.multibase import base64url
+from protocols.didcomm.agreement import agree_static
+from protocols.didcomm.envelope import (
+    Unpacked,
+    pack_anoncrypt,
+    pack_authcrypt,
+    pack_signed,
+    unpack,
+    verify_signed,
+)
+from protocols.message import Message
+
+INTEROP = Path(__file__).resolve().parents[2] / "tests" / "interop"
+PEER = "didcomm-node 0.4.1"
+ROUNDS = 3
+OURS_PER_ROUND = 4000
+PEER_PER_ROUND = 400
+
+
+def run() -> list[Row]:
+    """Each operation's rate, ours and the peer's."""
+    alice, bob = KeyPair(os.urandom(32)), KeyPair(os.urandom(32))
+    sender, recipient = did_key(alice.public), did_key(bob.public)
+    to = [resolve_did_key(recipient)]
+    message = Message(
+        id="3e1bf1f2-6f7f-4a3c-b2b1-6b2f0ad3a7d4",
+        type="https://didcomm.org/basicmessage/2.0/message",
+        body={"content": "x" * 1024},
+        from_=sender,
+        to=(recipient,),
+        created_time=1_700_000_000,
+    )
+    authcrypted = pack_authcrypt(message, sender=alice, recipients=to, entropy=os.urandom)
+    anoncrypted = pack_anoncrypt(message, recipients=to, entropy=os.urandom)
+    signed = pack_signed(message, signer=alice)
+
+    plain = json.loads(message.to_bytes())
+    encrypt = {"op": "encrypt", "message": plain, "to": recipient, "from": None, "sign_by": None}
+    sign_by = resolve_did_key(sender).authentication[0].id
+    authcrypt = {**encrypt, "from": sender}
+
+    def pack() -> bytes:
+        return pack_authcrypt(message, sender=alice, recipients=to, entropy=os.urandom)
+
+    def first_pack() -> bytes:
+        agree_static.cache_clear()
+        return pack()
+
+    def first_unpack() -> Unpacked:
+        agree_static.cache_clear()
+        return unpack(authcrypted, keys=[bob])
+
+    cases: list[tuple[str, Callable[[], object], dict[str, Any]]] = [
+        ("pack authcrypt", pack, authcrypt),
+        ("pack authcrypt, first contact", first_pack, authcrypt),
+        ("unpack authcrypt", lambda: unpack(authcrypted, keys=[bob]), _unpack(authcrypted)),
+        ("unpack authcrypt, first contact", first_unpack, _unpack(authcrypted)),
+        ("pack anoncrypt", lambda: pack_anoncrypt(message, recipients=to, entropy=os.urandom), encrypt),
+        ("unpack anoncrypt", lambda: unpack(anoncrypted, keys=[bob]), _unpack(anoncrypted)),
+        ("pack signed", lambda: pack_signed(message, signer=alice), {"op": "sign", "message": plain, "by": sign_by}),
+        ("unpack signed", lambda: verify_signed(signed), _unpack(signed)),
+    ]
+    rows: list[Row] = []
+    with _Peer() as peer:
+        peer.know([alice, bob])
+        for name, ours, theirs in cases:
+            our_rate, peer_rate = 0.0, None
+            for _ in range(ROUNDS):
+                our_rate = max(our_rate, _our_rate(ours))
+                if peer.running:
+                    peer_rate = max(peer_rate or 0.0, peer.rate(theirs))
+            aim = f"at least 5 times {PEER}" if "authcrypt" in name else ""
+            rows.append(Row(f"{name}, 1 KB", our_rate, peer_rate, "messages/CPU-s", PEER, "higher", aim))
+    return rows
+
+
+def _our_rate(operation: Callable[[], object]) -> float:
+    for _ in range(OURS_PER_ROUND // 10):
+        operation()
+    start = time.process_time()
+    for _ in range(OURS_PER_ROUND):
+        operation()
+    return OURS_PER_ROUND / (time.process_time() - start)
+
+
+def _unpack(packed: bytes) -> dict[str, Any]:
+    return {"op": "unpack", "packed": packed.decode()}
+
+
+class _Peer:
+    """The Node.js process of tests/interop, or nothing where it cannot run."""
+
+    def __init__(self) -> None:
+        node = shutil.which("node")
+        self._process: subprocess.Popen[bytes] | None = None
+        if node and (INTEROP / "node_modules" / "didcomm-node").is_dir():
+            self._process = subprocess.Popen(
+                [node, str(INTEROP / "didcomm_node.mjs")], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+            )
+
+    @property
+    def running(self) -> bool:
+        return self._process is not None
+
+    def __enter__(self) -> "_Peer":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._process:
+            self._process.communicate()
+
+    def know(self, owners: list[KeyPair]) -> None:
+        """Tell it the keys, in the form that it reads."""
+        if self.running:
+            forms = [_document_and_secrets(keys) for keys in owners]
+            self._ask(
+                {
+                    "op": "know",
+                    "documents": [form[0] for form in forms],
+                    "secrets": [s for form in forms for s in form[1]],
+                }
+            )
+
+    def rate(self, what: dict[str, Any]) -> float:
+        return PEER_PER_ROUND / float(self._ask({"op": "measure", "what": what, "count": PEER_PER_ROUND})["cpu_s"])
+
+    def _ask(self, request: dict[str, Any]) -> dict[str, Any]:
+        assert self._process is not None
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write(json.dumps(request).encode() + b"\n")
+        self._process.stdin.flush()
+        answer: dict[str, Any] = json.loads(self._process.stdout.readline())
+        if "error" in answer:
+            raise RuntimeError(f"{PEER}: {answer['error']}")
+        return answer
+
+
+def _document_and_secrets(keys: KeyPair) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    document = resolve_did_key(did_key(keys.public))
+    pairs = [
+        (document.authentication[0], keys.seed),
+        (document.key_agreement[0], keys.agreement_secret),
+    ]
+    methods, secrets = [], []
+    for method, secret in pairs:
+        jwk = {"kty": "OKP", "crv": method.curve, "x": base64url(method.public)}
+        methods.append({"id": method.id, "type": "JsonWebKey2020", "controller": document.did, "publicKeyJwk": jwk})
+        secrets.append({"id": method.id, "type": "JsonWebKey2020", "privateKeyJwk": {**jwk, "d": base64url(secret)}})
+    form = {
+        "id": document.did,
+        "authentication": [document.authentication[0].id],
+        "keyAgreement": [document.key_agreement[0].id],
+        "verificationMethod": methods,
+        "service": [],
+    }
+    return form, secrets

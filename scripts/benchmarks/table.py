@@ -1,0 +1,82 @@
+"""What a benchmark reports, and how it is shown: a table for people, one JSON document for programs."""
+
+import json
+import os
+import platform
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Literal
+
+from rich.console import Console
+from rich.table import Table
+
+FILE_COLUMNS = 140
+"""The width of a table that goes into a file or a pipe."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One figure of ours, beside the peer's if there is one. `aim` says in words what it should reach."""
+
+    name: str
+    ours: float
+    peer: float | None
+    unit: str
+    peer_name: str
+    better: Literal["higher", "lower"]
+    aim: str
+
+    @property
+    def ratio(self) -> float | None:
+        """How many times better ours is than the peer's: over 1 is better, whichever way the figure counts."""
+        if not self.peer or not self.ours:
+            return None
+        return self.ours / self.peer if self.better == "higher" else self.peer / self.ours
+
+
+def machine() -> dict[str, object]:
+    """What the figures depend on and the code does not say."""
+    return {
+        "cpus": os.cpu_count(),
+        "architecture": platform.machine(),
+        "system": platform.system(),
+        "python": platform.python_version(),
+        "load_1min": round(os.getloadavg()[0], 2),
+    }
+
+
+def as_json(name: str, rows: Sequence[Row]) -> str:
+    """The whole result as one JSON document."""
+    figures = [{**asdict(row), "ratio": row.ratio} for row in rows]
+    return json.dumps({"benchmark": name, "machine": machine(), "rows": figures}, indent=2)
+
+
+def show(name: str, rows: Sequence[Row]) -> None:
+    """Print the result as a table, with the machine below it."""
+    table = Table(title=name)
+    table.add_column("What")
+    table.add_column("Ours", justify="right")
+    table.add_column("Peer", justify="right")
+    table.add_column("Unit")
+    table.add_column("Ratio", justify="right")
+    table.add_column("Peer is")
+    table.add_column("Aim")
+    for row in rows:
+        table.add_row(
+            row.name,
+            _figure(row.ours),
+            "–" if row.peer is None else _figure(row.peer),
+            row.unit,
+            "–" if row.ratio is None else f"{row.ratio:.2f}",
+            row.peer_name,
+            row.aim,
+        )
+    console = Console()
+    if not console.is_terminal:
+        console.width = FILE_COLUMNS
+    console.print(table)
+    console.print(", ".join(f"{fact} {value}" for fact, value in machine().items()), highlight=False)
+
+
+def _figure(value: float) -> str:
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"

@@ -1,0 +1,56 @@
+"""Pins: which blocks must stay, alone (`direct`) or with all they link to (`recursive`)."""
+
+import sqlite3
+from dataclasses import dataclass
+from typing import Literal
+
+from identity.cid import Cid
+from storage.page import Page, page_of, position
+
+PinKind = Literal["recursive", "direct"]
+
+
+@dataclass(frozen=True, slots=True)
+class Pin:
+    """One pin. `name` is what it is for, in the owner's words or a component's."""
+
+    seq: int
+    cid: Cid
+    kind: PinKind
+    name: str | None
+
+
+def add(conn: sqlite3.Connection, cid: Cid, kind: PinKind, name: str | None = None) -> None:
+    """Pin a CID. One that is pinned already gets this kind and name."""
+    conn.execute(
+        "INSERT INTO pins (cid, kind, name) VALUES (?,?,?)"
+        " ON CONFLICT (cid) DO UPDATE SET kind = excluded.kind, name = excluded.name",
+        (str(cid), kind, name),
+    )
+
+
+def remove(conn: sqlite3.Connection, cid: Cid) -> bool:
+    """Unpin; whether it was pinned."""
+    return conn.execute("DELETE FROM pins WHERE cid = ?", (str(cid),)).rowcount == 1
+
+
+def get(conn: sqlite3.Connection, cid: Cid) -> Pin | None:
+    """The pin of this very CID, or None."""
+    found = conn.execute("SELECT seq, cid, kind, name FROM pins WHERE cid = ?", (str(cid),)).fetchone()
+    return _pin(found) if found else None
+
+
+def list_pins(
+    conn: sqlite3.Connection, *, limit: int, after: str | None = None, kind: PinKind | None = None
+) -> Page[Pin]:
+    """Pins, oldest first."""
+    rows = conn.execute(
+        "SELECT seq, cid, kind, name FROM pins WHERE seq > ? AND (? IS NULL OR kind = ?) ORDER BY seq LIMIT ?",
+        (position(after, start=0), kind, kind, limit + 1),
+    )
+    return page_of([_pin(row) for row in rows], limit, lambda pin: pin.seq)
+
+
+def _pin(row: tuple[int, str, PinKind, str | None]) -> Pin:
+    seq, cid, kind, name = row
+    return Pin(seq, Cid.parse(cid), kind, name)

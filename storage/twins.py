@@ -1,0 +1,91 @@
+"""The twins that this node has heard of, as they last described themselves."""
+
+import json
+import sqlite3
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from identity.did import Did
+from storage.page import Page, page_of
+
+MAX_TWINS: Final = 20_000
+"""Anybody can make a key and announce it: the ones not seen for longest go."""
+
+_COLUMNS: Final = "did, name, addresses, capabilities, topics, last_seen_ms, online"
+
+
+@dataclass(frozen=True, slots=True)
+class TwinRow:
+    """What is known of one twin."""
+
+    did: Did
+    name: str
+    addresses: tuple[str, ...]
+    capabilities: tuple[str, ...]
+    topics: tuple[str, ...]
+    last_seen_ms: int
+    online: bool
+
+
+def upsert_twin(
+    conn: sqlite3.Connection,
+    did: Did,
+    name: str,
+    addresses: Sequence[str],
+    capabilities: Sequence[str],
+    topics: Sequence[str],
+    last_seen_ms: int,
+    online: bool,
+) -> None:
+    """Keep what a twin says of itself, in place of what it said before. `last_seen_ms` never goes back."""
+    conn.execute(
+        f"INSERT INTO twins ({_COLUMNS}) VALUES (?,?,?,?,?,?,?) ON CONFLICT (did) DO UPDATE SET name = excluded.name,"
+        " addresses = excluded.addresses, capabilities = excluded.capabilities, topics = excluded.topics,"
+        " last_seen_ms = max(last_seen_ms, excluded.last_seen_ms), online = excluded.online",
+        (did, name, _text(addresses), _text(capabilities), _text(topics), last_seen_ms, int(online)),
+    )
+    rows = conn.execute("SELECT rows FROM row_counts WHERE name = 'twins'").fetchone()[0]
+    if rows > MAX_TWINS:
+        conn.execute(
+            "DELETE FROM twins WHERE did IN (SELECT did FROM twins WHERE did <> ? ORDER BY last_seen_ms LIMIT ?)",
+            (did, rows - MAX_TWINS),
+        )
+
+
+def set_online(conn: sqlite3.Connection, did: Did, online: bool, last_seen_ms: int) -> bool:
+    """Note that a twin came or went; whether it is known."""
+    return (
+        conn.execute(
+            "UPDATE twins SET online = ?, last_seen_ms = max(last_seen_ms, ?) WHERE did = ?",
+            (int(online), last_seen_ms, did),
+        ).rowcount
+        == 1
+    )
+
+
+def mark_all_offline(conn: sqlite3.Connection) -> None:
+    """At start nobody is known to be there."""
+    conn.execute("UPDATE twins SET online = 0 WHERE online <> 0")
+
+
+def list_twins(conn: sqlite3.Connection, *, limit: int, after: str | None = None) -> Page[TwinRow]:
+    """Known twins, by DID."""
+    rows = conn.execute(f"SELECT {_COLUMNS} FROM twins WHERE did > ? ORDER BY did LIMIT ?", (after or "", limit + 1))
+    return page_of([_twin(row) for row in rows], limit, lambda twin: twin.did)
+
+
+def get_twin(conn: sqlite3.Connection, did: Did) -> TwinRow | None:
+    """One twin, or None."""
+    found = conn.execute(f"SELECT {_COLUMNS} FROM twins WHERE did = ?", (did,)).fetchone()
+    return _twin(found) if found else None
+
+
+def _text(words: Sequence[str]) -> str:
+    return json.dumps(list(words), ensure_ascii=False)
+
+
+def _twin(row: tuple[str, str, str, str, str, int, int]) -> TwinRow:
+    did, name, addresses, capabilities, topics, last_seen_ms, online = row
+    said = [tuple(json.loads(text)) for text in (addresses, capabilities, topics)]
+    return TwinRow(Did(did), name, said[0], said[1], said[2], last_seen_ms, bool(online))

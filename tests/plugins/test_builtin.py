@@ -1,0 +1,158 @@
+"""The built-in plugins: what they work out, and what they refuse."""
+
+import ast
+import asyncio
+import math
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import plugins.builtin
+from plugins.builtin import calculator, clock
+from plugins.builtin.calculator import MAX_BITS, calculate
+from plugins.errors import ToolFailed
+from plugins.host import PluginHost
+from plugins.sdk import Plugin, ToolError
+
+NOON = datetime(2026, 3, 1, 12, 30, 15, tzinfo=UTC)
+ALL = (calculator.plugin(), clock.plugin(lambda: NOON))
+
+
+@pytest.mark.parametrize("plugin", ALL, ids=lambda plugin: plugin.name)
+def test_each_registers_and_documents_its_tools(plugin: Plugin) -> None:
+    host = PluginHost()
+    host.register(plugin)
+    text = plugin.skills.read_text("utf-8")
+    for tool in plugin.tools:
+        assert f"`{tool.name}`" in text
+        for parameter in tool.parameters["properties"]:
+            assert f"`{parameter}`" in text
+
+
+def test_built_ins_import_nothing_of_ours_but_the_sdk() -> None:
+    for file in Path(plugins.builtin.__path__[0]).rglob("*.py"):
+        for node in ast.walk(ast.parse(file.read_text("utf-8"))):
+            names = [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            names += [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            for name in names:
+                room = name.partition(".")[0]
+                assert room not in {"identity", "protocols", "storage", "node", "bootstrap"}
+                assert room != "plugins" or name == "plugins.sdk", f"{file} imports {name}"
+
+
+@pytest.mark.parametrize(
+    ("expression", "value"),
+    [
+        ("3 * (17 + 4.5) / 2", 32.25),
+        ("2**10 - 1", 1023),
+        ("7 // 2 % 2", 1),
+        ("-3 + +5", 2),
+        ("2 ** -2", 0.25),
+        ("sqrt(2) ** 2", math.sqrt(2) ** 2),
+        ("max(1, 5, 3) + round(2.6) + round(1.2345, 2)", 9.23),
+        ("log10(1000) + floor(2.9) + ceil(0.1)", 6.0),
+        ("1e3 + .5", 1000.5),
+        ("cos(pi) + log(e)", 0.0),
+        ("(-1) ** 99999", -1),
+        ("(" * 100 + "1" + ")" * 100, 1),
+    ],
+)
+def test_arithmetic(expression: str, value: float) -> None:
+    assert calculate(expression) == pytest.approx(value)
+
+
+@pytest.mark.parametrize(
+    "expression",
+    [
+        "9**9**9",
+        "9**9**9**9",
+        "(2**999)**999",
+        "2**999 * 2**999",
+        "round(1, -1000000000)",
+        "round(1, 10**9)",
+        "1e308 * 10",
+        "exp(1000)",
+        "1 / 0",
+        "0 ** -1",
+        "(-8) ** 0.5",
+        "sqrt(-1)",
+        "max()",
+        "__import__('os').system('true')",
+        "().__class__",
+        "lambda: 1",
+        "[1 for i in range(9)]",
+        "'a' * 3",
+        "1if 2 else 3",
+        "True",
+        "1j",
+        "2pi",
+        "pi()",
+        "sqrt",
+        "max(*(1, 2))",
+        "round(1.5, ndigits=1)",
+        "1;2",
+        "1\n2",
+        "",
+        "\0",
+        "1" * 257,
+        "1" + "0" * 255 + "*" + "1",
+        "-" * 100 + "1",
+        "(" * 100 + "1" + "+1)" * 50,
+        "+".join(["1"] * 60),
+        "1 < 2",
+        "5 @ 5",
+        "1 << 5",
+    ],
+)
+def test_what_the_calculator_refuses(expression: str) -> None:
+    with pytest.raises(ToolError):
+        calculate(expression)
+
+
+@given(st.integers(-(10**9), 10**9), st.integers(1, 10**9), st.integers(0, 30))
+def test_integers_are_exact(a: int, b: int, c: int) -> None:
+    assert calculate(f"({a}) * {b} - {b} // 3 + {b} % 7 + 3 ** {c}") == a * b - b // 3 + b % 7 + 3**c
+
+
+@pytest.mark.slow
+@given(st.text(max_size=40) | st.text("0123456789.+-*/%() ,epilognsqrtmaxd", max_size=40))
+def test_any_text_gives_a_bounded_number_or_a_tool_error(expression: str) -> None:
+    try:
+        value = calculate(expression)
+    except ToolError:
+        return
+    assert (value.bit_length() <= MAX_BITS) if isinstance(value, int) else math.isfinite(value)
+
+
+def test_large_integers_are_given_as_text_so_that_json_keeps_them() -> None:
+    async def main() -> None:
+        host = PluginHost()
+        host.register(calculator.plugin())
+        assert await host.execute("calculator", {"expression": "2 ** 53"}) == 2**53
+        assert await host.execute("calculator", {"expression": "3 ** 200"}) == str(3**200)
+
+    asyncio.run(main())
+
+
+def test_the_clock_tells_the_time_it_was_given() -> None:
+    async def main() -> None:
+        host = PluginHost()
+        host.register(clock.plugin(lambda: NOON))
+        assert await host.execute("clock", {}) == {
+            "iso": "2026-03-01T12:30:15+00:00",
+            "date": "2026-03-01",
+            "time": "12:30:15",
+            "weekday": "Sunday",
+            "timezone": "UTC",
+            "utc_offset": "+00:00",
+        }
+        there = await host.execute("clock", {"timezone": "America/St_Johns"})
+        assert (there["time"], there["utc_offset"]) == ("09:00:15", "-03:30")
+        for wrong in ("Mars/Olympus", "../../etc/passwd", "/etc/passwd", "Europe", "", "x" * 5000, "a\0b"):
+            with pytest.raises(ToolFailed):
+                await host.execute("clock", {"timezone": wrong})
+
+    asyncio.run(main())

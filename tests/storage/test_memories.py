@@ -1,0 +1,70 @@
+import sqlite3
+
+import numpy as np
+
+from storage import memories
+
+
+def add(
+    conn: sqlite3.Connection, name: str, *, namespace: str = "private", kind: str = "semantic", model: str = "m"
+) -> int:
+    return memories.add_memory(
+        conn,
+        id=name,
+        kind=kind,
+        content=f"about {name}",
+        namespace=namespace,
+        role=None,
+        session_id="s1" if kind == "working" else None,
+        tags=["bees", "Öl"],
+        source="file.txt",
+        model_id=model,
+        vector=np.array([len(name), 1.0], np.float32).tobytes(),
+        ts_ms=5,
+    )
+
+
+def test_a_memory_comes_back_whole(conn: sqlite3.Connection) -> None:
+    seq = add(conn, "a")
+    assert memories.get_memory(conn, "a") == memories.MemoryRow(
+        seq, "a", "semantic", "about a", "private", None, None, ("bees", "Öl"), "file.txt", 5, "m", 2
+    )
+    assert memories.get_memory(conn, "b") is None
+    assert add(conn, "a", namespace="shared") == seq
+    assert [row.namespace for row in memories.list_memories(conn, limit=9).items] == ["private"]
+
+
+def test_a_forgotten_memory_is_gone_and_its_number_never_returns(conn: sqlite3.Connection) -> None:
+    first, second = add(conn, "a"), add(conn, "b")
+    assert memories.delete_memory(conn, "b") == second
+    assert memories.delete_memory(conn, "b") is None
+    assert add(conn, "c") > second
+    assert [row.id for row in memories.get_many(conn, [second + 1, second, first])] == ["c", "a"]
+    assert memories.get_many(conn, []) == []
+
+
+def test_vectors_are_those_of_one_model(conn: sqlite3.Connection) -> None:
+    first, second, third = add(conn, "a"), add(conn, "bb", model="old"), add(conn, "ccc")
+    found = [(seq, np.frombuffer(vector, np.float32).tolist()) for seq, vector in memories.all_vectors(conn, "m")]
+    assert found == [(first, [1.0, 1.0]), (third, [3.0, 1.0])]
+    assert [row.id for row in memories.not_embedded_by(conn, "m", 9)] == ["bb"]
+    assert memories.set_vector(conn, second, model_id="m", vector=np.zeros(3, np.float32).tobytes())
+    assert not memories.set_vector(conn, 99, model_id="m", vector=b"")
+    assert memories.not_embedded_by(conn, "m", 9) == []
+    row = memories.get_memory(conn, "bb")
+    assert row is not None
+    assert row.dimensions == 3
+
+
+def test_lists_and_choices_by_kind_and_namespace(conn: sqlite3.Connection) -> None:
+    numbers = {name: add(conn, name, namespace=place) for name, place in (("a", "private"), ("b", "shared"))}
+    numbers["c"] = add(conn, "c", namespace="shared", kind="working")
+    assert memories.namespaces(conn) == ["private", "shared"]
+    assert memories.matching(conn) == sorted(numbers.values())
+    assert memories.matching(conn, namespaces=["shared"]) == [numbers["b"], numbers["c"]]
+    assert memories.matching(conn, namespaces=["shared"], kinds=["working"]) == [numbers["c"]]
+    assert memories.matching(conn, namespaces=[]) == []
+    assert [row.id for row in memories.list_memories(conn, limit=9, namespace="shared").items] == ["c", "b"]
+    assert [row.id for row in memories.list_memories(conn, limit=9, session_id="s1").items] == ["c"]
+    page = memories.list_memories(conn, limit=2)
+    assert [row.id for row in memories.list_memories(conn, limit=2, after=page.next).items] == ["a"]
