@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 from identity.did import Did, DidDocument, PeerId, did_key, peer_id, resolve_did_key
@@ -36,7 +37,7 @@ from node.net.port import Network
 from node.net.settings import NetSettings
 from node.swarm import CAPABILITIES, Directory
 from node.trust import TrustList
-from plugins.builtin import builtin_plugins
+from plugins.builtin import calculator, clock
 from plugins.host import PluginHost
 from storage.blocks import BlockStore
 from storage.database import Database
@@ -182,7 +183,7 @@ async def open_twin(home: Home, config: Config, keys: KeyPair, *, model: Path | 
             recall_items=config.mind.recall_items,
         )
         tools = PluginHost()
-        for plugin in builtin_plugins():
+        for plugin in (calculator.plugin(), clock.plugin(lambda: datetime.now(UTC))):
             tools.register(plugin)
         jobs = Jobs(database)
         executive = Executive(

@@ -23,9 +23,7 @@ class _Counts:
         self._read = read
 
     def collect(self) -> Iterable[Metric]:
-        family = CounterMetricFamily(
-            "pagi_counts", "What the parts of the twin counted since its start.", labels=["kind"]
-        )
+        family = CounterMetricFamily("pagi_counts", "Counts of the parts of the twin since its start.", labels=["kind"])
         for kind, value in sorted(self._read().items()):
             family.add_metric([kind], value)
         yield family

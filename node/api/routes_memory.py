@@ -1,6 +1,6 @@
 """What the twin remembers."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from pydantic import Field
 
@@ -9,21 +9,21 @@ from node.api.router import Routes
 from node.api.services import Recalled, Remembered, Twin
 from node.api.wire import Int, PageQuery, Wire, page
 from node.clock import rfc3339
+from node.memory.record import MAX_CONTENT_BYTES, MAX_LABEL_CHARS, MAX_TAG_CHARS, MAX_TAGS, Kind, Role
 
 routes = Routes("memory")
 
-Kind = Literal["working", "episodic", "semantic"]
 Namespace = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[a-z0-9][a-z0-9_.-]*$")]
-Tag = Annotated[str, Field(min_length=1, max_length=64)]
+Tag = Annotated[str, Field(min_length=1, max_length=MAX_TAG_CHARS, pattern=r"\S")]
 
 
 class NewMemory(Wire):
     kind: Kind
-    content: Annotated[str, Field(min_length=1, max_length=262_144, pattern=r"\S")]
+    content: Annotated[str, Field(min_length=1, max_length=MAX_CONTENT_BYTES, pattern=r"\S")]
     namespace: Namespace = "private"
-    role: Literal["user", "assistant", "system"] | None = None
-    session_id: Annotated[str, Field(min_length=1, max_length=128)] | None = None
-    tags: list[Tag] = Field(default_factory=list, max_length=32)
+    role: Role | None = None
+    session_id: Annotated[str, Field(min_length=1, max_length=MAX_LABEL_CHARS)] | None = None
+    tags: list[Tag] = Field(default_factory=list, max_length=MAX_TAGS)
 
 
 class MemoryId(Wire):

@@ -11,7 +11,7 @@ from node.api.wire import Int, JsonObject, Wire
 
 routes = Routes("mind")
 
-Goal = Annotated[str, Field(min_length=1, max_length=65_536, pattern=r"\S")]
+Goal = Annotated[str, Field(min_length=1, pattern=r"\S")]
 SessionId = Annotated[str, Field(min_length=1, max_length=128)]
 
 

@@ -6,7 +6,7 @@ from pydantic import Field
 
 from identity.cid import Cid
 from node.api.router import Routes
-from node.api.services import RevisionRow, Twin
+from node.api.services import Judgement, RevisionRow, Twin
 from node.api.wire import Int, JsonObject, PageQuery, Wire, page
 from node.clock import rfc3339
 from protocols import limits
@@ -131,7 +131,7 @@ class RevisionPage(Wire):
 
 
 class RevisionQuery(PageQuery):
-    status: Literal["adopted", "quarantined", "rejected"] | None = None
+    status: Judgement | None = None
 
 
 @routes.add("GET", "/v1/playbooks/{name}", "The playbook as this twin has accepted it.")

@@ -6,16 +6,19 @@ as they are; the tests fit fakes. Nothing here does anything.
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from typing import Any, Protocol, TypeVar
+from typing import Any, Literal, Protocol, TypeVar
 
 from identity.cid import Cid
 from identity.did import Did, DidDocument, PeerId
 from node.events import Event, Lagged
+from node.memory.record import Kind, Role
 from node.net.port import Network
 from protocols.playbook.merge import Playbook
 from storage.trust import Trust
 
 T_co = TypeVar("T_co", covariant=True)
+
+Judgement = Literal["adopted", "quarantined", "rejected"]
 
 
 class PageOf(Protocol[T_co]):
@@ -162,19 +165,19 @@ class Memory(Protocol):
     async def add(
         self,
         *,
-        kind: str,
+        kind: Kind,
         content: str,
         namespace: str = "private",
-        role: str | None = None,
+        role: Role | None = None,
         session_id: str | None = None,
         tags: Sequence[str] = (),
         source: str | None = None,
     ) -> str: ...
     async def search(
-        self, query: str, /, *, k: int = 5, kinds: Sequence[str] | None = None, namespaces: Sequence[str] | None = None
+        self, query: str, /, *, k: int = 5, kinds: Sequence[Kind] | None = None, namespaces: Sequence[str] | None = None
     ) -> Sequence[Recalled]: ...
     async def list(
-        self, *, limit: int, after: str | None = None, namespace: str | None = None, kind: str | None = None
+        self, *, limit: int, after: str | None = None, namespace: str | None = None, kind: Kind | None = None
     ) -> PageOf[Remembered]: ...
     async def forget(self, memory_id: str, /) -> bool: ...
 
@@ -273,7 +276,7 @@ class Hive(Protocol):
         ...
 
     async def revisions(
-        self, name: str, status: str | None, limit: int, after: str | None, /
+        self, name: str, status: Judgement | None, limit: int, after: str | None, /
     ) -> PageOf[RevisionRow]: ...
     async def approve(self, name: str, cid: Cid, /) -> Playbook: ...
     async def reject(self, name: str, cid: Cid, reason: str, /) -> Playbook: ...

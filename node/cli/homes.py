@@ -12,7 +12,7 @@ def register(commands: Commands) -> None:
     _add_new_home(init_parser)
     _register_up(commands)
     demo_parser = commands.add("demo", "a relay and several twins on this machine, end to end", demo)
-    demo_parser.add_argument("--twins", type=bounded(2, 32), default=3, metavar="N", help="how many twins (3)")
+    demo_parser.add_argument("--twins", type=bounded(3, 32), default=3, metavar="N", help="how many twins (3)")
     demo_parser.add_argument("--facts", metavar="FILE", help="a text whose paragraphs one of the twins is told")
     demo_parser.add_argument("--model", metavar="PATH|bundled|none", help="the model that the twins use (bundled)")
     commands.add("version", "print the version", version)

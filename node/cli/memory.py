@@ -14,9 +14,9 @@ _KINDS: Final = ("working", "episodic", "semantic")
 def register(commands: Commands) -> None:
     """Add the commands of this area."""
     group = commands.group("memory", "what the twin remembers")
-    add_parser = group.add("add", "remember a text, or each paragraph of a file", add)
+    add_parser = group.add("add", "remember a text, or a file piece by piece", add)
     add_parser.add_argument("text", metavar="TEXT", nargs="?", help="'-' reads stdin")
-    add_parser.add_argument("--file", metavar="FILE", help="each paragraph becomes one memory")
+    add_parser.add_argument("--file", metavar="FILE", help="cut into paragraphs, each a memory of its own")
     add_parser.add_argument("--kind", choices=_KINDS, default="semantic")
     add_parser.add_argument("--tags", metavar="A,B", type=_tags, default=[], help="separated by commas")
     add_parser.add_argument(
@@ -36,11 +36,13 @@ def register(commands: Commands) -> None:
 
 
 def add(call: Call) -> None:
+    from node.memory.ingest import split_text
+
     args = call.args
     if (args.text is None) == (args.file is None):
         raise BadInput("give either TEXT or --file")
     whole_file = args.file or (args.text if args.text == "-" else None)
-    texts = [args.text] if whole_file is None else _paragraphs(read_text(whole_file))
+    texts = [args.text] if whole_file is None else split_text(read_text(whole_file))
     if not texts:
         raise BadInput("there is no text to remember")
     client = call.client()
@@ -92,16 +94,3 @@ def _tags(text: str) -> list[str]:
     if not tags:
         raise argparse.ArgumentTypeError("name at least one tag")
     return tags
-
-
-def _paragraphs(text: str) -> list[str]:
-    """The paragraphs of a text, which blank lines separate; lines that begin with `#` are remarks."""
-    paragraphs: list[list[str]] = [[]]
-    for line in text.splitlines():
-        if line.startswith("#"):
-            continue
-        if line.strip():
-            paragraphs[-1].append(line.strip())
-        elif paragraphs[-1]:
-            paragraphs.append([])
-    return [" ".join(lines) for lines in paragraphs if lines]

@@ -73,21 +73,10 @@ class Generation:
                 self._error = _unfinished(self.cancelled)
             self._put(End(self._error))
 
-    @staticmethod
-    def check_fits(prompt_tokens: int, max_tokens: int, context_tokens: int) -> None:
-        """Raises GoalTooLong."""
-        if prompt_tokens + max_tokens > context_tokens:
-            raise GoalTooLong(
-                f"a prompt of {prompt_tokens} tokens or more and an answer of {max_tokens} do not fit into"
-                f" {context_tokens} tokens"
-            )
-
     def _on_chunk(self, chunk: Mapping[str, Any]) -> bool:
         """Take one chunk of the stream; whether the model is to stop. The library swallows what is raised here."""
         try:
             self._take(chunk)
-        except GoalTooLong as error:
-            self._error = error
         except (KeyError, TypeError, IndexError) as error:
             self._error = InferenceFailed(f"the model library sent what it should not: {error!r}")
         return self._error is not None or self.cancelled
@@ -98,7 +87,8 @@ class Generation:
             return
         if progress := chunk.get("prompt_progress"):
             # The first of these comes before any work, and is where the tokens of the prompt are first known.
-            self.check_fits(int(progress["total"]), self._max_tokens, self._context_tokens)
+            # Not raised: a traceback would hold this thread's frames, and they the model, beyond its closing.
+            self._error = too_long(int(progress["total"]), self._max_tokens, self._context_tokens)
         if usage := chunk.get("usage"):
             self._complete = True
             self._put(Usage(int(usage["prompt_tokens"]), int(usage["completion_tokens"])))
@@ -108,6 +98,16 @@ class Generation:
 
     def _put(self, item: str | Usage | End) -> None:
         self._loop.call_soon_threadsafe(self._items.put_nowait, item)
+
+
+def too_long(prompt_tokens: int, max_tokens: int, context_tokens: int) -> GoalTooLong | None:
+    """The error for a prompt of at least so many tokens that leaves no room for the answer, or None if both fit."""
+    if prompt_tokens + max_tokens <= context_tokens:
+        return None
+    return GoalTooLong(
+        f"a prompt of {prompt_tokens} tokens or more and an answer of {max_tokens} do not fit into"
+        f" {context_tokens} tokens"
+    )
 
 
 def _unfinished(cancelled: bool) -> InferenceError:

@@ -22,7 +22,7 @@ from typing import Any, Final
 
 from node.inference.engine import ChatTurn, Completion
 from node.inference.errors import BadInferenceRequest, InferenceUnavailable, ModelMissing, ModelUnloadable
-from node.inference.generation import End, Generation, Usage
+from node.inference.generation import End, Generation, Usage, too_long
 
 logger = logging.getLogger(__name__)
 
@@ -199,7 +199,8 @@ class LlamaEngine:
         if len(stop) > MAX_STOPS or any(not 0 < len(text) <= MAX_STOP_CHARS for text in stop):
             raise BadInferenceRequest(f"stop is at most {MAX_STOPS} texts of 1 to {MAX_STOP_CHARS} characters")
         chars = sum(len(turn.content) for turn in turns)
-        Generation.check_fits(chars // MAX_CHARS_PER_TOKEN, max_tokens, self._context_tokens)
+        if error := too_long(chars // MAX_CHARS_PER_TOKEN, max_tokens, self._context_tokens):
+            raise error
         request: dict[str, Any] = {
             "messages": [{"role": turn.role, "content": as_plain_text(turn.content)} for turn in turns],
             "max_tokens": max_tokens,

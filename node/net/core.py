@@ -66,6 +66,7 @@ class Core:
         self._addresses: tuple[str, ...] = ()
         self._host = make_host(plan.keys, plan.settings)
         swarm = self._host.get_network()
+        patches.dial_nobody_unasked(swarm)
         patches.guard_streams(swarm, self._admit, self._stream_failed)
         counters = plan.counters
         self._gossip = Gossip(self._host, plan.settings, counters, upcalls.on_gossip, upcalls.backlog)

@@ -7,6 +7,7 @@ Issues of the library: https://github.com/libp2p/py-libp2p/issues.
 
 import errno
 import logging
+import os
 import socket
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -25,8 +26,6 @@ from multiaddr import Multiaddr
 
 from node.net.errors import AddressInUse, CannotListen, MalformedAddress
 
-logger = logging.getLogger(__name__)
-
 
 def secure_transports(keys: Libp2pKeyPair) -> Mapping[str, Any]:
     """Noise alone. A new host also accepts plaintext, where a peer may claim any peer ID without proof."""
@@ -34,11 +33,21 @@ def secure_transports(keys: Libp2pKeyPair) -> Mapping[str, Any]:
 
 
 def quiet_logging() -> None:
-    """Keep the library's own log to itself: it has no handler, so that its warnings, which remote peers can provoke
-    at will and which carry tracebacks, go to stderr. We count these events instead."""
-    log = logging.getLogger("libp2p")
-    if not log.handlers:
-        log.addHandler(logging.NullHandler())
+    """Keep the library's own log to itself, unless LIBP2P_DEBUG asks for it. It has no handler, so its warnings, which
+    remote peers provoke at will and which carry tracebacks, go to stderr. We count these events instead."""
+    if "LIBP2P_DEBUG" not in os.environ:
+        for name in ("libp2p", "libp2p.network.auto_connector"):
+            logging.getLogger(name).setLevel(logging.CRITICAL)
+
+
+def dial_nobody_unasked(swarm: Any) -> None:
+    """Switch the auto-connector off. It dials peers that are merely known, up to half of the connection limit, also
+    with both watermarks at 0, and so undoes `forget`."""
+
+    async def stay() -> None:
+        pass
+
+    swarm.auto_connector.maybe_connect = stay
 
 
 def resource_manager(max_connections: int) -> ResourceManager:

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 import trio
 from libp2p.exceptions import BaseLibp2pError
+from libp2p.host.exceptions import StreamFailure
 from libp2p.network.stream.exceptions import StreamEOF, StreamError
 from libp2p.peer.id import ID
 
@@ -97,8 +98,11 @@ class _Channel:
         except* StreamError:
             if stream is not None and not stream.muxed_conn.event_shutting_down.is_set():
                 error = RemoteRefused(f"{self._peer} reset the stream of {self._protocol}")
-        except* BaseLibp2pError as group:
-            error = self._opening_failed(group)
+        except* StreamFailure:
+            if host.get_network().get_connections(self._peer):
+                error = RemoteRefused(f"{self._peer} does not speak {self._protocol}")
+        except* BaseLibp2pError:
+            pass  # no stream could be opened: the connection is going away
         except* RemoteProtocolError:
             error = RemoteRefused(f"{self._peer} sent a malformed reply on {self._protocol}")
         except* trio.TooSlowError:
@@ -115,14 +119,6 @@ class _Channel:
             nursery.start_soon(self._write, stream)
             await self._read(stream)
             nursery.cancel_scope.cancel()
-
-    def _opening_failed(self, group: BaseExceptionGroup[BaseException]) -> RemoteNetError:
-        cause: BaseException | None = group
-        while cause is not None:
-            if type(cause).__name__ == "ProtocolNotSupportedError":
-                return RemoteRefused(f"{self._peer} does not speak {self._protocol}")
-            cause = cause.exceptions[0] if isinstance(cause, BaseExceptionGroup) else cause.__cause__
-        return RemoteUnavailable(f"cannot open a stream to {self._peer}")
 
     async def _write(self, stream: Any) -> None:
         while self.open or self._replies:

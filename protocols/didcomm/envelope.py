@@ -86,9 +86,7 @@ def pack_authcrypt(
     UnusableRecipient, MessageTooLarge.
     """
     methods = _methods(message, recipients)
-    plaintext = _authored(message, sender)
-    if sign:
-        plaintext = jws.sign(plaintext, kid=_signing_kid(sender), signer=sender)
+    plaintext = _signed_inside(message, sender) if sign else _authored(message, sender)
     packed = jwe.encrypt(
         plaintext, enc="A256CBC-HS512", sender=agreement_key(sender), recipients=methods, entropy=entropy
     )
@@ -110,12 +108,7 @@ def pack_anoncrypt(
     `recipients` and the errors are those of `pack_authcrypt`; a signed message must name its recipient in `to`.
     """
     methods = _methods(message, recipients)
-    if signer is None:
-        plaintext = message.to_bytes()
-    else:
-        if not message.to:
-            raise LocalProtocolError("a message that is signed and encrypted names its recipient in `to`")
-        plaintext = pack_signed(message, signer=signer)
+    plaintext = message.to_bytes() if signer is None else _signed_inside(message, signer)
     return _sized(jwe.encrypt(plaintext, enc=enc, sender=None, recipients=methods, entropy=entropy))
 
 
@@ -124,7 +117,7 @@ def pack_signed(message: Message, *, signer: KeyPair) -> bytes:
 
     Raises LocalProtocolError if `message.from_` is not the signer, MessageTooLarge.
     """
-    return _sized(jws.sign(_authored(message, signer), kid=_signing_kid(signer), signer=signer))
+    return _sized(_sign(message, signer))
 
 
 def unpack(data: bytes, *, keys: Sequence[KeyPair | AgreementKey], resolve: Resolve = resolve_did_key) -> Unpacked:
@@ -246,8 +239,15 @@ def _document_of(keys: KeyPair) -> DidDocument:
     return resolve_did_key(did_key(keys.public))
 
 
-def _signing_kid(keys: KeyPair) -> str:
-    return _document_of(keys).authentication[0].id
+def _sign(message: Message, signer: KeyPair) -> bytes:
+    return jws.sign(_authored(message, signer), kid=_document_of(signer).authentication[0].id, signer=signer)
+
+
+def _signed_inside(message: Message, signer: KeyPair) -> bytes:
+    """Signed, to be encrypted: without `to`, its recipient could pass it on as if it had been for somebody else."""
+    if not message.to:
+        raise LocalProtocolError("a message that is signed and encrypted names its recipient in `to`")
+    return _sign(message, signer)
 
 
 def _authored(message: Message, author: KeyPair) -> bytes:

@@ -18,8 +18,8 @@ from identity.errors import (
     KeystoreError,
     KeystoreExists,
     KeystoreMissing,
-    PassphraseNeeded,
     PagiError,
+    PassphraseNeeded,
     WrongPassphrase,
 )
 from identity.keys import KeyPair

@@ -1,7 +1,7 @@
 """Who says what to whom: the rules that tie envelopes to messages."""
 
+import json
 import os
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -9,6 +9,7 @@ import pytest
 
 from identity.did import Did, DidDocument, VerificationMethod, resolve_did_key
 from identity.errors import MalformedDid
+from identity.multibase import from_base64url
 from protocols.didcomm import jwe, jws
 from protocols.didcomm.agreement import AgreementKey, agreement_key, public_of
 from protocols.didcomm.content import Enc
@@ -20,9 +21,9 @@ from protocols.errors import (
     SenderMismatch,
     TooDeep,
     TooLarge,
+    Undecryptable,
     UnknownRecipient,
     UnresolvableKey,
-    UnsupportedAlgorithm,
     UnusableRecipient,
 )
 from protocols.limits import MAX_DIDCOMM_BYTES, MAX_GOSSIP_BYTES
@@ -61,7 +62,8 @@ def test_authcrypt_proves_the_sender(message: Message, alice: Any, bob: Any, sig
     assert unpacked.message == message
     assert (unpacked.sender, unpacked.signer) == (alice.did, alice.did if sign else None)
     assert (unpacked.encrypted, unpacked.anonymous, unpacked.author) == (True, hide_sender, alice.did)
-    assert (alice.did.encode() in packed) is not hide_sender
+    header = from_base64url(json.loads(packed)["protected"])
+    assert (alice.did.encode() in header) is not hide_sender
 
 
 @pytest.mark.parametrize("enc", ENCS)
@@ -248,8 +250,6 @@ def test_a_sender_key_of_low_order(message: Message, alice: Any, bob: Any) -> No
         document = resolve_did_key(did)
         return replace(document, key_agreement=tuple(replace(m, public=bytes(32)) for m in document.key_agreement))
 
-    from protocols.errors import Undecryptable
-
     packed = pack_authcrypt(message, sender=alice.keys, recipients=[bob.document], entropy=os.urandom)
     with pytest.raises(Undecryptable):
         unpack(packed, keys=[bob.keys], resolve=weak)
@@ -308,14 +308,12 @@ def test_a_caller_that_names_another_recipient(message: Message, alice: Any, mal
         pack_anoncrypt(message, recipients=[mallory.document], entropy=os.urandom)
 
 
-@pytest.mark.parametrize("sealing", ["authcrypt", "anoncrypt"])
-def test_a_caller_that_signs_for_nobody(message: Message, alice: Any, bob: Any, sealing: str) -> None:
+def test_a_caller_that_signs_for_nobody(message: Message, alice: Any, bob: Any) -> None:
     nameless = replace(message, to=())
     with pytest.raises(LocalProtocolError):
-        if sealing == "authcrypt":
-            pack_authcrypt(nameless, sender=alice.keys, recipients=[bob.document], entropy=os.urandom, sign=True)
-        else:
-            pack_anoncrypt(nameless, recipients=[bob.document], entropy=os.urandom, signer=alice.keys)
+        pack_authcrypt(nameless, sender=alice.keys, recipients=[bob.document], entropy=os.urandom, sign=True)
+    with pytest.raises(LocalProtocolError):
+        pack_anoncrypt(nameless, recipients=[bob.document], entropy=os.urandom, signer=alice.keys)
 
 
 def test_recipients_that_cannot_be_served(message: Message, alice: Any, bob: Any) -> None:
@@ -334,99 +332,3 @@ def test_a_message_that_grows_too_large(message: Message, alice: Any, bob: Any) 
         pack_authcrypt(
             large, sender=alice.keys, recipients=[bob.document], entropy=os.urandom, sign=True, hide_sender=True
         )
-
-
-# Headers
-
-
-Bend = Callable[[bytes, Callable[[dict[str, Any]], object]], bytes]
-
-
-@pytest.mark.parametrize("kind", ["authcrypt", "anoncrypt"])
-@pytest.mark.parametrize(
-    ("change", "error"),
-    [
-        (lambda h: h.pop("alg"), UnsupportedAlgorithm),
-        (lambda h: h.update(alg="none"), UnsupportedAlgorithm),
-        (lambda h: h.update(alg="A256KW"), UnsupportedAlgorithm),
-        (lambda h: h.update(alg=["ECDH-ES+A256KW"]), UnsupportedAlgorithm),
-        (lambda h: h.pop("enc"), UnsupportedAlgorithm),
-        (lambda h: h.update(enc="A128CBC-HS256"), UnsupportedAlgorithm),
-        (lambda h: h.update(enc={}), UnsupportedAlgorithm),
-        (lambda h: h.update(crit=["exp"]), UnsupportedAlgorithm),
-        (lambda h: h.update(zip="DEF"), UnsupportedAlgorithm),
-        (lambda h: h.update(alg="ECDH-1PU+A256KW", enc="A256GCM"), UnsupportedAlgorithm),
-        (lambda h: h.update(alg="ECDH-1PU+A256KW", enc="XC20P"), UnsupportedAlgorithm),
-        (lambda h: h.pop("epk"), MalformedMessage),
-        (lambda h: h["epk"].update(crv="X448"), UnsupportedAlgorithm),
-        (lambda h: h.pop("apv"), MalformedMessage),
-        (lambda h: h.update(apv="AAAA"), MalformedMessage),
-        (lambda h: h.update(apv="A" * 43), MalformedMessage),
-        (lambda h: h.update(typ="application/didcomm-signed+json"), MalformedMessage),
-        (lambda h: h.update(typ=7), MalformedMessage),
-        (lambda h: h.update(kid="did:example:bob#1"), MalformedMessage),
-        (lambda h: h.update(apu="!"), MalformedMessage),
-        (lambda h: h.update(alg="ECDH-1PU+A256KW", enc="A256CBC-HS512", apu="_w"), MalformedMessage),
-        (lambda h: h.update(alg="ECDH-1PU+A256KW", enc="A256CBC-HS512", apu=""), MalformedMessage),
-        (
-            lambda h: h.update(alg="ECDH-1PU+A256KW", enc="A256CBC-HS512", apu="ZGlk", skid="did:example:x#1"),
-            MalformedMessage,
-        ),
-        (lambda h: h.update(x="x" * 9000), TooLarge),
-    ],
-)
-def test_a_wrong_header_of_an_encrypted_message(
-    message: Message,
-    alice: Any,
-    bob: Any,
-    bend_header: Bend,
-    kind: str,
-    change: Callable[[dict[str, Any]], object],
-    error: type[Exception],
-) -> None:
-    packed = sealed(message.to_bytes(), to=bob, sender=alice if kind == "authcrypt" else None)
-    with pytest.raises(error):
-        unpack(bend_header(packed, change), keys=[bob.keys])
-
-
-@pytest.mark.parametrize(
-    ("change", "error"),
-    [
-        (lambda e: e.update(aad="AA"), UnsupportedAlgorithm),
-        (lambda e: e.update(unprotected={"enc": "A256GCM"}), MalformedMessage),
-        (lambda e: e.update(unprotected=[]), MalformedMessage),
-        (lambda e: e["recipients"][0]["header"].update(alg="ECDH-ES+A256KW"), MalformedMessage),
-        (lambda e: e["recipients"][0]["header"].pop("kid"), MalformedMessage),
-        (lambda e: e["recipients"][0]["header"].update(kid=1), MalformedMessage),
-        (lambda e: e["recipients"][0].pop("header"), MalformedMessage),
-        (lambda e: e["recipients"][0].pop("encrypted_key"), MalformedMessage),
-        (lambda e: e["recipients"][0].update(encrypted_key="AAAA"), MalformedMessage),
-        (
-            lambda e: e["recipients"].append({"header": {"kid": "did:example:x#1"}, "encrypted_key": "AA"}),
-            MalformedMessage,
-        ),
-        (lambda e: e["recipients"].append(None), MalformedMessage),
-        (lambda e: e.update(recipients=[]), MalformedMessage),
-        (lambda e: e.update(recipients={}), MalformedMessage),
-        (lambda e: e.pop("recipients"), MalformedMessage),
-        (lambda e: e.pop("protected"), MalformedMessage),
-        (lambda e: e.update(protected="W10"), MalformedMessage),
-        (lambda e: e.update(protected="e30="), MalformedMessage),
-        (lambda e: e.update(protected="é"), MalformedMessage),
-        (lambda e: e.update(tag=e["tag"][:8]), MalformedMessage),
-        (lambda e: e.update(iv=e["iv"] + "AA"), MalformedMessage),
-        (lambda e: e.update(ciphertext=None), MalformedMessage),
-        (lambda e: e.pop("tag"), MalformedMessage),
-    ],
-)
-def test_a_wrong_part_of_an_encrypted_message(
-    message: Message,
-    alice: Any,
-    bob: Any,
-    bend: Bend,
-    change: Callable[[dict[str, Any]], object],
-    error: type[Exception],
-) -> None:
-    packed = sealed(message.to_bytes(), to=bob, sender=alice)
-    with pytest.raises(error):
-        unpack(bend(packed, change), keys=[bob.keys])

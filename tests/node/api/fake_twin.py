@@ -1,0 +1,447 @@
+"""A twin whose services live in memory: what the tests of the API and of the command line talk to.
+
+As a program (`python fake_twin.py HOME`) it answers on a free port of 127.0.0.1 and writes the home's `api` and
+`api-token`, prints one line once it listens, and ends when its standard input does.
+"""
+
+import asyncio
+import sys
+import uuid
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from identity.cid import Cid
+from identity.did import Did, DidDocument, PeerId, did_key, peer_id, resolve_did_key
+from identity.keys import KeyPair
+from identity.multibase import CODEC_RAW
+from node.api.app import make_app, serve
+from node.errors import ContentUnavailable, JobUnknown, RevisionUnknown
+from node.events import Event, Lagged
+from node.net.errors import MalformedAddress
+from node.net.port import PeerInfo
+from plugins.errors import BadArguments, ToolNotFound
+from protocols.playbook.merge import EMPTY, Playbook, apply
+from protocols.playbook.ops import new_ops
+from protocols.playbook.revision import Revision, sign_revision
+from storage.eventlog import LogEntry
+from storage.jobs import LogLine
+from storage.mailbox import InboxRow, OutboxRow
+from storage.page import Page
+from storage.trust import Trust
+
+TOKEN = "test-token"
+KEYS = KeyPair(bytes(range(32)))
+OTHER = did_key(KeyPair(bytes(32)).public)
+NOW_MS = 1_795_000_000_250
+NOW = "2026-11-18T11:06:40.250Z"
+
+
+def page(rows: Sequence[Any], limit: int, after: str | None) -> Page[Any]:
+    """A page whose cursor is the number of rows before it."""
+    start = int(after or 0)
+    end = start + limit
+    return Page(tuple(rows[start:end]), str(end) if end < len(rows) else None)
+
+
+@dataclass(frozen=True)
+class Known:
+    did: Did
+    name: str
+    addresses: tuple[str, ...] = ("/ip4/127.0.0.1/tcp/4801",)
+    capabilities: tuple[str, ...] = ("research",)
+    topics: tuple[str, ...] = ("tides",)
+    last_seen_ms: int = NOW_MS
+    online: bool = True
+    reputation: float = 0.5
+
+
+@dataclass(frozen=True)
+class Step:
+    n: int
+    action: str
+    input: Mapping[str, Any]
+    output: Mapping[str, Any] | None
+    ms: float
+
+
+@dataclass(frozen=True)
+class Result:
+    job_id: str
+    status: str
+    answer: str
+    steps: tuple[Step, ...]
+    reflection: str | None
+    degraded: bool
+
+
+@dataclass(frozen=True)
+class Job:
+    id: str
+    goal: str
+    session_id: str | None
+    status: str
+    created_ms: int
+    answer: str | None
+    reflection: str | None
+    steps: tuple[Step, ...]
+
+
+@dataclass(frozen=True)
+class Remembered:
+    id: str
+    kind: str
+    content: str
+    namespace: str
+    ts_ms: int
+    tags: tuple[str, ...]
+    source: str | None
+    score: float = 1.0
+
+
+@dataclass(frozen=True)
+class Sent:
+    id: str
+    status: str
+
+
+@dataclass(frozen=True)
+class RevisionRow:
+    cid: Cid
+    author: Did
+    height: int
+    ts_ms: int
+    critique: str
+    status: str
+    reason: str | None
+
+
+@dataclass(frozen=True)
+class ToolInfo:
+    name: str
+    description: str
+    parameters: Mapping[str, Any]
+    plugin: str = "arithmetic"
+    kind: str = "builtin"
+    health: str = "ok"
+
+
+@dataclass(frozen=True)
+class Check:
+    ok: bool
+    detail: str
+
+
+class FakeNetwork:
+    def __init__(self) -> None:
+        self.dialled: list[str] = []
+
+    def addresses(self) -> tuple[str, ...]:
+        return (f"/ip4/127.0.0.1/tcp/4801/p2p/{peer_id(KEYS.public)}",)
+
+    def peers(self) -> tuple[PeerInfo, ...]:
+        peer = PeerId("12D3KooWOther")
+        return (PeerInfo(peer, OTHER, ("/ip4/127.0.0.1/tcp/4802",), 1.5, False),)
+
+    async def dial(self, address: str, *, timeout_s: float = 10) -> PeerId:
+        if not address.startswith("/ip4/"):
+            raise MalformedAddress("not a multiaddr that can be dialled")
+        self.dialled.append(address)
+        return PeerId(address.rpartition("/")[2])
+
+
+class FakeDirectory:
+    def __init__(self) -> None:
+        self.known = [Known(did_key(KeyPair(bytes([n]) * 32).public), f"twin-{n}") for n in range(3)]
+
+    async def twins(self) -> list[Known]:
+        return list(self.known)
+
+
+class FakeExecutive:
+    """Answers with the goal; a goal of "fail" fails, one of "break" raises what no route expects."""
+
+    def __init__(self, jobs: "FakeJobs") -> None:
+        self._jobs = jobs
+
+    async def interact(self, goal: str, *, session_id: str | None = None, max_steps: int = 8) -> Result:
+        if goal == "break":
+            raise RuntimeError("a secret in /home/somebody/file")
+        status = "failed" if goal == "fail" else "done"
+        steps = (Step(1, "recall", {"query": goal}, {"found": 0}, 1.25), Step(2, "respond", {}, None, 2.0))
+        job = Job(str(uuid.uuid4()), goal, session_id, status, NOW_MS, f"You said: {goal}", None, steps[:max_steps])
+        self._jobs.jobs.insert(0, job)
+        return Result(job.id, status, f"You said: {goal}", job.steps, "Nothing to learn.", True)
+
+    async def plan(self, goal: str) -> tuple[Step, ...]:
+        return (Step(1, "respond", {"goal": goal}, None, 0.0),)
+
+
+class FakeJobs:
+    def __init__(self) -> None:
+        self.jobs: list[Job] = []
+
+    async def list(self, limit: int, after: str | None) -> Page[Job]:
+        return page(self.jobs, limit, after)
+
+    async def get(self, job_id: str) -> Job:
+        for job in self.jobs:
+            if job.id == job_id:
+                return job
+        raise JobUnknown(f"no job {job_id}")
+
+    async def log(self, job_id: str) -> tuple[LogLine, ...]:
+        await self.get(job_id)
+        return (LogLine(1, NOW_MS, "plan", "first recall"), LogLine(2, NOW_MS, "info", "done"))
+
+
+class FakeMemory:
+    def __init__(self) -> None:
+        self.rows: list[Remembered] = []
+
+    async def add(self, *, kind: str, content: str, namespace: str = "private", **more: Any) -> str:
+        row = Remembered(str(uuid.uuid4()), kind, content, namespace, NOW_MS, tuple(more["tags"]), more["source"])
+        self.rows.insert(0, row)
+        return row.id
+
+    async def search(
+        self, query: str, *, k: int = 5, kinds: Sequence[str] | None = None, namespaces: Sequence[str] | None = None
+    ) -> list[Remembered]:
+        found = [row for row in self.rows if query in row.content]
+        return [
+            row
+            for row in found
+            if (kinds is None or row.kind in kinds) and (namespaces is None or row.namespace in namespaces)
+        ][:k]
+
+    async def list(
+        self, *, limit: int, after: str | None = None, namespace: str | None = None, kind: str | None = None
+    ) -> Page[Remembered]:
+        rows = [row for row in self.rows if namespace in (None, row.namespace) and kind in (None, row.kind)]
+        return page(rows, limit, after)
+
+    async def forget(self, memory_id: str) -> bool:
+        before = len(self.rows)
+        self.rows = [row for row in self.rows if row.id != memory_id]
+        return len(self.rows) < before
+
+
+class FakeMail:
+    """Delivers nothing until somebody waits, and then at once; a message to nobody but us comes in too."""
+
+    def __init__(self, own: Did) -> None:
+        self._own = own
+        self.sent: list[OutboxRow] = []
+        self.received: list[InboxRow] = []
+
+    async def send(self, to: Did, type: str, body: Mapping[str, Any], *, thid: str | None = None) -> Sent:  # noqa: A002
+        message_id = str(uuid.uuid4())
+        plaintext = orjson.dumps({"id": message_id, "type": type, "body": body})
+        row = OutboxRow(
+            0, message_id, to, type, thid, plaintext, NOW_MS, None, "queued", 1, NOW_MS, None, "no connection"
+        )
+        self.sent.insert(0, row)
+        if to == self._own:
+            self.received.insert(
+                0, InboxRow(0, message_id, None, to, type, thid, plaintext, NOW_MS // 1000, NOW_MS, "received")
+            )
+        return Sent(message_id, "queued")
+
+    async def wait_delivered(self, message_id: str, timeout_s: float) -> str:
+        return "delivered" if self.sent[0].to_did != OTHER else "queued"
+
+    async def inbox(self, limit: int, after: str | None) -> Page[InboxRow]:
+        return page(self.received, limit, after)
+
+    async def outbox(self, limit: int, after: str | None) -> Page[OutboxRow]:
+        return page(self.sent, limit, after)
+
+
+class FakeHive:
+    """Adopts its own revisions, in real playbooks."""
+
+    def __init__(self) -> None:
+        self.playbooks: dict[str, Playbook] = {}
+        self.rows: dict[str, list[RevisionRow]] = {}
+
+    async def view(self, name: str) -> Playbook:
+        return self.playbooks.get(name) or EMPTY(name)
+
+    async def propose(self, name: str, critique: str, ops: Sequence[Mapping[str, object]]) -> Cid:
+        current = await self.view(name)
+        author, height = did_key(KEYS.public), current.height + 1
+        made = new_ops(ops, author=author, height=height)
+        revision = Revision(name, current.next_parents, height, author, NOW_MS, critique, (), made)
+        signed = sign_revision(revision, KEYS)
+        self.playbooks[name] = apply(current, signed)
+        row = RevisionRow(signed.cid, author, height, NOW_MS, critique, "adopted", "written here")
+        self.rows.setdefault(name, []).insert(0, row)
+        return signed.cid
+
+    async def revisions(self, name: str, status: str | None, limit: int, after: str | None) -> Page[RevisionRow]:
+        return page([row for row in self.rows.get(name, ()) if status in (None, row.status)], limit, after)
+
+    async def approve(self, name: str, cid: Cid) -> Playbook:
+        return await self._known(name, cid)
+
+    async def reject(self, name: str, cid: Cid, reason: str) -> Playbook:
+        return await self._known(name, cid)
+
+    async def rollback(self, name: str, cid: Cid) -> Playbook:
+        return await self._known(name, cid)
+
+    async def _known(self, name: str, cid: Cid) -> Playbook:
+        if all(row.cid != cid for row in self.rows.get(name, ())):
+            raise RevisionUnknown(f"no revision {cid} of the playbook {name!r} is known here")
+        return await self.view(name)
+
+
+class FakeTrust:
+    def __init__(self) -> None:
+        self.trust = Trust(frozenset(), frozenset(), 1.0, False)
+
+    async def get(self) -> Trust:
+        return self.trust
+
+    async def put(self, trust: Trust) -> None:
+        self.trust = trust
+
+
+class FakeContent:
+    def __init__(self) -> None:
+        self.blocks: dict[Cid, bytes] = {}
+
+    async def add(self, data: bytes) -> tuple[Cid, int]:
+        cid = Cid.of(CODEC_RAW, data)
+        self.blocks[cid] = data
+        return cid, len(data)
+
+    async def cat(self, cid: Cid) -> bytes:
+        if cid not in self.blocks:
+            raise ContentUnavailable(f"nobody who is connected has {cid}")
+        return self.blocks[cid]
+
+
+class FakeTools:
+    def list(self) -> tuple[ToolInfo, ...]:
+        schema = {"type": "object", "properties": {"a": {"type": "number"}, "b": {"type": "number"}}}
+        return (ToolInfo("add", "Adds two numbers.", schema),)
+
+    async def execute(self, name: str, parameters: Mapping[str, Any]) -> Any:
+        if name != "add":
+            raise ToolNotFound(f"no tool {name!r}")
+        if set(parameters) != {"a", "b"}:
+            raise BadArguments("'a' and 'b' are needed")
+        return parameters["a"] + parameters["b"]
+
+
+class FakeEvents:
+    def __init__(self, own: Did) -> None:
+        self._own = own
+        self.happened: list[Event] = []
+        self.streams: list[asyncio.Queue[Event | Lagged]] = []
+        self.subscribed = asyncio.Event()
+
+    @asynccontextmanager
+    async def subscribe(self) -> AsyncIterator[AsyncIterator[Event | Lagged]]:
+        queue: asyncio.Queue[Event | Lagged] = asyncio.Queue()
+
+        async def follow() -> AsyncIterator[Event | Lagged]:
+            while True:
+                yield await queue.get()
+
+        self.streams.append(queue)
+        self.subscribed.set()
+        try:
+            yield follow()
+        finally:
+            self.streams.remove(queue)
+
+    def lag(self, n: int) -> None:
+        for queue in self.streams:
+            queue.put_nowait(Lagged(n))
+
+    async def publish(
+        self, event_type: str, subject: str, data: Mapping[str, Any], *, source: str = "node", trace_id: str = ""
+    ) -> Event:
+        event = Event(
+            id=str(uuid.uuid4()),
+            event_type=event_type,
+            ts_ms=NOW_MS,
+            twin_id=self._own,
+            subject=subject,
+            source=source,
+            trace_id=trace_id,
+            payload=data,
+        )
+        self.happened.append(event)
+        for queue in self.streams:
+            queue.put_nowait(event)
+        return event
+
+    async def log(
+        self,
+        limit: int = 100,
+        after: str | None = None,
+        *,
+        event_type: str | None = None,
+        twin_id: str | None = None,
+        source: str | None = None,
+    ) -> Page[LogEntry]:
+        rows = [
+            LogEntry(
+                n, e.id, e.event_type, e.ts_ms, e.twin_id, e.subject, e.source, e.trace_id, orjson.dumps(e.payload)
+            )
+            for n, e in enumerate(self.happened)
+            if event_type in (None, e.event_type) and twin_id in (None, e.twin_id) and source in (None, e.source)
+        ]
+        return page(rows, limit, after)
+
+
+@dataclass
+class FakeTwin:
+    did: Did = field(default_factory=lambda: did_key(KEYS.public))
+    peer_id: PeerId = field(default_factory=lambda: peer_id(KEYS.public))
+    name: str = "fake"
+    version: str = "0.0.1"
+    capabilities: tuple[str, ...] = ("research", "tool_use")
+    well: bool = True
+    network: FakeNetwork = field(default_factory=FakeNetwork)
+    directory: FakeDirectory = field(default_factory=FakeDirectory)
+    jobs: FakeJobs = field(default_factory=FakeJobs)
+    memory: FakeMemory = field(default_factory=FakeMemory)
+    hive: FakeHive = field(default_factory=FakeHive)
+    trust: FakeTrust = field(default_factory=FakeTrust)
+    content: FakeContent = field(default_factory=FakeContent)
+    tools: FakeTools = field(default_factory=FakeTools)
+
+    def __post_init__(self) -> None:
+        self.executive = FakeExecutive(self.jobs)
+        self.mail = FakeMail(self.did)
+        self.events = FakeEvents(self.did)
+
+    def document(self) -> DidDocument:
+        return resolve_did_key(self.did)
+
+    def health(self) -> dict[str, Check]:
+        return {"storage": Check(True, "open"), "network": Check(self.well, "1 peers")}
+
+    def counters(self) -> dict[str, int]:
+        return {"gossip_received": 7, "gossip_dropped": 0}
+
+
+async def _main(home: Path) -> None:
+    async with serve(make_app(FakeTwin(), TOKEN), "127.0.0.1", 0) as url:
+        (home / "api-token").write_text(TOKEN + "\n")
+        (home / "api").write_text(url + "\n")
+        sys.stdout.write(url + "\n")
+        sys.stdout.flush()
+        await asyncio.to_thread(sys.stdin.read)
+
+
+if __name__ == "__main__":
+    asyncio.run(_main(Path(sys.argv[1])))

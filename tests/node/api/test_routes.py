@@ -1,0 +1,263 @@
+"""Every route once, in the shapes of the interface contract."""
+
+import io
+
+from fake_twin import KEYS, NOW, OTHER, FakeTwin
+from serving import Client, with_server
+
+from identity.did import did_key, peer_id
+
+
+def test_id_and_did() -> None:
+    async def test(client: Client, twin: FakeTwin) -> None:
+        status, document, _ = await client("GET", "/v1/id")
+        assert status == 200
+        assert document == {
+            "did": did_key(KEYS.public),
+            "peer_id": peer_id(KEYS.public),
+            "name": "fake",
+            "addresses": list(twin.network.addresses()),
+            "capabilities": ["research", "tool_use"],
+            "version": "0.0.1",
+        }
+        status, document, _ = await client("GET", "/v1/did")
+        assert status == 200
+        assert document["id"] == did_key(KEYS.public)
+
+    with_server(test)
+
+
+def test_probes_need_no_token_and_tell_what_is_wrong() -> None:
+    async def test(client: Client, twin: FakeTwin) -> None:
+        for path in ("/live", "/ready"):
+            async with client.session.get(client.url + path) as response:
+                assert response.status == 200
+                assert (await response.json())["status"] == "ok"
+        twin.well = False
+        status, document, _ = await client("GET", "/ready")
+        assert status == 503
+        assert document["checks"]["network"] == {"ok": False, "detail": "1 peers"}
+        assert (await client("GET", "/live"))[0] == 200
+
+    with_server(test)
+
+
+def test_swarm() -> None:
+    async def test(client: Client, twin: FakeTwin) -> None:
+        _, document, _ = await client("GET", "/v1/swarm/peers")
+        (peer,) = document["items"]
+        assert peer == {
+            "peer_id": "12D3KooWOther",
+            "did": OTHER,
+            "addresses": ["/ip4/127.0.0.1/tcp/4802"],
+            "latency_ms": 1.5,
+            "relayed": False,
+        }
+        address = "/ip4/127.0.0.1/tcp/1/p2p/12D3KooWFriend"
+        status, document, _ = await client("POST", "/v1/swarm/connect", json={"multiaddr": address})
+        assert (status, document) == (200, {"peer_id": "12D3KooWFriend"})
+        assert twin.network.dialled == [address]
+        status, document, _ = await client("POST", "/v1/swarm/connect", json={"multiaddr": "nowhere"})
+        assert (status, document["code"]) == (400, 40041)
+
+    with_server(test)
+
+
+def test_twins_are_paged_in_a_stable_order() -> None:
+    async def test(client: Client, twin: FakeTwin) -> None:
+        seen, after = [], ""
+        for _ in range(3):
+            _, document, _ = await client("GET", f"/v1/twins?limit=1{after}")
+            seen += [item["did"] for item in document["items"]]
+            after = f"&after={document['next']}"
+        assert seen == sorted(known.did for known in twin.directory.known)
+        assert document["next"] is None
+        assert document["items"][0]["last_seen"] == NOW
+
+    with_server(test)
+
+
+def test_a_goal_makes_a_job() -> None:
+    async def test(client: Client, _: FakeTwin) -> None:
+        body = {"goal": "hello", "session_id": "s", "max_steps": 2.0}
+        status, outcome, _ = await client("POST", "/v1/interact", json=body)
+        assert status == 200
+        assert outcome["status"] == "done"
+        assert outcome["answer"] == "You said: hello"
+        assert outcome["steps"][0] == {
+            "n": 1,
+            "action": "recall",
+            "input": {"query": "hello"},
+            "output": {"found": 0},
+            "ms": 1.25,
+        }
+        _, jobs, _ = await client("GET", "/v1/jobs")
+        assert [job["id"] for job in jobs["items"]] == [outcome["job_id"]]
+        assert jobs["items"][0]["created"] == NOW
+        _, job, _ = await client("GET", f"/v1/jobs/{outcome['job_id']}")
+        assert len(job["steps"]) == 2
+        _, log, _ = await client("GET", f"/v1/jobs/{outcome['job_id']}/log")
+        assert log["items"][0] == {"ts": NOW, "level": "plan", "text": "first recall"}
+        assert (await client("GET", "/v1/jobs/unknown"))[1]["code"] == 40453
+        _, plan, _ = await client("POST", "/v1/plan", json={"goal": "hello"})
+        assert [step["action"] for step in plan["steps"]] == ["respond"]
+
+    with_server(test)
+
+
+def test_memory() -> None:
+    async def test(client: Client, _: FakeTwin) -> None:
+        body = {"kind": "semantic", "content": "the tide is high", "namespace": "shared", "tags": ["sea"]}
+        status, added, _ = await client("POST", "/v1/memory", json=body)
+        assert status == 200
+        _, found, _ = await client("POST", "/v1/memory/search", json={"query": "tide", "namespace": "shared"})
+        assert found["items"][0] == {
+            "id": added["id"],
+            "kind": "semantic",
+            "content": "the tide is high",
+            "namespace": "shared",
+            "ts": NOW,
+            "tags": ["sea"],
+            "source": "api",
+            "score": 1.0,
+        }
+        _, found, _ = await client("POST", "/v1/memory/search", json={"query": "tide", "kinds": ["working"]})
+        assert found["items"] == []
+        assert len((await client("GET", "/v1/memory?kind=semantic"))[1]["items"]) == 1
+        assert (await client("GET", "/v1/memory?namespace=private"))[1]["items"] == []
+        assert (await client("DELETE", f"/v1/memory/{added['id']}"))[0] == 200
+        assert (await client("DELETE", f"/v1/memory/{added['id']}"))[1]["code"] == 40481
+
+    with_server(test)
+
+
+def test_messages() -> None:
+    async def test(client: Client, twin: FakeTwin) -> None:
+        basic = "https://didcomm.org/basicmessage/2.0/message"
+        status, sent, _ = await client(
+            "POST", "/v1/didcomm/send", json={"to": OTHER, "type": basic, "body": {"content": "hi"}, "thid": "t"}
+        )
+        assert (status, sent["status"]) == (200, "queued")
+        _, outbox, _ = await client("GET", "/v1/didcomm/outbox")
+        assert outbox["items"][0] == {
+            "id": sent["id"],
+            "from": twin.did,
+            "to": OTHER,
+            "type": basic,
+            "body": {"content": "hi"},
+            "thid": "t",
+            "created_time": NOW,
+            "received_time": None,
+            "status": "queued",
+            "attempts": 1,
+            "error": "no connection",
+        }
+        _, sent, _ = await client(
+            "POST", "/v1/didcomm/send", json={"to": "me", "type": basic, "body": {"content": "hi"}, "wait_s": 5}
+        )
+        assert sent["status"] == "delivered"
+        _, inbox, _ = await client("GET", "/v1/didcomm/inbox")
+        assert inbox["items"][0]["id"] == sent["id"]
+        assert inbox["items"][0]["from"] is None
+        assert inbox["items"][0]["received_time"] == NOW
+        refused = await client("POST", "/v1/didcomm/send", json={"to": "nobody", "type": basic, "body": {}})
+        assert refused[1]["code"] == 40003
+
+    with_server(test)
+
+
+def test_playbooks() -> None:
+    async def test(client: Client, _: FakeTwin) -> None:
+        empty = (await client("GET", "/v1/playbooks/common"))[1]
+        assert (empty["version"], empty["heads"], empty["bullets"]) == (0, [], [])
+        ops = [
+            {"op": "add", "section": "habits", "text": "Measure first.", "tags": ["care"]},
+            {"op": "set", "key": "instructions", "value": "Always plan."},
+            {"op": "set", "key": "reflection.every", "value": 5},
+            {"op": "tool", "name": "clock", "meta": {"description": "Tells the time."}},
+            {"op": "metric", "name": "success_rate", "sum": 3, "count": 4},
+        ]
+        status, proposed, _ = await client(
+            "POST", "/v1/playbooks/common/revisions", json={"critique": "too hasty", "ops": ops}
+        )
+        assert status == 200
+        playbook = (await client("GET", "/v1/playbooks/common"))[1]
+        assert playbook["version"] == 1
+        assert playbook["heads"] == [proposed["cid"]]
+        assert playbook["settings"] == {"instructions": "Always plan.", "reflection.every": 5}
+        assert playbook["tools"] == {"clock": {"description": "Tells the time."}}
+        assert playbook["metrics"] == {"success_rate": {"sum": 3.0, "count": 4, "mean": 0.75}}
+        assert "Measure first." in playbook["toml"]
+        assert len(playbook["state_hash"]) == 64
+        (bullet,) = playbook["bullets"]
+        assert (bullet["text"], bullet["revision"], bullet["helpful"]) == ("Measure first.", proposed["cid"], 0)
+
+        ops = [{"op": "helpful", "id": bullet["id"]}, {"op": "remove", "id": bullet["id"]}]
+        path = "/v1/playbooks/common"
+        _, second, _ = await client("POST", f"{path}/revisions", json={"critique": "no", "ops": ops})
+        _, log, _ = await client("GET", f"{path}/revisions?status=adopted")
+        assert [row["cid"] for row in log["items"]] == [second["cid"], proposed["cid"]]
+        assert log["items"][1] == {
+            "cid": proposed["cid"],
+            "author": did_key(KEYS.public),
+            "height": 1,
+            "ts": NOW,
+            "critique": "too hasty",
+            "status": "adopted",
+            "reason": "written here",
+        }
+        first = proposed["cid"]
+        assert (await client("POST", f"{path}/revisions/{first}/approve"))[1]["version"] == 2
+        assert (await client("POST", f"{path}/revisions/{first}/reject", json={"reason": "no"}))[0] == 200
+        assert (await client("POST", f"{path}/rollback", json={"to": first}))[0] == 200
+        assert (await client("POST", f"/v1/playbooks/other/revisions/{first}/approve"))[1]["code"] == 40451
+        assert (await client("POST", f"{path}/revisions/nonsense/approve"))[1]["code"] == 40002
+        assert (await client("GET", "/v1/playbooks/Not%20a%20name"))[0] == 400
+
+    with_server(test)
+
+
+def test_trust() -> None:
+    async def test(client: Client, _: FakeTwin) -> None:
+        status, trust, _ = await client("GET", "/v1/trust")
+        assert (status, trust) == (200, {"allow": [], "block": [], "reputation_threshold": 1.0, "auto_adopt": False})
+        wanted = {"allow": [OTHER], "block": [], "reputation_threshold": 0.5, "auto_adopt": True}
+        assert (await client("PUT", "/v1/trust", json=wanted))[1] == wanted
+        assert (await client("GET", "/v1/trust"))[1] == wanted
+        status, problem, _ = await client("PUT", "/v1/trust", json={**wanted, "allow": ["somebody"]})
+        assert (status, problem["code"]) == (400, 40003)
+        assert (await client("GET", "/v1/trust"))[1] == wanted
+
+    with_server(test)
+
+
+def test_content() -> None:
+    async def test(client: Client, _: FakeTwin) -> None:
+        data = bytes(range(256)) * 8192  # 2 MiB: over the bound of a JSON body
+        status, added, _ = await client("POST", "/v1/ipfs/add", data=io.BytesIO(data))
+        assert (status, added["size_bytes"]) == (200, len(data))
+        status, back, headers = await client("GET", f"/v1/ipfs/cat/{added['cid']}")
+        assert status == 200
+        assert back == data
+        assert headers["X-Content-Type-Options"] == "nosniff"
+        assert (await client("GET", "/v1/ipfs/cat/nonsense"))[1]["code"] == 40002
+        gone = "bafkreihdwdcefgh4dqkjv67uzcmw7ojee6xedzdetojuzjevtenxquvyku"
+        assert (await client("GET", f"/v1/ipfs/cat/{gone}"))[1]["code"] == 40452
+
+    with_server(test)
+
+
+def test_tools() -> None:
+    async def test(client: Client, twin: FakeTwin) -> None:
+        _, tools, _ = await client("GET", "/v1/tools")
+        assert tools["items"][0]["name"] == "add"
+        assert tools["items"][0]["plugin"] == "arithmetic"
+        body = {"parameters": {"a": 1, "b": 2}}
+        assert (await client("POST", "/v1/tools/add/execute", json=body))[1] == {"result": 3}
+        assert (await client("POST", "/v1/tools/add/execute", json={**body, "twin_id": "me"}))[0] == 200
+        assert (await client("POST", "/v1/tools/add/execute", json={**body, "twin_id": twin.did}))[0] == 200
+        assert (await client("POST", "/v1/tools/add/execute", json={**body, "twin_id": OTHER}))[1]["code"] == 40481
+        assert (await client("POST", "/v1/tools/add/execute", json={}))[0] == 400
+        assert (await client("POST", "/v1/tools/none/execute", json={}))[0] == 404
+
+    with_server(test)
