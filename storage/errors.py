@@ -1,6 +1,6 @@
 """Errors of the storage room.
 
-StorageError
+StorageError                50070
 ├── StorageFailed           50071  the disk or SQLite refused; nothing of this call was stored
 │   ├── StorageFull         50771  no space, or the quota is reached
 │   └── DatabaseLocked      50371  another process holds the database
@@ -10,7 +10,7 @@ StorageError
 ├── ChainBroken             50074  the event log was changed or cut; `seq` is where
 ├── BlockMismatch           40071  a block whose bytes do not have the hash of its CID
 ├── BadCursor               40072  an `after` that no list gave
-└── HomeError
+└── HomeError               50076
     ├── HomeBusy            40971  another process runs on this home; `pid` names it
     └── HomeUnwritable      50075
 """
@@ -79,7 +79,7 @@ class BadCursor(StorageError):
 class HomeError(StorageError):
     """The twin's folder cannot be used."""
 
-    code = 50070
+    code = 50076
     hint = "Name another home with --home."
 
 

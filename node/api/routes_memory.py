@@ -7,7 +7,7 @@ from pydantic import Field
 from node.api.errors import NoSuchItem
 from node.api.router import Routes
 from node.api.services import Recalled, Remembered, Twin
-from node.api.wire import Int, PageQuery, Wire, page
+from node.api.wire import Integral, PageQuery, Wire, page
 from node.clock import rfc3339
 from node.memory.record import MAX_CONTENT_BYTES, MAX_LABEL_CHARS, MAX_TAG_CHARS, MAX_TAGS, Kind, Role
 
@@ -32,7 +32,7 @@ class MemoryId(Wire):
 
 class Search(Wire):
     query: Annotated[str, Field(min_length=1, max_length=8192, pattern=r"\S")]
-    k: Annotated[Int, Field(ge=1, le=100)] = 5
+    k: Annotated[int, Field(ge=1, le=100), Integral] = 5
     kinds: Annotated[list[Kind], Field(min_length=1, max_length=3)] | None = None
     namespace: Namespace | None = None
 

@@ -7,7 +7,7 @@ from pydantic import Field
 
 from node.api.router import Routes
 from node.api.services import Step, Twin
-from node.api.wire import Int, JsonObject, Wire
+from node.api.wire import Integral, JsonObject, Wire
 
 routes = Routes("mind")
 
@@ -18,7 +18,7 @@ SessionId = Annotated[str, Field(min_length=1, max_length=128)]
 class Interact(Wire):
     goal: Goal
     session_id: SessionId | None = None
-    max_steps: Annotated[Int, Field(ge=1, le=64)] = 8
+    max_steps: Annotated[int, Field(ge=1, le=64), Integral] = 8
 
 
 class Plan(Wire):

@@ -7,7 +7,7 @@ from pydantic import Field
 from identity.cid import Cid
 from node.api.router import Routes
 from node.api.services import Judgement, RevisionRow, Twin
-from node.api.wire import Int, JsonObject, PageQuery, Wire, page
+from node.api.wire import Integral, JsonObject, PageQuery, Wire, page
 from node.clock import rfc3339
 from protocols import limits
 from protocols.playbook.merge import Bullet, MetricTotal, Playbook
@@ -36,7 +36,7 @@ class RemoveOp(Wire):
 class CountOp(Wire):
     op: Literal["helpful", "harmful"]
     id: Label
-    n: Annotated[Int, Field(ge=1, le=limits.MAX_COUNT_STEP)] = 1
+    n: Annotated[int, Field(ge=1, le=limits.MAX_COUNT_STEP), Integral] = 1
 
 
 class SetOp(Wire):
@@ -59,7 +59,7 @@ class MetricOp(Wire):
     op: Literal["metric"]
     name: Label
     sum: Annotated[float, Field(ge=-limits.MAX_METRIC_SUM, le=limits.MAX_METRIC_SUM)]
-    count: Annotated[Int, Field(ge=1, le=limits.MAX_METRIC_COUNT)] = 1
+    count: Annotated[int, Field(ge=1, le=limits.MAX_METRIC_COUNT), Integral] = 1
 
 
 AnyOp = Annotated[AddOp | RemoveOp | CountOp | SetOp | ToolOp | MetricOp, Field(discriminator="op")]

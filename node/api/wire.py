@@ -39,7 +39,9 @@ def _integral(value: object) -> object:
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
-Int = Annotated[int, BeforeValidator(_integral, json_schema_input_type=int)]
+Integral: Final = BeforeValidator(_integral)
+"""Stands after the bounds, which would otherwise be missing from the OpenAPI document."""
+
 JsonObject = Annotated[dict[str, Any], WithJsonSchema({"type": "object"})]
 
 From = TypeVar("From")

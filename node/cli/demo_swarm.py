@@ -103,7 +103,7 @@ class Swarm:
         self._temporary = tempfile.TemporaryDirectory(prefix="pagi-demo-") if keep is None else None
         self.folder = keep or Path(self._temporary.name if self._temporary else "")
         self._model = model
-        self.relay = Member("relay", [*_program("bootstrap.cli"), "--listen", _LOOPBACK], self.folder / "relay")
+        self.relay = Member("relay", [*_program("bootstrap"), "--listen", _LOOPBACK], self.folder / "relay")
         self.names = tuple(names)
         self.twins: list[Member] = []
 
@@ -123,7 +123,7 @@ class Swarm:
         started(self.relay)
         address = str(self.relay.first_line["listen"][0])
         for name in self.names:
-            command = [*_program("node.cli.main"), "up", "--name", name, "--unsealed", "--no-mdns"]
+            command = [*_program("node.cli"), "up", "--name", name, "--unsealed", "--no-mdns"]
             command += ["--listen", _LOOPBACK, "--api", "127.0.0.1:0", "--bootstrap", address, "--model", self._model]
             twin = Member(name, command, self.folder / name)
             self.twins.append(twin)

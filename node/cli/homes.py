@@ -53,15 +53,15 @@ def init(call: Call) -> None:
 
 
 def up(call: Call) -> int:
-    from node.cli import up as node
+    from node.cli.up import run
 
-    return node.run(call.args)
+    return run(call.args)
 
 
 def demo(call: Call) -> int:
-    from node.cli import demo as story
+    from node.cli.demo import run
 
-    return story.run(call.args)
+    return run(call.args)
 
 
 def version(call: Call) -> None:

@@ -1,5 +1,4 @@
-"""Progress of long work, for a person at a terminal or a log: on stderr, and only when there is something new to say.
-"""
+"""Progress of long work, for a person at a terminal or a log: on stderr, and only when there is something new to say."""
 
 import sys
 from collections.abc import Callable

@@ -10,7 +10,7 @@ from typing import Any, Final
 import trio
 from libp2p.exceptions import BaseLibp2pError
 from libp2p.host.exceptions import StreamFailure
-from libp2p.network.stream.exceptions import StreamEOF, StreamError
+from libp2p.network.stream.exceptions import StreamError
 from libp2p.peer.id import ID
 
 from node.net.counters import Counters
@@ -93,11 +93,8 @@ class _Channel:
                 stream = await host.new_stream(self._peer, [self._protocol])
             with self._scope:
                 await self._converse(stream)
-        except* StreamEOF:
-            error = RemoteUnavailable(f"{self._peer} closed the stream")
         except* StreamError:
-            if stream is not None and not stream.muxed_conn.event_shutting_down.is_set():
-                error = RemoteRefused(f"{self._peer} reset the stream of {self._protocol}")
+            error = self._ended(stream)
         except* StreamFailure:
             if host.get_network().get_connections(self._peer):
                 error = RemoteRefused(f"{self._peer} does not speak {self._protocol}")
@@ -113,6 +110,14 @@ class _Channel:
                 reply.fail(error)
             if stream is not None:
                 await drop(stream)
+
+    def _ended(self, stream: Any) -> RemoteNetError:
+        """Why the stream ended. The library may report a reset as an end, so its own notes are asked."""
+        if stream is None or stream.muxed_conn.event_shutting_down.is_set():
+            return RemoteUnavailable(f"the connection to {self._peer} is gone")
+        if stream.muxed_stream.reset_received:
+            return RemoteRefused(f"{self._peer} reset the stream of {self._protocol}")
+        return RemoteUnavailable(f"{self._peer} closed the stream of {self._protocol}")
 
     async def _converse(self, stream: Any) -> None:
         async with trio.open_nursery() as nursery:

@@ -231,7 +231,7 @@ def _parse(data: bytes, max_bytes: int) -> Json:
 
 
 def _is_signed(layer: Json) -> bool:
-    return "payload" in layer and ("signatures" in layer or "signature" in layer)
+    return "payload" in layer and ("signatures" in layer or "signature" in layer) and "ciphertext" not in layer
 
 
 @lru_cache(maxsize=64)

@@ -345,6 +345,7 @@ class FakeEvents:
         self.happened: list[Event] = []
         self.streams: list[asyncio.Queue[Event | Lagged]] = []
         self.subscribed = asyncio.Event()
+        self.left = asyncio.Event()
 
     @asynccontextmanager
     async def subscribe(self) -> AsyncIterator[AsyncIterator[Event | Lagged]]:
@@ -360,6 +361,7 @@ class FakeEvents:
             yield follow()
         finally:
             self.streams.remove(queue)
+            self.left.set()
 
     def lag(self, n: int) -> None:
         for queue in self.streams:

@@ -232,6 +232,24 @@ def test_a_sender_that_does_not_resolve(message: Message, alice: Any, bob: Any, 
         unpack(data, keys=[bob.keys])
 
 
+def test_a_signature_with_a_key_of_another_curve(message: Message, alice: Any) -> None:
+    def mislabelled(did: Did) -> DidDocument:
+        document = resolve_did_key(did)
+        return replace(document, authentication=tuple(replace(m, curve="P-256") for m in document.authentication))
+
+    with pytest.raises(UnresolvableKey):
+        verify_signed(pack_signed(message, signer=alice.keys), resolve=mislabelled)
+
+
+def test_an_envelope_that_is_both_signed_and_encrypted(message: Message, alice: Any, bob: Any) -> None:
+    both = json.loads(pack_signed(message, signer=alice.keys)) | {"ciphertext": "AAAA"}
+    data = json.dumps(both).encode()
+    with pytest.raises(MalformedMessage):
+        verify_signed(data)
+    with pytest.raises(MalformedMessage):
+        unpack(data, keys=[bob.keys])
+
+
 def test_what_the_resolver_says_counts(message: Message, alice: Any) -> None:
     def nobody(did: Did) -> DidDocument:
         raise MalformedDid(did)

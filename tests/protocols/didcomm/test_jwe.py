@@ -197,6 +197,7 @@ def test_a_wrong_header_of_an_encrypted_message(
     [
         (lambda e: e.update(aad="AA"), UnsupportedAlgorithm),
         (lambda e: e.update(unprotected={"enc": "A256GCM"}), MalformedMessage),
+        (lambda e: e.update(unprotected={"kid": "did:example:x#1"}), MalformedMessage),
         (lambda e: e.update(unprotected=[]), MalformedMessage),
         (lambda e: e["recipients"][0]["header"].update(alg="ECDH-ES+A256KW"), MalformedMessage),
         (lambda e: e["recipients"][0]["header"].pop("kid"), MalformedMessage),

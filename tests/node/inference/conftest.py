@@ -1,0 +1,13 @@
+"""The bundled model's file, for tests that are marked `model`."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from node.inference.models import ensure_bundled
+
+
+@pytest.fixture(scope="session")
+def bundled_model() -> Path:
+    return asyncio.run(ensure_bundled(lambda done, total: None))

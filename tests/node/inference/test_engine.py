@@ -1,0 +1,164 @@
+"""What every Engine keeps to: the fake that other tests use, and the real model."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
+from typing import Any
+
+import pytest
+
+from node.inference.engine import ChatTurn, Engine
+from node.inference.errors import BadInferenceRequest, GoalTooLong, InferenceUnavailable
+from node.inference.llama import open_engine
+from tests.node.inference.fake import ScriptedEngine
+
+CONTEXT_TOKENS = 512
+
+Opener = Callable[[], AbstractAsyncContextManager[Engine]]
+
+
+@asynccontextmanager
+async def scripted() -> AsyncIterator[Engine]:
+    engine = ScriptedEngine(context_tokens=CONTEXT_TOKENS)
+    try:
+        yield engine
+    finally:
+        await engine.aclose()
+
+
+@pytest.fixture(params=["fake", pytest.param("model", marks=[pytest.mark.model, pytest.mark.slow])])
+def opener(request: pytest.FixtureRequest) -> Opener:
+    if request.param == "fake":
+        return scripted
+    path = request.getfixturevalue("bundled_model")
+    return lambda: open_engine(path, context_tokens=CONTEXT_TOKENS)
+
+
+def use(opener: Opener, test: Callable[[Engine], Awaitable[None]]) -> None:
+    async def main() -> None:
+        async with opener() as engine:
+            await asyncio.wait_for(test(engine), 60)
+
+    asyncio.run(main())
+
+
+def user(text: str) -> list[ChatTurn]:
+    return [ChatTurn("user", text)]
+
+
+STORY = user("Tell a long story about the sea and the many ships that sail on it, from the first to the last.")
+
+
+def test_an_answer_and_its_pieces_are_the_same(opener: Opener) -> None:
+    async def test(engine: Engine) -> None:
+        whole = await engine.complete(STORY, max_tokens=12)
+        assert whole.text
+        assert whole.model == engine.name
+        assert 1 <= whole.completion_tokens <= 12
+        assert whole.prompt_tokens >= 10
+        assert whole.ms > 0
+        pieces = [piece async for piece in engine.stream(STORY, max_tokens=12)]
+        assert "".join(pieces) == whole.text
+        assert len(pieces) > 1
+
+    use(opener, test)
+
+
+def test_an_answer_ends_before_a_stop_text(opener: Opener) -> None:
+    async def test(engine: Engine) -> None:
+        whole = (await engine.complete(STORY, max_tokens=12)).text
+        stop = whole.split()[3]
+        assert (await engine.complete(STORY, max_tokens=12, stop=[stop])).text == whole[: whole.index(stop)]
+
+    use(opener, test)
+
+
+def test_an_answer_under_a_schema_is_json_that_fits(opener: Opener) -> None:
+    schema = {
+        "type": "object",
+        "properties": {"tool": {"enum": ["calculator", "clock"]}},
+        "required": ["tool"],
+        "additionalProperties": False,
+    }
+
+    async def test(engine: Engine) -> None:
+        answer = await engine.complete(user("Which tool tells the time?"), max_tokens=100, json_schema=schema)
+        assert json.loads(answer.text)["tool"] in ("calculator", "clock")
+
+    use(opener, test)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"turns": []},
+        {"max_tokens": 0},
+        {"temperature": -1.0},
+        {"temperature": 3.0},
+        {"stop": [""]},
+        {"json_schema": {"type": "nonsense"}},
+    ],
+    ids=lambda arguments: next(iter(arguments)),
+)
+def test_a_request_that_cannot_be_used_is_refused(opener: Opener, arguments: dict[str, Any]) -> None:
+    async def test(engine: Engine) -> None:
+        with pytest.raises(BadInferenceRequest):
+            await engine.complete(**{"turns": user("Hello"), **arguments})
+        assert (await engine.complete(user("Hello"), max_tokens=2)).text
+
+    use(opener, test)
+
+
+@pytest.mark.parametrize(
+    ("words", "max_tokens"), [(100_000, 1), (600, 1), (400, 200), (1, CONTEXT_TOKENS)], ids=lambda value: str(value)
+)
+def test_a_goal_that_does_not_fit_is_refused_with_a_hint(opener: Opener, words: int, max_tokens: int) -> None:
+    async def test(engine: Engine) -> None:
+        with pytest.raises(GoalTooLong) as caught:
+            await engine.complete(user("word " * words), max_tokens=max_tokens)
+        assert str(caught.value.code).startswith("413")
+        assert "horten" in caught.value.hint
+
+    use(opener, test)
+
+
+def test_leaving_a_stream_early_leaves_room_for_others(opener: Opener) -> None:
+    async def test(engine: Engine) -> None:
+        for _ in range(6):
+            async with aclosing(engine.stream(STORY, max_tokens=300)) as pieces:  # type: ignore[type-var]
+                assert await anext(pieces)
+        assert (await engine.complete(STORY, max_tokens=4)).text
+
+    use(opener, test)
+
+
+def test_many_callers_are_served(opener: Opener) -> None:
+    async def test(engine: Engine) -> None:
+        answers = await asyncio.gather(*(engine.complete(user(f"Say the number {n}."), max_tokens=4) for n in range(6)))
+        assert all(answer.text for answer in answers)
+
+    use(opener, test)
+
+
+def test_a_closed_engine_says_so(opener: Opener) -> None:
+    async def test(engine: Engine) -> None:
+        await engine.aclose()
+        await engine.aclose()
+        with pytest.raises(InferenceUnavailable):
+            await engine.complete(user("Hello"))
+        with pytest.raises(InferenceUnavailable):
+            await anext(engine.stream(user("Hello")))
+
+    use(opener, test)
+
+
+def test_closing_ends_what_runs(opener: Opener) -> None:
+    async def test(engine: Engine) -> None:
+        pieces = engine.stream(STORY, max_tokens=300)
+        await anext(pieces)
+        await engine.aclose()
+        with pytest.raises(InferenceUnavailable):
+            [piece async for piece in pieces]
+
+    use(opener, test)
