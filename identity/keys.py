@@ -3,7 +3,7 @@
 One 32-byte seed is everything: the `did:key`, the libp2p peer ID and the DIDComm keys all follow from it.
 """
 
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Final
 
 from nacl.bindings import (
@@ -62,8 +62,12 @@ def verify(public: bytes, data: bytes, signature: bytes) -> None:
         raise BadSignature("the signature does not match") from error
 
 
+@lru_cache(maxsize=4096)
 def check_public(public: bytes) -> bytes:
-    """Return `public` if it is a point of the prime-order group of Ed25519. Raises UnsupportedKey."""
+    """Return `public` if it is a point of the prime-order group of Ed25519. Raises UnsupportedKey.
+
+    The check costs a third of verifying a signature, and the same twins sign again and again: good keys are remembered.
+    """
     if len(public) != PUBLIC_KEY_BYTES or not crypto_core_ed25519_is_valid_point(public):
         raise UnsupportedKey("not an Ed25519 public key, or one of low order")
     return public

@@ -87,8 +87,11 @@ def translated(error: Exception) -> Exception:
     """What a caller should see for an error of SQLite.
 
     Faults of the disk, the file or other processes become a StorageError. Faults of our own SQL or values
-    (a constraint, a missing column) and errors that are not SQLite's stay what they are.
+    (a constraint, a missing column) and errors that are not SQLite's stay what they are; only a StopIteration,
+    which a future cannot carry, becomes a RuntimeError.
     """
+    if isinstance(error, StopIteration):
+        return RuntimeError("StopIteration out of a function over the database")
     if not isinstance(error, sqlite3.Error):
         return error
     code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & _PRIMARY_CODE

@@ -78,7 +78,7 @@ class Database:
         try:
             conn.execute("BEGIN")
             return fn(conn)
-        except sqlite3.Error as error:
+        except (sqlite3.Error, StopIteration) as error:
             raise translated(error) from error
         finally:
             if conn.in_transaction:

@@ -100,6 +100,21 @@ def test_a_write_that_raises_takes_back_only_itself(tmp_path: Path) -> None:
     asyncio.run(main())
 
 
+def test_an_error_that_a_future_cannot_carry_still_reaches_its_caller(tmp_path: Path) -> None:
+    def exhausted(conn: sqlite3.Connection) -> str:
+        empty: list[str] = []
+        return next(iter(empty))
+
+    async def main() -> None:
+        async with Database.open(tmp_path / "node.db") as database:
+            results = await asyncio.gather(
+                database.write(exhausted), database.write(put("a")), database.read(exhausted), return_exceptions=True
+            )
+            assert [type(result) for result in results] == [RuntimeError, type(None), RuntimeError]
+
+    asyncio.run(main())
+
+
 def test_a_cancelled_caller_does_not_take_its_write_back(tmp_path: Path) -> None:
     async def main() -> None:
         async with Database.open(tmp_path / "node.db") as database:

@@ -4,7 +4,6 @@ A stand-in for the library's server covers what a real model cannot be made to d
 """
 
 import asyncio
-import gc
 import json
 import os
 import subprocess
@@ -13,6 +12,7 @@ import threading
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Mapping
+from contextlib import aclosing
 from pathlib import Path
 from typing import Any
 
@@ -159,7 +159,7 @@ def test_threads_leave_half_of_the_cores() -> None:
 @pytest.mark.slow
 def test_a_file_that_is_no_model_is_named(tmp_path: Path) -> None:
     async def main() -> None:
-        with pytest.raises(ModelMissing, match="missing.gguf"):
+        with pytest.raises(ModelMissing, match=r"missing\.gguf"):
             async with open_engine(tmp_path / "missing.gguf"):
                 pass
         (tmp_path / "text.gguf").write_text("not a model")
@@ -184,27 +184,22 @@ def test_the_real_model_answers_stops_and_gives_its_memory_back(bundled_model: P
         async with open_engine(bundled_model, context_tokens=2048) as engine:
             answer = await engine.complete([ChatTurn("user", "Name the capital of France.")], max_tokens=20)
             assert "Paris" in answer.text
-            loaded = psutil.Process().memory_info().rss
-            for turns, began in ((story, 2), (long_prompt, 0)):  # while it writes, and while it reads the prompt
-                items = engine._generate(engine._request(turns, 400, 0.0, (), None), 400)
-                task = asyncio.create_task(_collect(items))
-                while not engine._running or began > _pieces(engine):  # noqa: ASYNC110 - the library has no event
-                    await asyncio.sleep(0.001)
-                task.cancel()
-                with pytest.raises(asyncio.CancelledError):
-                    await task
-                # The thread returns; without the cancellation each of these takes several seconds of generation.
-                await asyncio.wait_for(asyncio.gather(*engine._running), 5)
-                assert not engine._running
-        gc.collect()
-        assert psutil.Process().memory_info().rss < loaded - 150_000_000
+            loaded_bytes = psutil.Process().memory_info().rss
 
-    async def _collect(items: Any) -> None:
-        async for _ in items:
-            pass
-
-    def _pieces(engine: LlamaEngine) -> int:
-        return 2  # the generation is under way as soon as it is listed
+            # While it writes, and while it reads the prompt: alone, each would go on for several seconds.
+            async with aclosing(engine.stream(story, max_tokens=400)) as pieces:  # type: ignore[type-var]
+                await anext(pieces)
+                running = [*engine._running]
+            await asyncio.wait_for(asyncio.gather(*running), 5)
+            task = asyncio.create_task(engine.complete(long_prompt, max_tokens=400))
+            while not engine._running:  # noqa: ASYNC110 - the library has no event of ours
+                await asyncio.sleep(0)
+            running = [*engine._running]
+            task.cancel()
+            await asyncio.wait_for(asyncio.gather(*running), 5)
+            with pytest.raises(asyncio.CancelledError):
+                await task
+        assert psutil.Process().memory_info().rss < loaded_bytes - 150_000_000
 
     asyncio.run(main())
 
@@ -252,6 +247,7 @@ def test_the_library_is_silent_and_its_listener_serves_nobody(bundled_model: Pat
 
 
 def test_the_node_does_not_load_the_library_before_it_needs_it() -> None:
-    code = "import sys, json, node.inference.llama, node.inference.embedder, node.memory.memory; print(json.dumps([*sys.modules]))"
+    modules = "node.inference.llama, node.inference.embedder, node.memory.memory"
+    code = f"import sys, json, {modules}; print(json.dumps([*sys.modules]))"
     done = subprocess.run([sys.executable, "-c", code], cwd=REPO, capture_output=True, text=True, check=True)
     assert not {"xllamacpp", "wordllama", "faiss", "torch"} & set(json.loads(done.stdout))

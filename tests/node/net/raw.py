@@ -38,7 +38,7 @@ def throwing(protocol: str, writes: Iterable[bytes]) -> Deed:
             try:
                 await stream.write(data)
                 await stream.close_write()
-                with trio.move_on_after(5):
+                with trio.move_on_after(1):
                     while True:
                         await stream.read(65536)  # until the victim has ended it
             except BaseLibp2pError:
