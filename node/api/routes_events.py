@@ -49,7 +49,7 @@ class EventPage(Wire):
 class NewEvent(Wire):
     event_type: EventType
     subject: Annotated[str, Field(max_length=256)] = ""
-    data: JsonObject = Field(default_factory=dict)
+    payload: JsonObject = Field(default_factory=dict)
 
 
 class Wanted(Query):
@@ -81,7 +81,7 @@ async def end_streams(app: web.Application) -> None:
 @routes.add("POST", "/v1/events", "Publish an event of the owner's; its source is `api`.")
 async def publish(twin: Twin, body: NewEvent) -> EventOut:
     event = await twin.events.publish(
-        body.event_type, body.subject, body.data, source="api", trace_id=TRACE_ID.get() or ""
+        body.event_type, body.subject, body.payload, source="api", trace_id=TRACE_ID.get() or ""
     )
     return _shown(event, event.payload)
 

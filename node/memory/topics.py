@@ -4,6 +4,7 @@ Pure. The caller passes shared memories and nothing else: topics are told to the
 """
 
 import re
+import string
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -14,7 +15,10 @@ MAX_TOPIC_CHARS: Final = 48
 MIN_WORD_CHARS: Final = 3
 
 _WORD: Final = re.compile(r"[^\W\d_]+(?:-[^\W\d_]+)*")
-"""Letters of any script, with inner hyphens. Never digits: numbers and keys are no topics."""
+"""Letters of any script, with inner hyphens. What holds digits, '@' or '/' is a number, a key or an address: no topic."""
+
+_AROUND: Final = string.punctuation + "“”„‘’‚«»…–—¿¡"
+_POSSESSIVE: Final = re.compile(r"['’]s$")
 
 _MAX_WORD_CHARS: Final = 24
 """Longer runs of letters are identifiers or encoded bytes more often than words."""
@@ -57,10 +61,11 @@ def _as_topic(label: str) -> str:
 
 
 def _words(content: str) -> set[str]:
+    tokens = {_POSSESSIVE.sub("", token.strip(_AROUND)) for token in _lower(content).split()}
     return {
-        word
-        for word in _WORD.findall(_lower(content))
-        if MIN_WORD_CHARS <= len(word) <= _MAX_WORD_CHARS and word not in _STOP_WORDS
+        token
+        for token in tokens
+        if MIN_WORD_CHARS <= len(token) <= _MAX_WORD_CHARS and _WORD.fullmatch(token) and token not in _STOP_WORDS
     }
 
 

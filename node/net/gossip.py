@@ -85,7 +85,8 @@ class Gossip(Pubsub):  # type: ignore[misc] # the library is not typed for us
             await self._wait_for_a_listener(topic)
             with trio.move_on_after(self._settings.publish_timeout_s) as scope:
                 while self._is_busy():
-                    await self._changed.wait()
+                    with trio.move_on_after(STALLED_S / 10):
+                        await self._changed.wait()
             if scope.cancelled_caught:
                 raise PublishTimeout("the peers did not take what was published before")
             if not self.peer_topics.get(topic):

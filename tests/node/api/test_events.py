@@ -21,7 +21,7 @@ async def next_event(stream: aiohttp.StreamReader) -> dict[str, str]:
 
 def test_publish_and_read_back() -> None:
     async def test(client: Client, twin: FakeTwin) -> None:
-        body = {"event_type": "note_taken", "subject": "garden", "data": {"plants": 3}}
+        body = {"event_type": "note_taken", "subject": "garden", "payload": {"plants": 3}}
         status, event, _ = await client("POST", "/v1/events", json=body)
         assert status == 200
         assert event == {

@@ -246,6 +246,7 @@ def test_the_library_is_silent_and_its_listener_serves_nobody(bundled_model: Pat
     assert (out, err, child.returncode) == ("", "", 0)
 
 
+@pytest.mark.slow
 def test_the_node_does_not_load_the_library_before_it_needs_it() -> None:
     modules = "node.inference.llama, node.inference.embedder, node.memory.memory"
     code = f"import sys, json, {modules}; print(json.dumps([*sys.modules]))"

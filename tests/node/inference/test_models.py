@@ -228,7 +228,7 @@ def test_pip_ends_when_nobody_waits_for_it(monkeypatch: pytest.MonkeyPatch, tmp_
             only_from(monkeypatch, tmp_path)
             monkeypatch.delenv("PIP_NO_INDEX")
             monkeypatch.setenv("PIP_INDEX_URL", f"http://127.0.0.1:{port}/simple")
-            stall_s = 3.0 if how == "stalled" else 60.0
+            stall_s = 1.0 if how == "stalled" else 60.0
             task = asyncio.create_task(pip_download("tiny-model==1.0", tmp_path, lambda *_: None, stall_s=stall_s))
             if how == "cancelled":
                 await asyncio.wait_for(index.asked.wait(), 30)

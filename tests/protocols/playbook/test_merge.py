@@ -93,6 +93,7 @@ def state(playbook: Playbook) -> tuple[object, ...]:
     )
 
 
+@settings(max_examples=50)
 @given(histories(), st.randoms(use_true_random=False))
 def test_the_order_and_the_repetition_of_revisions_do_not_matter(
     history: list[SignedRevision], rng: random.Random
@@ -102,6 +103,7 @@ def test_the_order_and_the_repetition_of_revisions_do_not_matter(
     assert state(from_revisions("p", shuffled)) == state(from_revisions("p", history))
 
 
+@settings(max_examples=50)
 @given(histories(), st.data())
 def test_join_is_a_least_upper_bound(history: list[SignedRevision], data: st.DataObject) -> None:
     subset = st.lists(st.sampled_from(history), max_size=len(history))
@@ -114,6 +116,7 @@ def test_join_is_a_least_upper_bound(history: list[SignedRevision], data: st.Dat
     assert join(a, b) == join(b, a)
 
 
+@settings(max_examples=50)
 @given(histories(), st.data())
 def test_join_is_applying_what_is_missing(history: list[SignedRevision], data: st.DataObject) -> None:
     some = data.draw(st.lists(st.sampled_from(history)))
@@ -123,6 +126,7 @@ def test_join_is_applying_what_is_missing(history: list[SignedRevision], data: s
     )
 
 
+@settings(max_examples=50)
 @given(histories())
 def test_a_playbook_never_changes(history: list[SignedRevision]) -> None:
     playbook, seen = EMPTY("p"), []
@@ -133,6 +137,7 @@ def test_a_playbook_never_changes(history: list[SignedRevision]) -> None:
         assert state(earlier) == state(from_revisions("p", history[:count]))
 
 
+@settings(max_examples=50)
 @given(histories())
 def test_heads_are_what_nothing_builds_on(history: list[SignedRevision]) -> None:
     named = {parent for signed in history for parent in signed.revision.parents}
@@ -141,6 +146,7 @@ def test_heads_are_what_nothing_builds_on(history: list[SignedRevision]) -> None
     assert playbook.height == max(signed.revision.height for signed in history)
 
 
+@settings(max_examples=50)
 @given(histories())
 def test_different_revisions_give_different_hashes(history: list[SignedRevision]) -> None:
     hashes = [from_revisions("p", history[:count]).state_hash for count in range(len(history) + 1)]

@@ -1,0 +1,208 @@
+"""The commands against a fake twin that answers over HTTP: what they print, and their exit status."""
+
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from identity.did import did_key
+from identity.keys import KeyPair
+from node.cli.main import main
+
+SOMEBODY = did_key(KeyPair(bytes(32)).public)
+
+
+class Pagi:
+    """Runs commands in this process, as a person would type them."""
+
+    def __init__(self, home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        self._home = home
+        self._capsys = capsys
+
+    def __call__(self, *words: str, status: int = 0) -> str:
+        """What the command printed on stdout."""
+        got = main(["--home", str(self._home), *words])
+        out, self.err = self._capsys.readouterr()
+        assert got == status, (got, out, self.err)
+        return out
+
+    def json(self, *words: str, status: int = 0) -> Any:
+        """The one JSON document that the command printed."""
+        return json.loads(self(*words, "--json", status=status))
+
+
+@pytest.fixture
+def pagi(running_home: Path, capsys: pytest.CaptureFixture[str]) -> Pagi:
+    return Pagi(running_home, capsys)
+
+
+def test_id(pagi: Pagi) -> None:
+    document = pagi.json("id")
+    assert document["name"] == "fake"
+    assert document["did"] in pagi("id")
+
+
+def test_peers_and_twins(pagi: Pagi) -> None:
+    assert pagi.json("peers")["items"][0]["relayed"] is False
+    assert "1.5 ms" in pagi("peers")
+    first = pagi.json("twins", "--limit", "1")
+    assert len(first["items"]) == 1
+    second = pagi.json("twins", "--limit", "1", "--after", first["next"])
+    assert first["items"] != second["items"]
+    out = pagi("twins", "--limit", "2")
+    assert out.startswith("NAME")
+    assert len(out.splitlines()) == 3
+    assert "--after" in pagi.err
+
+
+def test_ask_shows_steps_and_answer(pagi: Pagi) -> None:
+    out = pagi("ask", "good morning")
+    assert "1. recall  query: good morning" in out
+    assert "You said: good morning" in out
+    assert "Degraded" in pagi.err
+    assert pagi.json("ask", "again", "--session", "s")["status"] == "done"
+    assert [step["action"] for step in pagi.json("ask", "what then", "--plan")["steps"]] == ["respond"]
+
+
+def test_ask_fails_where_the_goal_did(pagi: Pagi) -> None:
+    assert pagi.json("ask", "fail", status=1)["status"] == "failed"
+
+
+def test_chat_keeps_its_session(pagi: Pagi, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO("hello there\nand more\n\nnot this\n"))
+    out = pagi("chat", "--session", "talk")
+    assert out.splitlines() == ["You said: hello there", "You said: and more"]
+    jobs = [job for job in pagi.json("jobs")["items"] if job["session_id"] == "talk"]
+    assert [job["goal"] for job in jobs] == ["and more", "hello there"]
+
+
+def test_jobs(pagi: Pagi) -> None:
+    job_id = pagi.json("ask", "a job")["job_id"]
+    assert job_id in pagi("jobs", "--limit", "1")
+    shown = pagi.json("jobs", job_id)
+    assert [line["level"] for line in shown["log"]] == ["plan", "info"]
+    assert "first recall" in pagi("jobs", job_id)
+    assert pagi.json("jobs", "unknown", status=1)["code"] == 40453
+
+
+def test_send_inbox_outbox(pagi: Pagi) -> None:
+    sent = pagi.json("send", SOMEBODY, "good day")
+    assert sent["status"] == "queued"
+    assert pagi.json("send", SOMEBODY, "in time?", "--wait", "--timeout", "1", status=1)["status"] == "queued"
+    assert pagi.json("send", "me", "to myself", "--wait")["status"] == "delivered"
+    received = pagi.json("inbox")["items"][0]
+    assert received["body"] == {"content": "to myself"}
+    assert "to myself" in pagi("inbox")
+    assert "no connection" in pagi("outbox")
+
+    pagi("send", SOMEBODY, '{"question": "why?"}', "--type", "https://pagi.ai/task/1.0/ask", "--thread", "t")
+    newest = pagi.json("outbox", "--limit", "1")["items"][0]
+    assert (newest["body"], newest["thid"]) == ({"question": "why?"}, "t")
+    pagi("send", SOMEBODY, '{"question": "why?"}')
+    assert pagi.json("outbox", "--limit", "1")["items"][0]["body"] == {"content": '{"question": "why?"}'}
+
+
+def test_playbook(pagi: Pagi, tmp_path: Path) -> None:
+    ops = tmp_path / "ops.json"
+    ops.write_text('[{"op": "metric", "name": "success_rate", "sum": 1.0, "count": 2}]')
+    words = ("playbook", "propose", "garden", "--critique", "too dry")
+    proposed = pagi.json(
+        *words, "--add", "water", "Every evening.", "--set", "depth", "3", "--set", "tone", "calm", "--ops", str(ops)
+    )
+    playbook = pagi.json("playbook", "show", "garden")
+    assert playbook["heads"] == [proposed["cid"]]
+    assert playbook["settings"] == {"depth": 3, "tone": "calm"}
+    bullet = playbook["bullets"][0]["id"]
+    pagi(*words, "--helpful", bullet, "--remove", bullet)
+    assert pagi.json("playbook", "show", "garden")["bullets"] == []
+    assert pagi("playbook", "show", "garden").strip() == pagi.json("playbook", "show", "garden")["toml"].strip()
+    log = pagi.json("playbook", "log", "garden", "--status", "adopted")
+    assert [row["height"] for row in log["items"]] == [2, 1]
+    assert "too dry" in pagi("playbook", "log", "garden")
+    for command in ("approve", "reject", "rollback"):
+        assert "version 2" in pagi("playbook", command, proposed["cid"], "--name", "garden")
+        assert pagi.json("playbook", command, proposed["cid"], status=1)["code"] == 40451  # not of this playbook
+    assert "nothing to propose" in pagi.json(*words, status=2)["detail"]
+
+
+def test_ipfs(pagi: Pagi, tmp_path: Path) -> None:
+    file = tmp_path / "photo"
+    file.write_bytes(bytes(range(256)))
+    added = pagi.json("ipfs", "add", str(file))
+    assert added["size_bytes"] == 256
+    copy = tmp_path / "copy"
+    assert pagi.json("ipfs", "cat", added["cid"], "-o", str(copy))["size_bytes"] == 256
+    assert copy.read_bytes() == file.read_bytes()
+    assert pagi.json("ipfs", "add", str(tmp_path / "none"), status=1)["code"] == 40490
+
+
+def test_ipfs_cat_prints_the_bytes(
+    running_home: Path, tmp_path: Path, capsysbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    file = tmp_path / "photo"
+    file.write_bytes(bytes(range(256)))
+    main(["--home", str(running_home), "--json", "ipfs", "add", str(file)])
+    cid = json.loads(capsysbinary.readouterr().out)["cid"]
+    assert main(["--home", str(running_home), "ipfs", "cat", cid]) == 0
+    assert capsysbinary.readouterr().out == bytes(range(256))
+
+
+def test_memory(pagi: Pagi, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    added = pagi.json("memory", "add", "apples are red", "--tags", "fruit, colour", "--namespace", "shared")
+    hit = pagi.json("memory", "search", "apples", "-k", "1", "--namespace", "shared")["items"][0]
+    assert (hit["id"], hit["tags"]) == (added["id"], ["fruit", "colour"])
+    assert "apples are red" in pagi("memory", "search", "apples")
+
+    facts = tmp_path / "facts.txt"
+    paragraphs = [
+        "Pears hang in the garden behind the house until October.",
+        "Plums are gone by the end of every August.",
+    ]
+    facts.write_text(f"{paragraphs[0]} {paragraphs[0]}\n\n{paragraphs[1]} {paragraphs[1]}\n")
+    ids = pagi.json("memory", "add", "--file", str(facts), "--kind", "episodic")["ids"]
+    assert len(ids) == 2
+    listed = pagi.json("memory", "list", "--kind", "episodic")["items"]
+    assert {row["id"] for row in listed} == set(ids)
+
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO("Quinces, zum Beispiel für Gelee.".encode())))
+    pagi("memory", "add", "-")
+    assert "Gelee" in pagi("memory", "list", "--limit", "1")
+
+    assert "Forgot 2" in pagi("memory", "forget", *ids)
+    assert pagi.json("memory", "forget", ids[0], status=1)["code"] == 40481
+    assert "either TEXT or --file" in pagi.json("memory", "add", status=2)["detail"]
+    assert "either TEXT or --file" in pagi.json("memory", "add", "x", "--file", "y", status=2)["detail"]
+
+
+def test_tools(pagi: Pagi) -> None:
+    assert "Adds two numbers." in pagi("tools")
+    assert pagi.json("call", "add", '{"a": 1, "b": 2}') == {"result": 3}
+    assert pagi("call", "add", '{"a": 1, "b": 2}') == "3\n"
+    assert pagi.json("call", "add", "{}", status=1)["status"] == 400
+    assert pagi.json("call", "add", "{", status=2)["detail"].startswith("the parameters are not JSON")
+    assert pagi.json("call", "add", "[]", status=2)["code"] == 40090
+
+
+def test_trust(pagi: Pagi) -> None:
+    another = did_key(KeyPair(b"a" * 32).public)
+    assert pagi.json("trust", "allow", SOMEBODY, another)["allow"] == sorted([SOMEBODY, another])
+    blocked = pagi.json("trust", "block", another)
+    assert (blocked["allow"], blocked["block"]) == ([SOMEBODY], [another])
+    assert f"allow  {SOMEBODY}" in pagi("trust", "show")
+    removed = pagi.json("trust", "remove", SOMEBODY, another)
+    assert (removed["allow"], removed["block"]) == ([], [])
+    assert "stranger" in pagi("trust", "show")
+    assert pagi.json("trust", "allow", "nobody", status=1)["code"] == 40003
+
+
+def test_a_problem_is_shown_as_cause_and_hint(pagi: Pagi) -> None:
+    out = pagi("jobs", "unknown", status=1)
+    assert out == ""
+    cause, hint = pagi.err.splitlines()
+    assert cause == "pagi: no job unknown"
+    assert "pagi jobs" in hint
+    document = pagi.json("jobs", "unknown", status=1)
+    assert set(document) == {"type", "title", "status", "detail", "code", "hint", "trace_id"}
+    assert document["trace_id"]

@@ -1,0 +1,119 @@
+"""The doctor's findings on homes in different states."""
+
+import json
+import shutil
+from argparse import Namespace
+from collections import namedtuple
+from pathlib import Path
+
+import pytest
+
+from node.cli import doctor
+from node.cli.command import Call
+from node.cli.main import main
+from storage.home import Home
+
+Usage = namedtuple("Usage", "total used free")
+
+
+def call(home: Path) -> Call:
+    return Call(Namespace(), home, False)
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    path = tmp_path / "home"
+    assert main(["init", "--home", str(path), "--unsealed"]) == 0
+    return path
+
+
+def test_a_home_that_is_not_there_yet(tmp_path: Path) -> None:
+    nowhere = call(tmp_path / "nowhere" / "home")
+    assert doctor.check_home(nowhere).state == "warn"
+    assert doctor.check_keystore(nowhere).state == "warn"
+    assert "pagi up" in doctor.check_node(nowhere).hint
+    assert doctor.check_disk(nowhere).detail.endswith("free")
+    assert not (tmp_path / "nowhere").exists(), "the doctor only looks"
+
+
+def test_an_idle_home(home: Path) -> None:
+    assert doctor.check_home(call(home)).state == "ok"
+    found = doctor.check_keystore(call(home))
+    assert (found.state, "not sealed" in found.detail) == ("warn", True)
+    assert doctor.check_node(call(home)).state == "warn"
+
+
+def test_open_permissions_and_damage_are_found(home: Path) -> None:
+    home.chmod(0o755)
+    assert doctor.check_home(call(home)).state == "warn"
+    identity = home / "identity.json"
+    identity.chmod(0o644)
+    assert doctor.check_keystore(call(home)).state == "fail"
+    identity.chmod(0o600)
+    identity.write_text("{}")
+    assert "damaged" in doctor.check_keystore(call(home)).detail
+
+
+def test_a_held_home_whose_process_does_not_answer(home: Path) -> None:
+    with Home(home).lock():
+        found = doctor.check_node(call(home))
+    assert (found.state, "does not answer" in found.detail) == ("fail", True)
+
+
+def test_a_running_twin(home: Path, running_home: Path) -> None:
+    for name in ("api", "api-token"):
+        shutil.copy(running_home / name, home / name)
+    with Home(home).lock():
+        found = doctor.check_node(call(home))
+    assert (found.state, "ready" in found.detail) == ("ok", True)
+
+
+def test_the_model(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PAGI_MODEL_CACHE", str(tmp_path))
+    assert doctor.check_model(call(home)).state == "warn"
+    model = tmp_path / "some.gguf"
+    model.write_bytes(b"GGUF")
+    assert doctor.check_model(call(home)).state == "ok"
+    config = home / "config.toml"
+    for wanted, state in (("none", "warn"), (str(model), "ok"), ("/nowhere.gguf", "fail")):
+        config.write_text(f'[inference]\nmodel = "{wanted}"\n')
+        assert doctor.check_model(call(home)).state == state
+    config.write_text("[inference]\nmodell = 1\n")
+    found = doctor._run_check(doctor.check_model, call(home))
+    assert (found.state, found.name) == ("fail", "model")
+    assert "modell" in found.detail
+
+
+@pytest.mark.parametrize(("free", "state"), [(10 * 1024**3, "ok"), (500 * 1024**2, "warn"), (1024, "fail")])
+def test_disk(free: int, state: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shutil, "disk_usage", lambda folder: Usage(free, 0, free))
+    assert doctor.check_disk(call(tmp_path)).state == state
+
+
+def test_the_clock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert doctor.check_clock(call(tmp_path)).state == "ok"
+    monkeypatch.setattr("time.time", lambda: 0.0)
+    assert doctor.check_clock(call(tmp_path)).state == "fail"
+
+
+@pytest.mark.slow
+def test_libraries(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doctor, "_LIBRARIES", ("nacl", "no_such_library"))
+    found = doctor.check_libraries(call(tmp_path))
+    assert (found.state, found.detail) == ("fail", "no_such_library: ModuleNotFoundError")
+    monkeypatch.setattr(doctor, "_LIBRARIES", ("nacl", "orjson"))
+    assert doctor.check_libraries(call(tmp_path)).state == "ok"
+
+
+def test_one_failure_makes_the_exit_status(
+    home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(doctor, "_CHECKS", (doctor.check_home, doctor.check_keystore))
+    capsys.readouterr()
+    assert main(["doctor", "--home", str(home), "--json"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert document["ok"] is True
+    assert [check["state"] for check in document["checks"]] == ["ok", "warn"]
+    (home / "identity.json").chmod(0o644)
+    assert main(["doctor", "--home", str(home)]) == 1
+    assert "chmod 600" in capsys.readouterr().out
