@@ -24,7 +24,7 @@ _FOLDER_MODE: Final = 0o700
 _FILE_MODE: Final = 0o600
 _FAN_OUT: Final = "abcdefghijklmnopqrstuvwxyz234567"
 """32 folders: enough for millions of blocks. With 1,024, as Kubo's flatfs has, hardly two blocks of a batch share
-the fsync of a folder, and a batch of 32 takes twice as long."""
+the fsync of a folder, and a batch of 32 takes up to twice as long (docs/decisions/storage.md)."""
 
 logger = logging.getLogger(__name__)
 

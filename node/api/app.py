@@ -98,8 +98,8 @@ async def serve(app: web.Application, host: str, port: int) -> AsyncIterator[str
             await site.start()
         except OSError as error:
             busy = error.errno == errno.EADDRINUSE
-            reason = f"cannot listen on {host}:{port}: {os.strerror(error.errno or 0)}"
-            raise (PortInUse if busy else CannotServe)(reason) from error
+            cause = os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror
+            raise (PortInUse if busy else CannotServe)(f"cannot listen on {host}:{port}: {cause}") from error
         used = runner.addresses[0][1]
         yield f"http://[{host}]:{used}" if ":" in host else f"http://{host}:{used}"
     finally:

@@ -10,7 +10,8 @@ PagiError
     ├── WrongMethod      40580
     ├── BodyTooLarge     41380
     ├── HttpRefused      40080  anything else that the HTTP library refuses
-    └── CannotServe      50081  the address cannot be listened on
+    ├── CannotServe      50081  the address cannot be listened on
+    └── Unexpected       50082  a defect of ours; the log has it
 """
 
 from identity.errors import PagiError
@@ -81,3 +82,10 @@ class CannotServe(ApiError):
 
     code = 50081
     hint = "Name an address of this machine, such as --api 127.0.0.1:8888."
+
+
+class Unexpected(ApiError):
+    """Something failed that should not have; the log has it under the trace id."""
+
+    code = 50082
+    hint = "Look at the log for the trace id, and report it with what you did."

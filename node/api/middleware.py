@@ -16,7 +16,7 @@ from aiohttp import web
 from aiohttp.typedefs import Middleware
 
 from identity.errors import PagiError
-from node.api.errors import ForbiddenHost, Unauthorized
+from node.api.errors import ForbiddenHost, Unauthorized, Unexpected
 from node.api.metrics import Metrics
 from node.api.problem import from_http, problem_of, response_of
 from node.api.trace import TRACE_ID, trace_id_of
@@ -26,13 +26,6 @@ logger = logging.getLogger(__name__)
 TRACE_HEADER: Final = "X-Trace-Id"
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
-
-
-class Unexpected(PagiError):
-    """Something failed that should not have; the log has it under the trace id."""
-
-    code = 50000
-    hint = "Look at the log for the trace id, and report it with what you did."
 
 
 def traced(metrics: Metrics) -> Middleware:

@@ -1,7 +1,7 @@
 """What the HTTP interface needs from a running twin.
 
 One Protocol for each service, with only the members that a route uses. The concrete classes of the other rooms fit them
-as they are; the tests fit fakes. Nothing here does anything.
+as they are; the tests fit fakes. Long because it is a list: nothing here does anything.
 """
 
 from collections.abc import AsyncIterator, Mapping, Sequence

@@ -30,10 +30,6 @@ class PageQuery(Query):
     after: str | None = Field(default=None, max_length=512, description="the `next` of the page before")
 
 
-class Empty(Wire):
-    """Done; there is nothing to say."""
-
-
 def _integral(value: object) -> object:
     """JSON has one kind of number: 1.0 is the integer 1 (RFC 8259, JSON Schema 2020-12)."""
     return int(value) if isinstance(value, float) and value.is_integer() else value

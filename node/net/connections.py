@@ -64,6 +64,7 @@ class Connections(INotifee):  # type: ignore[misc] # the library is not typed fo
         self._keepers: dict[ID, trio.CancelScope] = {}
         self._gone: dict[ID, trio.Event] = {}
         self._open: Counter[ID] = Counter()
+        self._live: set[Any] = set()
         self._latency_ms: dict[ID, float] = {}
         self._peers: tuple[PeerInfo, ...] = ()
         self._swarm.register_notifee(self)
@@ -171,10 +172,18 @@ class Connections(INotifee):  # type: ignore[misc] # the library is not typed fo
             if connection is not newest:
                 await self._probe(connection, 1.0)
 
+    async def close(self) -> None:
+        """Hang up on everybody: leaving the host leaves connections open, and their sockets too if it was a fault
+        that ended it."""
+        async with trio.open_nursery() as nursery:
+            for connection in tuple(self._live):
+                nursery.start_soon(patches.hang_up, connection)
+
     # Events of the library
 
     async def connected(self, network: Any, conn: Any) -> None:
         peer = conn.muxed_conn.peer_id
+        self._live.add(conn)
         self._open[peer] += 1
         if self._open[peer] == 1:
             self._gone[peer] = trio.Event()
@@ -186,8 +195,9 @@ class Connections(INotifee):  # type: ignore[misc] # the library is not typed fo
 
     async def disconnected(self, network: Any, conn: Any) -> None:
         peer = conn.muxed_conn.peer_id
-        if not self._open[peer]:
+        if conn not in self._live:
             return
+        self._live.discard(conn)
         self._open[peer] -= 1
         if self._open[peer]:
             self._renew_gossip(peer, conn)

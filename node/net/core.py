@@ -117,12 +117,9 @@ class Core:
                     await self._say_goodbye()
 
     async def _say_goodbye(self) -> None:
-        """Close every connection: leaving the host leaves them open."""
         with trio.move_on_after(CLOSE_S) as scope:
             scope.shield = True
-            async with trio.open_nursery() as nursery:
-                for peer in tuple(self._host.get_network().connections):
-                    nursery.start_soon(self._host.disconnect, peer)
+            await self._connections.close()
 
     # Calls
 

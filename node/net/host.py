@@ -83,7 +83,14 @@ class InterfaceAddresses:
         result: list[Multiaddr] = []
         for candidate in candidates:
             if candidate not in self._expanded:
-                wildcard = str(candidate).startswith(("/ip4/0.0.0.0/", "/ip6/::/"))
-                self._expanded[candidate] = expand_wildcard_address(candidate) if wildcard else [candidate]
+                self._expanded[candidate] = _expand(candidate)
             result += self._expanded[candidate]
         return result
+
+
+def _expand(address: Multiaddr) -> list[Multiaddr]:
+    for wildcard, loopback in (("/ip4/0.0.0.0/", "/ip4/127.0.0.1/"), ("/ip6/::/", "/ip6/::1/")):
+        if str(address).startswith(wildcard):
+            concrete = [found for found in expand_wildcard_address(address) if found != address]
+            return concrete or [Multiaddr(str(address).replace(wildcard, loopback, 1))]
+    return [address]

@@ -91,7 +91,7 @@ Op: TypeAlias = Add | Remove | Helpful | Harmful | Set | Tool | Metric
 def bullet_id(author: Did, height: int, index: int, section: str, text: str) -> str:
     """The id of the bullet that operation number `index` of a revision adds: 160 bits of sha2-256, base32.
 
-    The author is part of it, so that nobody can take over, or remove in advance by guessing, another's bullet.
+    The author is part of it, so that nobody can give another's bullet other content.
     """
     digest = hashlib.sha256(dag_cbor.encode([author, height, index, section, text])).digest()
     return multibase.encode("b", digest[:20])

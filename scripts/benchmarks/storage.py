@@ -1,4 +1,4 @@
-"""Durable writes: rows by 64 tasks at once and by one alone, and blocks, beside the plain way to do the same.
+"""Durable writes: rows by 64 tasks at once and by one alone, and blocks, beside the plain ways to do the same.
 
 Every write is on disk (synchronous=FULL, WAL) when it is acknowledged. The peers: sqlite3 with one commit for each row;
 aiosqlite with one shared connection, once with a commit for each row and once as its users write it (insert, commit;

@@ -99,7 +99,7 @@ def test_a_hostile_answer_is_refused(change: dict[str, Any]) -> None:
         Answer.from_body(ANSWER.to_body() | change)
 
 
-VALUES = (
+VALUES: st.SearchStrategy[object] = (
     st.none() | st.floats() | st.text(max_size=5) | st.just([]) | st.just([{"memory_id": "1", "text": "", "score": 0}])
 )
 

@@ -222,5 +222,5 @@ class BlockStoreModel(RuleBasedStateMachine):
             self.folder.cleanup()
 
 
-TestBlockStoreModel = BlockStoreModel.TestCase
-BlockStoreModel.TestCase.settings = settings(max_examples=25, stateful_step_count=12, deadline=None)
+TestBlockStoreModel = pytest.mark.slow(BlockStoreModel.TestCase)
+BlockStoreModel.TestCase.settings = settings(max_examples=15, stateful_step_count=12, deadline=None)

@@ -159,7 +159,7 @@ def test_content_is_bounded_by_its_announced_and_by_its_real_length() -> None:
 
 def test_an_unexpected_error_is_logged_once_and_tells_nothing(caplog: pytest.LogCaptureFixture) -> None:
     async def test(client: Client, _: FakeTwin) -> None:
-        problem = check_problem(await client("POST", "/v1/interact", json={"goal": "break"}), 500, 50000)
+        problem = check_problem(await client("POST", "/v1/interact", json={"goal": "break"}), 500, 50082)
         assert "secret" not in json.dumps(problem)
         (record,) = [record for record in caplog.records if record.exc_info]
         assert str(problem["trace_id"]) in record.getMessage()

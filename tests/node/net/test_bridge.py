@@ -1,6 +1,7 @@
 """The bridge between asyncio and the trio thread, without libp2p."""
 
 import asyncio
+import time
 
 import pytest
 import trio
@@ -16,7 +17,7 @@ async def wait_until_stopped(thread: TrioThread, nursery: trio.Nursery) -> None:
 
 async def started(thread: TrioThread) -> None:
     """Wait until the thread takes calls."""
-    while thread._token is None or thread._nursery is None:
+    while thread._nursery is None:  # noqa: ASYNC110 - it tells nobody
         await asyncio.sleep(0.001)
 
 
@@ -93,10 +94,7 @@ def test_a_call_that_is_cancelled_before_it_starts_never_starts() -> None:
         held = asyncio.Event()
 
         def hold() -> None:
-            trio.from_thread.run_sync  # noqa: B018 - only to show that this runs on the trio side
             loop.call_soon_threadsafe(held.set)
-            import time
-
             time.sleep(0.1)
 
         loop = asyncio.get_running_loop()

@@ -46,12 +46,12 @@ def test_round_trip(seed: bytes, block: bytes) -> None:
     envelope.check_signature()
 
 
-@given(st.integers(0, 8 * len(BLOCK) - 1))
-def test_no_changed_bit_verifies(bit: int) -> None:
-    block = bytearray(BLOCK)
-    block[bit // 8] ^= 1 << bit % 8
-    with pytest.raises(RemoteProtocolError):
-        dag_jose.read(bytes(block)).check_signature()
+def test_no_changed_bit_verifies() -> None:
+    for bit in range(8 * len(BLOCK)):
+        block = bytearray(BLOCK)
+        block[bit // 8] ^= 1 << bit % 8
+        with pytest.raises(RemoteProtocolError):
+            dag_jose.read(bytes(block)).check_signature()
 
 
 @given(st.binary(max_size=400))

@@ -190,7 +190,7 @@ def test_the_form_of_the_api() -> None:
         Metric("success_rate", 1.0, 1),
         Set("a.b", [1, "x"]),
     )
-    assert tuple(read(write_op(op), index) for index, op in enumerate(made)) == made
+    assert [read(write_op(op), index) for index, op in enumerate(made)] == list(made)
 
 
 def test_an_id_from_the_api_is_not_believed() -> None:

@@ -76,6 +76,14 @@ def test_a_tool_has_the_name_under_which_it_was_registered() -> None:
     assert rendered["tools"] == [{"name": "real", "x": 1}]
 
 
+def test_text_of_several_lines_may_hold_quotes_and_backslashes() -> None:
+    text = 'Say:\n"""C:\\new"""\\\n"'
+    assert (
+        tomllib.loads(render(playbook_of([{"op": "set", "key": "instructions", "value": text}])))["instructions"]
+        == text
+    )
+
+
 TEXT = st.text(max_size=12).map(fields.clean)
 LINES = st.text(st.characters(exclude_categories=["C", "Zl", "Zp"]), min_size=1, max_size=8)
 VALUES = st.recursive(
