@@ -12,6 +12,7 @@ import json
 import os
 import random
 import sqlite3
+import sys
 import threading
 import time
 from collections import Counter
@@ -123,7 +124,7 @@ def ask(twin: Process) -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_kill_at_any_moment_loses_nothing_and_does_nothing_twice(machine: Machine) -> None:
-    print(f"PAGI_CRASH_SEED={SEED} PAGI_CRASH_KILLS={KILLS}")
+    sys.stdout.write(f"PAGI_CRASH_SEED={SEED} PAGI_CRASH_KILLS={KILLS}\n")
     chance = random.Random(SEED)
     done = Acknowledged()
     a = machine.twin("a", config=CONFIG)
@@ -146,7 +147,7 @@ def test_kill_at_any_moment_loses_nothing_and_does_nothing_twice(machine: Machin
                 b.kill()
                 b.launch()
         assert b.is_ready_within(SETTLE_S)
-    print(f"{while_ready} of {KILLS} kills hit a ready twin; {done.size} deeds acknowledged")
+    sys.stdout.write(f"{while_ready} of {KILLS} kills hit a ready twin; {done.size} deeds acknowledged\n")
     assert min(map(len, (done.memories, done.jobs, *done.revisions.values(), *done.sent.values()))) > 0
 
     check_all_arrives(a, b, done)
@@ -241,13 +242,21 @@ def settled_outbox(twin: Process) -> list[dict[str, Any]] | None:
 
 def check_all_kept(a: Process, b: Process, done: Acknowledged) -> None:
     """Every memory, job and revision that was acknowledged is there, once, and no message waits to be handled."""
-    kept = Counter((item["id"], item["content"]) for item in every_item(b.client, "memory", ))
+    kept = Counter(
+        (item["id"], item["content"])
+        for item in every_item(
+            b.client,
+            "memory",
+        )
+    )
     for memory_id, content in done.memories.items():
         assert kept[memory_id, content] == 1
     jobs = {item["id"]: item["status"] for item in every_item(b.client, "jobs")}
     assert {jobs.get(job) for job in done.jobs} == {"done"}
     for twin in (a, b):
-        revisions = {item["cid"]: item["status"] for item in every_item(twin.client, "playbooks", "common", "revisions")}
+        revisions = {
+            item["cid"]: item["status"] for item in every_item(twin.client, "playbooks", "common", "revisions")
+        }
         assert set(revisions.values()) == {"adopted"}
         assert revisions.keys() >= {*done.revisions["a"], *done.revisions["b"]}
         wait_until(lambda twin=twin: all_handled(twin), "every message is handled", SETTLE_S)
@@ -266,10 +275,15 @@ async def check_disk(home: Home) -> None:
         assert eventlog.verify_chain(conn) > 0
         once = ("didcomm_received", "didcomm_delivered", "playbook_revision_received")
         for kind in once:
-            subjects = Counter(row[0] for row in conn.execute("SELECT subject FROM event_log WHERE event_type = ?", (kind,)))
+            subjects = Counter(
+                row[0] for row in conn.execute("SELECT subject FROM event_log WHERE event_type = ?", (kind,))
+            )
             assert subjects
             assert max(subjects.values()) == 1
-        return [Cid.parse(row[0]) for row in conn.execute("SELECT cid FROM revisions UNION SELECT payload_cid FROM revisions")]
+        return [
+            Cid.parse(row[0])
+            for row in conn.execute("SELECT cid FROM revisions UNION SELECT payload_cid FROM revisions")
+        ]
 
     async with Database.open(home.node_db) as database:
         named = await database.read(look)
