@@ -12,6 +12,7 @@ PagiError                       code, hint: what the API and the CLI show
     ├── KeystoreExists          40911
     ├── WrongPassphrase         40111
     ├── PassphraseNeeded        40112
+    ├── PassphraseUnfit         40013  too short or too long to seal with
     └── KeystoreDamaged         50011
 """
 
@@ -85,6 +86,11 @@ class WrongPassphrase(KeystoreError):
 class PassphraseNeeded(KeystoreError):
     code = 40112
     hint = "Name a file that holds the passphrase with --passphrase-file, or start the twin from a terminal."
+
+
+class PassphraseUnfit(KeystoreError):
+    code = 40013
+    hint = "Choose a passphrase of 8 to 1024 characters; several words are easier to keep than signs."
 
 
 class KeystoreDamaged(KeystoreError):

@@ -32,6 +32,7 @@ from identity.errors import (
     KeystoreMissing,
     MalformedMultibase,
     PassphraseNeeded,
+    PassphraseUnfit,
     WrongPassphrase,
 )
 from identity.keys import SEED_BYTES, KeyPair
@@ -81,7 +82,7 @@ class Keystore:
 def create(path: Path, seed: bytes, passphrase: str | None, *, kdf: Kdf = MODERATE) -> None:
     """Write a new keystore of mode 0600; it is on disk, whole, when this returns. None leaves the seed unsealed.
 
-    Raises KeystoreExists, PassphraseNeeded if the passphrase is too short or too long, KeystoreError if the file cannot
+    Raises KeystoreExists, PassphraseUnfit if the passphrase is too short or too long, KeystoreError if the file cannot
     be written.
     """
     header: dict[str, object] = {"format": FORMAT, "version": VERSION, "did": did_key(KeyPair(seed).public)}
@@ -95,8 +96,8 @@ def create(path: Path, seed: bytes, passphrase: str | None, *, kdf: Kdf = MODERA
 def load(path: Path, passphrase: Callable[[], str | None]) -> Keystore:
     """Read a keystore. `passphrase` is called only if it is sealed; None means that nobody can be asked.
 
-    Raises KeystoreMissing, KeystoreDamaged, PassphraseNeeded, WrongPassphrase, or KeystoreError if the file cannot be
-    read.
+    Raises KeystoreMissing, KeystoreDamaged, PassphraseNeeded, PassphraseUnfit, WrongPassphrase, or KeystoreError if
+    the file cannot be read.
     """
     data, readable_by_others = _read(path)
     document = _parse(data, path)
@@ -165,7 +166,7 @@ def _derive(passphrase: bytes, salt: bytes, kdf: Kdf) -> bytes:
 
 def _checked_passphrase(passphrase: str) -> bytes:
     if not MIN_PASSPHRASE_CHARS <= len(passphrase) <= MAX_PASSPHRASE_CHARS:
-        raise PassphraseNeeded(f"a passphrase has {MIN_PASSPHRASE_CHARS} to {MAX_PASSPHRASE_CHARS} characters")
+        raise PassphraseUnfit(f"a passphrase has {MIN_PASSPHRASE_CHARS} to {MAX_PASSPHRASE_CHARS} characters")
     return _normal(passphrase)
 
 

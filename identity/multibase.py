@@ -36,7 +36,10 @@ def from_base64url(text: str) -> bytes:
     """Read base64url without padding. Raises MalformedMultibase for any other alphabet or length."""
     if not _BASE64URL.match(text) or len(text) % 4 == 1:
         raise MalformedMultibase("not base64url without padding")
-    return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
+    data = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
+    if base64url(data) != text:
+        raise MalformedMultibase("base64url whose last character has bits too many")
+    return data
 
 
 def encode(base: Literal["z", "b", "u"], data: bytes) -> str:
@@ -49,7 +52,7 @@ def encode(base: Literal["z", "b", "u"], data: bytes) -> str:
 
 
 def decode(text: str) -> bytes:
-    """Read multibase text. Raises MalformedMultibase if the prefix is unknown or the rest does not fit it.
+    """Read multibase text. Raises MalformedMultibase if the prefix is unknown or the rest is not its canonical form.
 
     The caller bounds the length: base58 costs the square of it.
     """
@@ -58,7 +61,10 @@ def decode(text: str) -> bytes:
         if prefix == "z":
             return base58.b58decode(rest)
         if prefix == "b" and rest == rest.lower():
-            return base64.b32decode(rest.upper() + "=" * (-len(rest) % 8))
+            data = base64.b32decode(rest.upper() + "=" * (-len(rest) % 8))
+            if encode("b", data) == text:
+                return data
+            raise MalformedMultibase("base32 that is padded, or whose last character has bits too many")
     except (ValueError, binascii.Error) as error:
         raise MalformedMultibase(f"not multibase {prefix!r}") from error
     if prefix == "u":

@@ -4,6 +4,7 @@ NodeError (identity.errors.PagiError)
 ├── ConfigInvalid        40050
 ├── PortInUse            50350
 ├── TwinUnknown          40450
+├── OwnDid               40051  a message to this twin itself
 ├── NotNamed             40350  the owner has not named the twin that this concerns
 ├── RevisionUnknown      40451
 ├── RevisionRefused      40951  a playbook change that does not fit
@@ -27,6 +28,11 @@ class ConfigInvalid(NodeError):
 class PortInUse(NodeError):
     code = 50350
     hint = "Stop the program that holds the port, or choose another with --api HOST:PORT (port 0 picks a free one)."
+
+
+class OwnDid(NodeError):
+    code = 40051
+    hint = "Name another twin's DID: `pagi twins` lists those that are known here."
 
 
 class TwinUnknown(NodeError):

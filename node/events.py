@@ -18,6 +18,7 @@ import orjson
 
 from identity.did import Did
 from node.clock import NowMs, now_ms
+from node.trace import TRACE_ID
 from storage import eventlog
 from storage.database import Database
 from storage.page import Page
@@ -91,7 +92,7 @@ class EventBus:
             twin_id=self._twin_id,
             subject=subject,
             source=source,
-            trace_id=trace_id or uuid.uuid4().hex,
+            trace_id=trace_id or TRACE_ID.get() or uuid.uuid4().hex,
             payload=data,
         )
 

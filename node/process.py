@@ -46,7 +46,8 @@ def first_pagi_error(group: BaseExceptionGroup[BaseException]) -> PagiError | No
 
 def seconds_since_start() -> float:
     """Seconds since this process was started, the interpreter's own start included."""
-    return round(time.time() - psutil.Process().create_time(), 3)
+    started: float = psutil.Process().create_time()
+    return round(time.time() - started, 3)
 
 
 def log_to_stderr(level: str) -> None:
@@ -54,7 +55,7 @@ def log_to_stderr(level: str) -> None:
     logging.basicConfig(
         stream=sys.stderr, level=level, format="%(asctime)s %(levelname)-7s %(name)s: %(message)s", force=True
     )
-    for noisy in ("libp2p", "multiaddr", "asyncio", "async_service", "zeroconf"):
+    for noisy in ("libp2p", "multiaddr", "asyncio", "async_service", "zeroconf", "faiss.loader"):
         logging.getLogger(noisy).setLevel(logging.CRITICAL if noisy == "libp2p" else logging.WARNING)
 
 

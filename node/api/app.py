@@ -26,8 +26,8 @@ from node.api.metrics import CONTENT_TYPE, Metrics
 from node.api.middleware import only_the_owner, only_this_host, traced
 from node.api.openapi import document
 from node.api.router import TWIN, Route, Routes
-from node.api.services import Twin
 from node.errors import PortInUse
+from node.twin import Twin
 from protocols.limits import MAX_API_BODY_BYTES
 
 _AREAS: Final = (

@@ -19,7 +19,7 @@ from identity.errors import PagiError
 from node.api.errors import ForbiddenHost, Unauthorized, Unexpected
 from node.api.metrics import Metrics
 from node.api.problem import from_http, problem_of, response_of
-from node.api.trace import TRACE_ID, trace_id_of
+from node.trace import TRACE_ID, trace_id_of
 
 logger = logging.getLogger(__name__)
 

@@ -23,8 +23,8 @@ from identity.cid import Cid
 from identity.did import Did, parse_did
 from node.api.errors import BodyTooLarge, InvalidRequest
 from node.api.problem import from_validation
-from node.api.services import Twin
 from node.api.wire import Query, Wire
+from node.twin import Twin
 from protocols import limits
 from protocols.errors import RemoteProtocolError, TooLarge
 from protocols.jsonguard import parse_json

@@ -6,8 +6,8 @@ from aiohttp import web
 
 from identity.cid import Cid
 from node.api.router import Routes, read_bytes
-from node.api.services import Twin
 from node.api.wire import Wire
+from node.twin import Twin
 
 routes = Routes("ipfs")
 

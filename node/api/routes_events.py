@@ -10,11 +10,12 @@ from prometheus_client import Gauge
 from pydantic import Field
 
 from node.api.router import Routes
-from node.api.services import LogRow, Twin
-from node.api.trace import TRACE_ID
 from node.api.wire import JsonObject, PageQuery, Query, Wire, page
 from node.clock import rfc3339
 from node.events import Event, Lagged
+from node.trace import TRACE_ID
+from node.twin import Twin
+from storage.eventlog import LogEntry
 
 routes = Routes("events")
 
@@ -159,7 +160,7 @@ def _matches(event: Event, wanted: Wanted) -> bool:
     )
 
 
-def _shown(event: Event | LogRow, data: Mapping[str, Any]) -> EventOut:
+def _shown(event: Event | LogEntry, data: Mapping[str, Any]) -> EventOut:
     return EventOut(
         id=event.id,
         event_type=event.event_type,

@@ -4,9 +4,11 @@ from typing import Any
 
 from node.api.router import Routes
 from node.api.routes_mind import StepOut, steps_out
-from node.api.services import Job, LogLine, Twin
 from node.api.wire import PageQuery, Wire, page
 from node.clock import rfc3339
+from node.mind.jobs import Job
+from node.twin import Twin
+from storage.jobs import LogLine
 
 routes = Routes("jobs")
 

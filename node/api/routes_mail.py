@@ -7,9 +7,10 @@ from pydantic import Field
 
 from identity.did import parse_did
 from node.api.router import Routes
-from node.api.services import InboxRow, OutboxRow, Twin
 from node.api.wire import JsonObject, PageQuery, Wire, page
 from node.clock import rfc3339
+from node.twin import Twin
+from storage.mailbox import InboxRow, OutboxRow
 
 routes = Routes("didcomm")
 

@@ -6,10 +6,11 @@ from pydantic import Field
 
 from node.api.errors import NoSuchItem
 from node.api.router import Routes
-from node.api.services import Recalled, Remembered, Twin
 from node.api.wire import Integral, PageQuery, Wire, page
 from node.clock import rfc3339
-from node.memory.record import MAX_CONTENT_BYTES, MAX_LABEL_CHARS, MAX_TAG_CHARS, MAX_TAGS, Kind, Role
+from node.memory.record import MAX_CONTENT_BYTES, MAX_LABEL_CHARS, MAX_TAG_CHARS, MAX_TAGS, Kind, Recalled, Role
+from node.twin import Twin
+from storage.memories import MemoryRow
 
 routes = Routes("memory")
 
@@ -108,7 +109,7 @@ def _hit(memory: Recalled) -> Hit:
     return Hit(**_members(memory), score=memory.score)
 
 
-def _members(memory: Remembered) -> dict[str, Any]:
+def _members(memory: Recalled | MemoryRow) -> dict[str, Any]:
     return {
         "id": memory.id,
         "kind": memory.kind,

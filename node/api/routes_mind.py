@@ -6,8 +6,9 @@ from typing import Annotated
 from pydantic import Field
 
 from node.api.router import Routes
-from node.api.services import Step, Twin
 from node.api.wire import Integral, JsonObject, Wire
+from node.mind.jobs import Step
+from node.twin import Twin
 
 routes = Routes("mind")
 

@@ -6,13 +6,15 @@ from pydantic import Field
 
 from identity.cid import Cid
 from node.api.router import Routes
-from node.api.services import Judgement, RevisionRow, Twin
 from node.api.wire import Integral, JsonObject, PageQuery, Wire, page
 from node.clock import rfc3339
+from node.hive.judge import Status
+from node.twin import Twin
 from protocols import limits
 from protocols.playbook.merge import Bullet, MetricTotal, Playbook
 from protocols.playbook.revision import parse_name
 from protocols.playbook.toml import render
+from storage.revisions import RevisionRow
 
 routes = Routes("playbooks")
 
@@ -131,7 +133,7 @@ class RevisionPage(Wire):
 
 
 class RevisionQuery(PageQuery):
-    status: Judgement | None = None
+    status: Status | None = None
 
 
 @routes.add("GET", "/v1/playbooks/{name}", "The playbook as this twin has accepted it.")

@@ -3,8 +3,8 @@
 from aiohttp import web
 
 from node.api.router import Routes
-from node.api.services import Twin
 from node.api.wire import Wire
+from node.twin import Twin
 
 routes = Routes("self")
 

@@ -5,10 +5,11 @@ from typing import Annotated
 from pydantic import Field
 
 from node.api.router import Routes
-from node.api.services import KnownTwin, Twin
 from node.api.wire import PageQuery, Wire, sorted_page
 from node.clock import rfc3339
 from node.net.port import PeerInfo
+from node.swarm import KnownTwin
+from node.twin import Twin
 
 routes = Routes("swarm")
 

@@ -7,8 +7,9 @@ from pydantic import Field
 from identity.did import parse_did
 from node.api.errors import NoSuchItem
 from node.api.router import Routes
-from node.api.services import Tool, Twin
 from node.api.wire import JsonObject, PageQuery, Wire, sorted_page
+from node.twin import Twin
+from plugins.host import ToolInfo
 
 routes = Routes("tools")
 
@@ -53,7 +54,7 @@ async def execute(twin: Twin, name: str, body: Execute) -> Executed:
     return Executed(result=await twin.tools.execute(name, body.parameters))
 
 
-def _tool(tool: Tool) -> ToolOut:
+def _tool(tool: ToolInfo) -> ToolOut:
     return ToolOut(
         name=tool.name,
         description=tool.description,

@@ -6,8 +6,8 @@ from pydantic import Field
 
 from identity.did import parse_did
 from node.api.router import Routes
-from node.api.services import Twin
 from node.api.wire import Wire
+from node.twin import Twin
 from storage.trust import Trust
 
 routes = Routes("trust")

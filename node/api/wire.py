@@ -5,7 +5,7 @@ from typing import Annotated, Any, Final, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
-from node.api.services import PageOf
+from storage.page import Page
 
 MAX_PAGE: Final = 500
 """Bounds one answer: rows of a few kilobytes stay within some megabytes."""
@@ -44,7 +44,7 @@ From = TypeVar("From")
 To = TypeVar("To")
 
 
-def page(rows: PageOf[From], convert: Callable[[From], To]) -> dict[str, Any]:
+def page(rows: Page[From], convert: Callable[[From], To]) -> dict[str, Any]:
     """The members `items` and `next` of a list answer."""
     return {"items": [convert(row) for row in rows.items], "next": rows.next}
 

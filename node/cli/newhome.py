@@ -30,7 +30,7 @@ def refuse_existing(path: Path) -> None:
 def make_home(path: Path, *, name: str | None, passphrase: str | None) -> NewHome:
     """Make a home with a new key; None as passphrase leaves the key unsealed.
 
-    Raises KeystoreExists, HomeUnwritable, PassphraseNeeded or BadInput; what was there is not touched.
+    Raises KeystoreExists, HomeUnwritable, PassphraseUnfit or BadInput; what was there is not touched.
     """
     refuse_existing(path)
     if name is not None and (not name.isprintable() or not 1 <= len(name.strip()) <= 64):

@@ -1,4 +1,4 @@
-"""Progress of long work, for a person at a terminal or a log: on stderr, and only when there is something new to say."""
+"""Progress of long work, for a person at a terminal or a log: on stderr, and only when there is something new."""
 
 import sys
 from collections.abc import Callable

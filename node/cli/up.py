@@ -49,7 +49,7 @@ async def _serve_owner(
     twin: Twin, config: Config, wait_stopped: Callable[[], Awaitable[None]], *, as_json: bool
 ) -> None:
     host, port = _host_and_port(config.api.listen)
-    app = make_app(twin, _token(twin.home), metrics_public=config.api.metrics_public)
+    app = make_app(twin, _token(twin.home), hosts=[host], metrics_public=config.api.metrics_public)
     async with serve(app, host, port) as address:
         atomic_write(twin.home.api_file, f"{address}\n".encode(), 0o600)
         try:

@@ -3,7 +3,7 @@
 PagiError
 └── MemoryRoomError
     └── RemoteMemoryError          what the caller gave cannot be kept or looked for
-        ├── BadMemory       40023
+        ├── BadMemory       40063
         └── MemoryTooLarge  41303
 """
 
@@ -13,19 +13,19 @@ from identity.errors import PagiError
 class MemoryRoomError(PagiError):
     """The memory could not do what it was asked to do."""
 
-    code = 50023
+    code = 50063
     hint = "Look at the log for the trace id."
 
 
 class RemoteMemoryError(MemoryRoomError):
     """What the caller gave cannot be kept or looked for."""
 
-    code = 40024
+    code = 40064
     hint = "Correct the request."
 
 
 class BadMemory(RemoteMemoryError):
-    code = 40023
+    code = 40063
     hint = "Give some text, a kind of working, episodic or semantic, and a namespace such as private, ask or shared."
 
 

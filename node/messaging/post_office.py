@@ -17,7 +17,7 @@ from identity.errors import PagiError
 from identity.keys import KeyPair
 from node.clock import NowMs, now_ms
 from node.config import MailConfig
-from node.errors import MessageTimeout
+from node.errors import MessageTimeout, OwnDid
 from node.messaging.delivery import Delivery
 from node.messaging.intake import PROTOCOL, Intake
 from node.net.port import Network
@@ -103,9 +103,9 @@ class PostOffice:
     ) -> SentMessage:
         """Queue a message, durably, and start to deliver it.
 
-        Raises MalformedDid or UnsupportedKey if `to` cannot be written to, TooLarge if the message is.
+        Raises OwnDid, MalformedDid or UnsupportedKey if `to` cannot be written to, TooLarge if the message is.
         """
-        resolve_did_key(to)
+        self._check_recipient(to)
         message = self._compose(to, type, body, thid)
         await self._database.write(lambda conn: self._queue(conn, message))
         self._delivery.wake()
@@ -113,7 +113,7 @@ class PostOffice:
 
     async def request(self, to: Did, type: str, body: Mapping[str, Any], *, timeout_s: float) -> Message:  # noqa: A002
         """Send a message and wait for the first reply in its thread. Raises MessageTimeout."""
-        resolve_did_key(to)
+        self._check_recipient(to)
         message = self._compose(to, type, body, None)
         reply: asyncio.Future[Message] = asyncio.get_running_loop().create_future()
         self._replies[to, message.id] = reply
@@ -150,6 +150,11 @@ class PostOffice:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._delivery.run())
             tasks.create_task(self._act_on_inbox())
+
+    def _check_recipient(self, to: Did) -> None:
+        if to == self._did:
+            raise OwnDid("a twin does not write to itself")
+        resolve_did_key(to)
 
     def _compose(self, to: Did, message_type: str, body: Mapping[str, Any], thid: str | None) -> Message:
         now_s = self._now() // 1000

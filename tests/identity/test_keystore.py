@@ -20,6 +20,7 @@ from identity.errors import (
     KeystoreMissing,
     PagiError,
     PassphraseNeeded,
+    PassphraseUnfit,
     WrongPassphrase,
 )
 from identity.keys import KeyPair
@@ -152,7 +153,7 @@ def test_nobody_to_ask(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("passphrase", ["", "seven 7", "x" * 1025])
 def test_passphrases_out_of_bounds(tmp_path: Path, passphrase: str) -> None:
-    with pytest.raises(PassphraseNeeded):
+    with pytest.raises(PassphraseUnfit):
         make(tmp_path, passphrase)
     assert list(tmp_path.iterdir()) == []
     path = make(tmp_path)

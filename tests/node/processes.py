@@ -125,6 +125,12 @@ class Process:
         self._running.send_signal(number)
         return self._end()
 
+    def exit_status(self) -> int:
+        """Wait until it ends by itself; its exit status."""
+        assert self._running is not None
+        self._running.wait(START_S)
+        return self._end()
+
     def discard(self) -> None:
         """End it, if it runs, however it is."""
         if self._running is not None:
