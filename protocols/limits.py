@@ -92,6 +92,12 @@ MAX_RATED_KEYS: Final = 16384
 MAX_STRANGER_REQUESTS: Final = 5
 """First messages kept from a DID that nobody here has named: enough to introduce oneself, too few to fill a disk."""
 
+MAX_ALL_REQUESTS: Final = 1000
+"""First messages kept from all strangers together: new DIDs cost nothing, so the share of each one is no bound."""
+
+MAX_STRANGER_MESSAGE_BYTES: Final = 64 * 1024
+"""A packed first message: with MAX_ALL_REQUESTS, strangers can fill 64 MB of a disk and no more."""
+
 MAX_IN_FLIGHT_PER_PEER: Final = 64
 """Requests of one peer that are handled at once; the rest waits in its stream, under the transport's backpressure."""
 

@@ -18,7 +18,7 @@ from node.events import EventBus
 from node.trust import TrustList
 from protocols import limits
 from protocols.didcomm.envelope import unpack
-from protocols.errors import RemoteProtocolError
+from protocols.errors import RemoteProtocolError, TooLarge
 from protocols.message import Message, check_times
 from protocols.ratelimit import KeyedBuckets
 from storage import mailbox
@@ -68,6 +68,8 @@ class Intake:
             message, sender = self._open(packed)
             if self._trust.blocks(sender):
                 raise RemoteProtocolError("the sender is blocked")
+            if not self._trust.allows(sender) and len(packed) > limits.MAX_STRANGER_MESSAGE_BYTES:
+                raise TooLarge("a first message of this size is not taken")
         except PagiError as error:
             self.counters[f"didcomm_refused_{error.code}"] += 1
             logger.debug("message from %s refused: %s", peer, error)
@@ -98,9 +100,11 @@ class Intake:
 
         def store(conn: sqlite3.Connection) -> bool | None:
             """True if the message is new, False if it was here before, None if the stranger has used up its share."""
-            if not named and mailbox.count_requests(conn, sender) >= limits.MAX_STRANGER_REQUESTS:
+            if mailbox.get_inbound(conn, sender, message.id) is not None:
+                return False
+            if not named and _share_is_used_up(conn, sender):
                 return None
-            new = mailbox.put_inbound(
+            mailbox.put_inbound(
                 conn,
                 message_id=message.id,
                 from_did=sender,
@@ -112,9 +116,8 @@ class Intake:
                 received_ms=event.ts_ms,
                 status="received" if named else "request",
             )
-            if new:
-                self._events.record(conn, event)
-            return new
+            self._events.record(conn, event)
+            return True
 
         new = await self._database.write(store)
         if new is None:
@@ -125,3 +128,10 @@ class Intake:
             self._events.announce(event)
             self.on_stored()
         return ACCEPTED
+
+
+def _share_is_used_up(conn: sqlite3.Connection, stranger: Did) -> bool:
+    return (
+        mailbox.count_requests(conn, stranger) >= limits.MAX_STRANGER_REQUESTS
+        or mailbox.count_all_requests(conn) >= limits.MAX_ALL_REQUESTS
+    )
