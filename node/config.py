@@ -93,6 +93,8 @@ def load_config(path: Path, overrides: Mapping[str, Mapping[str, Any]] | None = 
             settings = tomllib.loads(path.read_text(encoding="utf-8"))
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             raise ConfigInvalid(f"{path.name} is not TOML: {error}") from error
+        except OSError as error:
+            raise ConfigInvalid(f"{path} cannot be read: {error.strerror}") from error
     for section, values in (overrides or {}).items():
         table = settings.setdefault(section, {})
         if not isinstance(table, dict):

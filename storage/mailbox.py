@@ -157,7 +157,7 @@ def due(conn: sqlite3.Connection, to_did: Did, now_ms: int, limit: int) -> list[
     """What may be sent to this recipient now, oldest first: send it in this order.
 
     A message is left out while an older one of its thread waits for a later attempt. Expired messages are still
-    among them: `expire` takes them out.
+    among them: give up on those.
     """
     rows = conn.execute(
         f"SELECT {_OUTBOX} FROM outbox AS message WHERE to_did = ? AND status = 'queued' AND next_attempt_ms <= ?"
@@ -170,25 +170,15 @@ def due(conn: sqlite3.Connection, to_did: Did, now_ms: int, limit: int) -> list[
     return [OutboxRow(*row) for row in rows]
 
 
-_FIRST_OF_THREADS: Final = (
-    # SQLite takes a bare column from the row that min() chose (sqlite.org/lang_select.html, section 2.5).
-    "SELECT to_did, next_attempt_ms, min(seq) AS seq FROM outbox WHERE status = 'queued' GROUP BY to_did, thread"
-)
-
-
-def recipients_due(conn: sqlite3.Connection, now_ms: int) -> list[Did]:
-    """Those to whom `due` has something, the one with the oldest message first."""
+def recipients_due(conn: sqlite3.Connection) -> dict[Did, int]:
+    """For each recipient of a queued message the time from which on `due` has something."""
     rows = conn.execute(
-        f"SELECT to_did FROM ({_FIRST_OF_THREADS}) WHERE next_attempt_ms <= ? GROUP BY to_did ORDER BY min(seq)",
-        (now_ms,),
+        # SQLite takes a bare column from the row that min() chose (sqlite.org/lang_select.html, section 2.5).
+        "SELECT to_did, min(next_attempt_ms) FROM"
+        " (SELECT to_did, next_attempt_ms, min(seq) FROM outbox WHERE status = 'queued' GROUP BY to_did, thread)"
+        " GROUP BY to_did"
     )
-    return [Did(row[0]) for row in rows]
-
-
-def next_due_ms(conn: sqlite3.Connection) -> int | None:
-    """The earliest time at which `due` has something for anybody; None if nothing is queued."""
-    found = conn.execute(f"SELECT min(next_attempt_ms) FROM ({_FIRST_OF_THREADS})").fetchone()[0]
-    return None if found is None else int(found)
+    return {Did(to_did): due_ms for to_did, due_ms in rows}
 
 
 def mark_delivered(conn: sqlite3.Connection, ids: Iterable[str], now_ms: int) -> None:
@@ -210,6 +200,15 @@ def mark_retry(conn: sqlite3.Connection, ids: Iterable[str], *, now_ms: int, nex
     )
 
 
+def put_off(conn: sqlite3.Connection, to_did: Did, *, next_attempt_ms: int, error: str) -> None:
+    """The recipient cannot be reached: all that is queued for it waits until then, or until it expires if sooner."""
+    conn.execute(
+        "UPDATE outbox SET attempts = attempts + 1, next_attempt_ms = min(?, ifnull(expires_ms, ?)), last_error = ?"
+        " WHERE to_did = ? AND status = 'queued'",
+        (next_attempt_ms, next_attempt_ms, error, to_did),
+    )
+
+
 def mark_failed(conn: sqlite3.Connection, ids: Iterable[str], *, error: str) -> None:
     """Give up on messages that are still queued."""
     conn.executemany(
@@ -224,16 +223,6 @@ def retry_now(conn: sqlite3.Connection, to_did: Did, now_ms: int) -> int:
         "UPDATE outbox SET next_attempt_ms = ? WHERE to_did = ? AND status = 'queued' AND next_attempt_ms > ?",
         (now_ms, to_did, now_ms),
     ).rowcount
-
-
-def expire(conn: sqlite3.Connection, now_ms: int) -> list[str]:
-    """Give up on queued messages whose time is over; return their ids."""
-    rows = conn.execute(
-        "UPDATE outbox SET status = 'failed', last_error = 'expired' WHERE status = 'queued' AND expires_ms <= ?"
-        " RETURNING message_id",
-        (now_ms,),
-    )
-    return [row[0] for row in rows.fetchall()]
 
 
 def outbox(conn: sqlite3.Connection, *, limit: int, after: str | None = None) -> Page[OutboxRow]:

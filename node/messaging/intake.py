@@ -38,7 +38,7 @@ TRY_LATER: Final = b"\x02"
 
 
 class Intake:
-    """The door for private messages. `on_stored` is called after each new message is on disk."""
+    """The door for private messages. `on_stored` is called with each new message, and who sent it, once it is on disk."""
 
     def __init__(
         self,
@@ -54,7 +54,7 @@ class Intake:
         self._database = database
         self._events = events
         self._trust = trust
-        self.on_stored: Callable[[], None] = lambda: None
+        self.on_stored: Callable[[Did, Message], None] = lambda sender, message: None
         self._now = now
         self._per_peer = KeyedBuckets(limits.DIDCOMM_RATE_PER_S, limits.DIDCOMM_BURST, limits.MAX_RATED_KEYS)
         self.counters: Counter[str] = Counter()
@@ -68,6 +68,7 @@ class Intake:
             message, sender = self._open(packed)
             if self._trust.blocks(sender):
                 raise RemoteProtocolError("the sender is blocked")
+            plaintext = message.to_bytes()  # Our own writing of it can be longer than the sender's, and too long.
             if not self._trust.allows(sender) and len(packed) > limits.MAX_STRANGER_MESSAGE_BYTES:
                 raise TooLarge("a first message of this size is not taken")
         except PagiError as error:
@@ -75,7 +76,7 @@ class Intake:
             logger.debug("message from %s refused: %s", peer, error)
             return REFUSED
         try:
-            return await self._store(message, sender)
+            return await self._store(message, sender, plaintext)
         except StorageError as error:
             self.counters["didcomm_not_stored"] += 1
             logger.error("a message from %s could not be stored: %s", sender, error)
@@ -89,7 +90,7 @@ class Intake:
         check_times(unpacked.message, self._now() // 1000)
         return unpacked.message, sender
 
-    async def _store(self, message: Message, sender: Did) -> bytes:
+    async def _store(self, message: Message, sender: Did, plaintext: bytes) -> bytes:
         named = self._trust.allows(sender)
         event = self._events.make(
             "didcomm_received",
@@ -111,7 +112,7 @@ class Intake:
                 to_did=self._did,
                 type=message.type,
                 thid=message.thread,
-                plaintext=message.to_bytes(),
+                plaintext=plaintext,
                 created_time=message.created_time,
                 received_ms=event.ts_ms,
                 status="received" if named else "request",
@@ -126,7 +127,7 @@ class Intake:
         self.counters["didcomm_accepted" if new else "didcomm_repeated"] += 1
         if new:
             self._events.announce(event)
-            self.on_stored()
+            self.on_stored(sender, message)
         return ACCEPTED
 
 

@@ -198,9 +198,9 @@ class Connections(INotifee):  # type: ignore[misc] # the library is not typed fo
         if conn not in self._live:
             return
         self._live.discard(conn)
+        self._renew_gossip(peer, conn)
         self._open[peer] -= 1
         if self._open[peer]:
-            self._renew_gossip(peer, conn)
             return
         del self._open[peer]
         self._latency_ms.pop(peer, None)

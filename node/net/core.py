@@ -71,7 +71,7 @@ class Core:
         counters = plan.counters
         self._gossip = Gossip(self._host, plan.settings, counters, upcalls.on_gossip, upcalls.backlog)
         self._connections = Connections(
-            self._host, nursery, plan.settings, counters, self._on_event, self._renew_gossip
+            self._host, nursery, plan.settings, counters, self._on_event, self._gossip.renew_stream
         )
         self._requester = Requester(self._host, nursery, counters)
         self._responder = Responder(self._host, counters, upcalls.on_request)
@@ -157,11 +157,6 @@ class Core:
 
     def _on_event(self, event: PeerEvent) -> None:
         self._upcalls.on_event(event)
-
-    def _renew_gossip(self, peer: ID, gone: Any) -> None:
-        stream = self._gossip.peers.get(peer)
-        if stream is not None and stream.muxed_conn is gone.muxed_conn:
-            patches.renew_gossip_stream(self._gossip, peer)
 
     async def _announce(self) -> None:
         """Tell all peers our topics again and again: one that came back on a half-open connection missed them."""

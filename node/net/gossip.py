@@ -128,9 +128,15 @@ class Gossip(Pubsub):  # type: ignore[misc] # the library is not typed for us
         if queue is not None and "push" not in vars(queue):
             self._moved_at[peer_id] = trio.current_time()
             patches.widen_queue(queue, MAX_QUEUED, lambda: self._counters.add("gossip_dropped_peer_queue"))
+            for topic in self._topics_of(peer_id):
+                await self.router.on_peer_subscribed(peer_id, topic)
 
     async def handle_sending_messages(self, peer_id: ID, stream: Any, queue: Any) -> None:
-        """Write what waits for a peer, many frames in one write."""
+        """Write what waits for a peer, many frames in one write.
+
+        Frames that a broken stream leaves behind are counted; those of the last seconds are replayed on the next.
+        """
+        frames: list[bytes] = []
         try:
             while (rpc := await queue.pop()) is not None:
                 frames = [encode_frame(rpc.SerializeToString())]
@@ -142,10 +148,33 @@ class Gossip(Pubsub):  # type: ignore[misc] # the library is not typed for us
                 self._moved_at[peer_id] = trio.current_time()
                 self._tell_change()
         except (StreamError, ValueError):
+            self._counters.add("gossip_unsent", len(frames) + len(queue))
             self._handle_dead_peer(peer_id)
 
+    def renew_stream(self, peer_id: ID, gone: Any) -> None:
+        """Open a new stream to a peer whose old one was on a connection that is gone, while it has another.
+
+        The library keeps the old stream as long as any connection to the peer lives.
+        """
+        stream = self.peers.get(peer_id)
+        if stream is not None and stream.muxed_conn is gone.muxed_conn:
+            self._handle_dead_peer(peer_id)
+
+    def _topics_of(self, peer_id: ID) -> list[str]:
+        return [topic for topic, peers in self.peer_topics.items() if peer_id in peers]
+
     def _handle_dead_peer(self, peer_id: ID) -> None:
+        """Forget a peer's stream; the library then opens a new one if the peer is still connected.
+
+        Its topics are kept in that case, which the library does not: the peer has told them and does not know that
+        it should tell them again, so it would hear nothing.
+        """
+        topics = self._topics_of(peer_id) if self._peer_is_connected(peer_id) else []
         super()._handle_dead_peer(peer_id)
+        for topic in topics:
+            self.peer_topics.setdefault(topic, set()).add(peer_id)
+        if topics:
+            self._peer_subscription_count[peer_id] = len(topics)
         if peer_id not in self.peer_queues:
             self._moved_at.pop(peer_id, None)
         self._tell_change()

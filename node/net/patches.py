@@ -136,19 +136,6 @@ def widen_queue(queue: Any, size: int, dropped: Callable[[], None]) -> None:
     queue.push = counting_push
 
 
-def renew_gossip_stream(pubsub: Any, peer: Any) -> None:
-    """Open a new gossip stream to a peer whose old one belongs to a connection that is gone.
-
-    The library keeps the old stream as long as any connection to the peer lives, so a peer that came back hears
-    nothing. What the peer told of its topics is kept: it will not say it again by itself.
-    """
-    topics = [topic for topic, peers in pubsub.peer_topics.items() if peer in peers]
-    pubsub._handle_dead_peer(peer)
-    for topic in topics:
-        pubsub.peer_topics.setdefault(topic, set()).add(peer)
-    pubsub._peer_subscription_count[peer] = len(topics)
-
-
 async def is_responsive(connection: Any, timeout_s: float) -> float | None:
     """The time in milliseconds of one ping on this very connection, or None if it fails.
 

@@ -8,18 +8,17 @@ them only ours is measured.
 
 import json
 import os
-import shutil
-import subprocess
 import time
 from collections.abc import Callable
-from pathlib import Path
+from contextlib import ExitStack
 from typing import Any
 
+from benchmarks import didcomm_node
+from benchmarks.didcomm_node import PEER, NodeProcess
 from benchmarks.table import Row
 
 from identity.did import did_key, resolve_did_key
 from identity.keys import KeyPair
-from identity.multibase import base64url
 from protocols.didcomm.agreement import agree_static
 from protocols.didcomm.envelope import (
     Unpacked,
@@ -31,8 +30,6 @@ from protocols.didcomm.envelope import (
 )
 from protocols.message import Message
 
-INTEROP = Path(__file__).resolve().parents[2] / "tests" / "interop"
-PEER = "didcomm-node 0.4.1"
 ROUNDS = 3
 OURS_PER_ROUND = 4000
 PEER_PER_ROUND = 400
@@ -83,14 +80,16 @@ def run() -> list[Row]:
         ("unpack signed", lambda: verify_signed(signed), _unpack(signed)),
     ]
     rows: list[Row] = []
-    with _Peer() as peer:
-        peer.know([alice, bob])
+    with ExitStack() as stack:
+        peer = stack.enter_context(NodeProcess("didcomm_node.mjs")) if didcomm_node.is_installed() else None
+        if peer:
+            peer.know([alice, bob])
         for name, ours, theirs in cases:
             our_rate, peer_rate = 0.0, None
             for _ in range(ROUNDS):
                 our_rate = max(our_rate, _our_rate(ours))
-                if peer.running:
-                    peer_rate = max(peer_rate or 0.0, peer.rate(theirs))
+                if peer:
+                    peer_rate = max(peer_rate or 0.0, _peer_rate(peer, theirs))
             aim = f"at least 5 times {PEER}" if name in AIMED_AT else ""
             rows.append(Row(f"{name}, 1 KB", our_rate, peer_rate, "messages/CPU-s", PEER, "higher", aim))
     return rows
@@ -105,75 +104,9 @@ def _our_rate(operation: Callable[[], object]) -> float:
     return OURS_PER_ROUND / (time.process_time() - start)
 
 
+def _peer_rate(peer: NodeProcess, operation: dict[str, Any]) -> float:
+    return PEER_PER_ROUND / float(peer.ask("measure", what=operation, count=PEER_PER_ROUND)["cpu_s"])
+
+
 def _unpack(packed: bytes) -> dict[str, Any]:
     return {"op": "unpack", "packed": packed.decode()}
-
-
-class _Peer:
-    """The Node.js process of tests/interop, or nothing where it cannot run."""
-
-    def __init__(self) -> None:
-        node = shutil.which("node")
-        self._process: subprocess.Popen[bytes] | None = None
-        if node and (INTEROP / "node_modules" / "didcomm-node").is_dir():
-            self._process = subprocess.Popen(
-                [node, str(INTEROP / "didcomm_node.mjs")], stdin=subprocess.PIPE, stdout=subprocess.PIPE
-            )
-
-    @property
-    def running(self) -> bool:
-        return self._process is not None
-
-    def __enter__(self) -> "_Peer":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._process:
-            self._process.communicate()
-
-    def know(self, owners: list[KeyPair]) -> None:
-        """Tell it the keys, in the form that it reads."""
-        if self.running:
-            forms = [_document_and_secrets(keys) for keys in owners]
-            self._ask(
-                {
-                    "op": "know",
-                    "documents": [form[0] for form in forms],
-                    "secrets": [s for form in forms for s in form[1]],
-                }
-            )
-
-    def rate(self, what: dict[str, Any]) -> float:
-        return PEER_PER_ROUND / float(self._ask({"op": "measure", "what": what, "count": PEER_PER_ROUND})["cpu_s"])
-
-    def _ask(self, request: dict[str, Any]) -> dict[str, Any]:
-        assert self._process is not None
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        self._process.stdin.write(json.dumps(request).encode() + b"\n")
-        self._process.stdin.flush()
-        answer: dict[str, Any] = json.loads(self._process.stdout.readline())
-        if "error" in answer:
-            raise RuntimeError(f"{PEER}: {answer['error']}")
-        return answer
-
-
-def _document_and_secrets(keys: KeyPair) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    document = resolve_did_key(did_key(keys.public))
-    pairs = [
-        (document.authentication[0], keys.seed),
-        (document.key_agreement[0], keys.agreement_secret),
-    ]
-    methods, secrets = [], []
-    for method, secret in pairs:
-        jwk = {"kty": "OKP", "crv": method.curve, "x": base64url(method.public)}
-        methods.append({"id": method.id, "type": "JsonWebKey2020", "controller": document.did, "publicKeyJwk": jwk})
-        secrets.append({"id": method.id, "type": "JsonWebKey2020", "privateKeyJwk": {**jwk, "d": base64url(secret)}})
-    form = {
-        "id": document.did,
-        "authentication": [document.authentication[0].id],
-        "keyAgreement": [document.key_agreement[0].id],
-        "verificationMethod": methods,
-        "service": [],
-    }
-    return form, secrets

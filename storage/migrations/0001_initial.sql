@@ -49,7 +49,6 @@ CREATE TABLE outbox (
 ) STRICT;
 CREATE INDEX outbox_queued ON outbox (to_did, thread, seq, next_attempt_ms) WHERE status = 'queued';
 CREATE INDEX outbox_queued_in_order ON outbox (to_did, seq) WHERE status = 'queued';
-CREATE INDEX outbox_expiring ON outbox (expires_ms) WHERE status = 'queued' AND expires_ms IS NOT NULL;
 
 CREATE TABLE event_log (
     seq        INTEGER PRIMARY KEY,

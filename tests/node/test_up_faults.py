@@ -1,6 +1,7 @@
 """What keeps a twin from running: each cause in one line with what to do, exit status 1, and no traceback."""
 
 import json
+import shutil
 import signal
 import socket
 import sqlite3
@@ -9,8 +10,14 @@ from pathlib import Path
 
 import pytest
 
+from identity.errors import KeystoreDamaged, PagiError, PassphraseNeeded, WrongPassphrase
+from node.api.errors import CannotServe
 from node.cli.client import Client
-from node.cli.errors import NodeNotRunning
+from node.cli.errors import FileUnreadable, NodeNotRunning
+from node.errors import ConfigInvalid, PortInUse
+from node.inference.errors import ModelMissing
+from node.net.errors import AddressInUse, CannotListen, MalformedAddress
+from storage.errors import DatabaseDamaged, HomeBusy, HomeUnwritable, NewerSchema
 from tests.node.processes import LOOPBACK, Machine, Outcome, pagi
 
 pytestmark = pytest.mark.slow
@@ -18,12 +25,17 @@ pytestmark = pytest.mark.slow
 QUIET = ("--no-mdns", "--model", "none", "--listen", LOOPBACK, "--api", "127.0.0.1:0")
 
 
-@pytest.fixture
-def home(tmp_path: Path) -> Path:
-    """A home in which an unsealed twin lives that does not run."""
-    path = tmp_path / "home"
+@pytest.fixture(scope="module")
+def new_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("new") / "home"
     assert pagi("init", "--home", str(path), "--unsealed").status == 0
     return path
+
+
+@pytest.fixture
+def home(new_home: Path, tmp_path: Path) -> Path:
+    """A home of its own in which an unsealed twin lives that never ran."""
+    return shutil.copytree(new_home, tmp_path / "home")
 
 
 @pytest.fixture
@@ -37,7 +49,7 @@ def up(home: Path, *options: str) -> Outcome:
     return pagi("up", "--json", "--home", str(home), *QUIET, *options)
 
 
-def refused(outcome: Outcome, code: int, *words: str) -> None:
+def refused(outcome: Outcome, kind: type[PagiError], *words: str) -> None:
     """The command failed for this reason, and told it to the person and to the program that started it."""
     assert outcome.status == 1, outcome.stderr
     assert "Traceback" not in outcome.stderr
@@ -46,7 +58,7 @@ def refused(outcome: Outcome, code: int, *words: str) -> None:
     assert cause == f"pagi: {problem['detail']}"
     assert hint == f"  {problem['hint']}"
     assert len(problem["hint"]) > 20
-    assert (problem["code"], problem["status"]) == (code, code // 100)
+    assert (problem["title"], problem["code"], problem["status"]) == (kind.__name__, kind.code, kind.code // 100)
     for word in words:
         assert word in cause
     above = outcome.stderr.splitlines()[:-2]
@@ -56,34 +68,36 @@ def refused(outcome: Outcome, code: int, *words: str) -> None:
 def test_a_second_twin_on_one_home_is_told_who_holds_it(machine: Machine) -> None:
     twin = machine.twin("only")
     twin.start()
-    refused(up(twin.home), 40971, str(twin.pid), str(twin.home))
+    refused(up(twin.home), HomeBusy, str(twin.pid), str(twin.home))
     assert twin.client.get("id")["did"] == twin.did
     assert Client.of_home(twin.home).get("id")["did"] == twin.did, "the second twin took the first one's files away"
 
 
 def test_a_busy_api_port(home: Path, busy_port: int) -> None:
-    refused(up(home, "--api", f"127.0.0.1:{busy_port}"), 50350, str(busy_port))
+    refused(up(home, "--api", f"127.0.0.1:{busy_port}"), PortInUse, str(busy_port))
     assert not (home / "api").exists()
 
 
 def test_a_busy_port_for_other_twins(home: Path, busy_port: int) -> None:
-    refused(up(home, "--listen", f"/ip4/127.0.0.1/tcp/{busy_port}"), 50041, str(busy_port))
+    refused(up(home, "--listen", f"/ip4/127.0.0.1/tcp/{busy_port}"), AddressInUse, str(busy_port))
 
 
-@pytest.mark.parametrize("listen", ["/ip4/127.0.0.1", "nonsense", "/ip4/203.0.113.7/tcp/0"])
-def test_an_address_that_cannot_be_listened_on(home: Path, listen: str) -> None:
+@pytest.mark.parametrize(
+    ("listen", "kind"),
+    [("/ip4/127.0.0.1", CannotListen), ("nonsense", MalformedAddress), ("/ip4/203.0.113.7/tcp/0", CannotListen)],
+)
+def test_an_address_that_cannot_be_listened_on(home: Path, listen: str, kind: type[PagiError]) -> None:
     outcome = pagi("up", "--json", "--home", str(home), *QUIET[:3], "--api", "127.0.0.1:0", "--listen", listen)
-    refused(outcome, outcome.document["code"], listen)
-    assert outcome.document["code"] in (40041, 50042)
+    refused(outcome, kind, listen)
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1", "127.0.0.1:70000", "nonsense:port"])
 def test_an_api_address_that_is_none(home: Path, address: str) -> None:
-    refused(up(home, "--api", address), 40050, address)
+    refused(up(home, "--api", address), ConfigInvalid, address)
 
 
 def test_an_api_address_of_another_machine(home: Path) -> None:
-    refused(up(home, "--api", "203.0.113.7:0"), 50350, "203.0.113.7")
+    refused(up(home, "--api", "203.0.113.7:0"), CannotServe, "203.0.113.7")
 
 
 def test_a_wrong_passphrase(tmp_path: Path) -> None:
@@ -91,35 +105,36 @@ def test_a_wrong_passphrase(tmp_path: Path) -> None:
     right.write_text("a long passphrase\n")
     wrong.write_text("another passphrase\n")
     assert pagi("init", "--home", str(home), "--passphrase-file", str(right)).status == 0
-    refused(up(home, "--passphrase-file", str(wrong)), 40110, "passphrase")
-    refused(up(home), 40111, "sealed")
-    refused(up(home, "--passphrase-file", str(tmp_path / "absent")), 40490, "absent")
+    refused(up(home, "--passphrase-file", str(wrong)), WrongPassphrase, "passphrase")
+    refused(up(home), PassphraseNeeded, "sealed")
+    refused(up(home, "--passphrase-file", str(tmp_path / "absent")), FileUnreadable, "absent")
 
 
 @pytest.mark.parametrize("where", ["under-a-file", "/proc/pagi", "/dev/null/pagi"])
 def test_a_home_that_cannot_be_written(tmp_path: Path, where: str) -> None:
     (tmp_path / "under-a-file").write_text("")
     home = tmp_path / where / "home"
-    refused(up(home, "--unsealed"), 50075, str(home.parent))
+    refused(up(home, "--unsealed"), HomeUnwritable, str(home.parent))
 
 
 def test_a_model_that_is_not_there(home: Path) -> None:
     outcome = pagi("up", "--json", "--home", str(home), "--no-mdns", "--listen", LOOPBACK, "--model", "/no/model.gguf")
-    refused(outcome, outcome.document["code"], "/no/model.gguf")
+    refused(outcome, ModelMissing, "/no/model.gguf")
 
 
 def test_a_database_of_a_newer_version(home: Path) -> None:
     conn = sqlite3.connect(home / "node.db")
+    conn.execute("PRAGMA journal_mode = WAL")
     conn.execute("PRAGMA user_version = 999")
     conn.close()
     before = (home / "node.db").read_bytes()
-    refused(up(home), 50073, "999")
+    refused(up(home), NewerSchema, "999")
     assert (home / "node.db").read_bytes() == before
 
 
 def test_a_database_that_is_none(home: Path) -> None:
     (home / "node.db").write_bytes(b"This is no database. " * 100)
-    refused(up(home), 50072)
+    refused(up(home), DatabaseDamaged)
 
 
 @pytest.mark.parametrize(
@@ -134,23 +149,22 @@ def test_a_database_that_is_none(home: Path) -> None:
 )
 def test_a_malformed_configuration(home: Path, text: str, word: str) -> None:
     (home / "config.toml").write_text(text, encoding="utf-8", errors="surrogateescape")
-    refused(up(home), 40050, word)
+    refused(up(home), ConfigInvalid, word)
 
 
 def test_a_configuration_that_cannot_be_read(home: Path) -> None:
     (home / "config.toml").mkdir()
-    refused(up(home), 40050, "config.toml")
+    refused(up(home), ConfigInvalid, "config.toml")
 
 
 @pytest.mark.parametrize("damage", ["", "{}", "nonsense", json.dumps({"format": "pagi-keystore", "version": 99})])
 def test_a_damaged_key(home: Path, damage: str) -> None:
     (home / "identity.json").write_text(damage)
-    outcome = up(home)
-    refused(outcome, outcome.document["code"], "identity.json")
+    refused(up(home), KeystoreDamaged, "identity.json")
 
 
 def test_a_bootstrap_address_that_is_none(home: Path) -> None:
-    refused(up(home, "--bootstrap", "nonsense"), 40041, "nonsense")
+    refused(up(home, "--bootstrap", "nonsense"), MalformedAddress, "nonsense")
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

@@ -143,15 +143,13 @@ def test_the_first_message_of_a_thread_holds_back_those_that_name_it(conn: sqlit
 
 
 def test_next_due_is_when_something_can_really_be_sent(conn: sqlite3.Connection) -> None:
-    assert mailbox.next_due_ms(conn) is None
+    assert mailbox.recipients_due(conn) == {}
     queue(conn, "first")
     queue(conn, "second", thid="first")  # due by its own time, but held back
     mailbox.mark_retry(conn, ["first"], now_ms=0, next_attempt_ms=50, error="unreachable")
-    assert mailbox.next_due_ms(conn) == 50
-    assert mailbox.recipients_due(conn, 49) == []
+    assert mailbox.recipients_due(conn) == {ANNA: 50}
     queue(conn, "other", BERT)
-    assert mailbox.next_due_ms(conn) == 0
-    assert mailbox.recipients_due(conn, 50) == [ANNA, BERT]
+    assert mailbox.recipients_due(conn) == {ANNA: 50, BERT: 0}
     assert mailbox.retry_now(conn, ANNA, 20) == 1
     assert due(conn, 20) == ["first", "second"]
 
@@ -170,16 +168,24 @@ def test_delivered_is_final_and_failed_is_not_sent_again(conn: sqlite3.Connectio
     assert (row.status, row.last_error) == ("delivered", None)
 
 
-def test_expired_messages_are_given_up(conn: sqlite3.Connection) -> None:
+def test_what_is_put_off_waits_for_the_attempt_or_its_end(conn: sqlite3.Connection) -> None:
     queue(conn, "1", expires_ms=10)
-    queue(conn, "2", expires_ms=11)
-    queue(conn, "3")
-    assert mailbox.expire(conn, 10) == ["1"]
-    assert mailbox.expire(conn, 10) == []
-    assert due(conn) == ["2", "3"]
-    row = mailbox.get_outbound(conn, "1")
-    assert row is not None
-    assert (row.status, row.last_error) == ("failed", "expired")
+    queue(conn, "2", expires_ms=99)
+    queue(conn, "3", BERT)
+    mailbox.mark_failed(conn, ["2"], error="refused")
+    queue(conn, "4")
+    mailbox.put_off(conn, ANNA, next_attempt_ms=50, error="unreachable")
+    states = [
+        (row.message_id, row.attempts, row.next_attempt_ms, row.last_error)
+        for row in mailbox.outbox(conn, limit=9).items
+    ]
+    assert states == [
+        ("4", 1, 50, "unreachable"),
+        ("3", 0, 0, None),
+        ("2", 0, 0, "refused"),
+        ("1", 1, 10, "unreachable"),
+    ]
+    assert mailbox.recipients_due(conn) == {BERT: 0, ANNA: 10}
 
 
 @dataclass
@@ -243,12 +249,11 @@ class OutboxModel(RuleBasedStateMachine):
         free = self.expected(self.now_ms)
         for to_did in (ANNA, BERT):
             assert due(self.conn, self.now_ms, to_did) == [sent.name for sent in free if sent.to_did == to_did]
-        assert mailbox.recipients_due(self.conn, self.now_ms) == list(dict.fromkeys(sent.to_did for sent in free))
-        at = mailbox.next_due_ms(self.conn)
-        assert (at is None) == (not self.queued)
-        if at is not None:
-            assert self.expected(at)
-            assert not self.expected(at - 1)
+        due_ms = mailbox.recipients_due(self.conn)
+        assert due_ms.keys() == {sent.to_did for sent in self.queued}
+        for to_did, at in due_ms.items():
+            assert any(sent.to_did == to_did for sent in self.expected(at))
+            assert not any(sent.to_did == to_did for sent in self.expected(at - 1))
 
     def teardown(self) -> None:
         self.conn.close()
@@ -261,12 +266,11 @@ def test_the_queries_of_the_delivery_loop_use_their_indexes(conn: sqlite3.Connec
     statements: list[str] = []
     conn.set_trace_callback(statements.append)
     mailbox.due(conn, ANNA, 0, 10)
-    mailbox.next_due_ms(conn)
+    mailbox.recipients_due(conn)
     mailbox.unhandled(conn, 10)
     mailbox.count_requests(conn, ANNA)
-    mailbox.expire(conn, 0)
     conn.set_trace_callback(None)
-    assert len(statements) == 5
+    assert len(statements) == 4
     for statement in statements:
         plan = [row[3] for row in conn.execute(f"EXPLAIN QUERY PLAN {statement}")]
         assert any("USING" in step and "INDEX" in step for step in plan), (statement, plan)
