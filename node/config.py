@@ -6,17 +6,19 @@ Every component is given only its own section. A setting that is not known is an
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from node.errors import ConfigInvalid
+from protocols import fields, limits
+from protocols.errors import MalformedMessage
 
 
 class Section(BaseModel):
     """One table of config.toml."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class NetworkConfig(Section):
@@ -65,14 +67,21 @@ class MindConfig(Section):
     recall_items: int = Field(default=5, ge=1, le=32)
     ask_timeout_s: float = Field(default=60, gt=0)
     max_asked: int = Field(default=2, ge=0, le=8)
-    playbook: str = "common"
+    playbook: str = Field(default="common", pattern=r"^[a-z0-9-]{1,64}$")
     reflect: bool = True
+
+
+def _twin_name(name: str) -> str:
+    try:
+        return fields.line(name, "name", limits.MAX_TWIN_NAME_CHARS)
+    except MalformedMessage as error:
+        raise ValueError(str(error)) from error  # what pydantic makes its own error of
 
 
 class Config(Section):
     """The whole of config.toml."""
 
-    name: str = Field(default="twin", min_length=1, max_length=64)
+    name: Annotated[str, AfterValidator(_twin_name)] = "twin"
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     network: NetworkConfig = NetworkConfig()
     api: ApiConfig = ApiConfig()

@@ -1,8 +1,9 @@
 """Gossip: signed messages to everyone, kept, handed on and caught up.
 
-A message passes: size, rate per author, signature, `from` = signer, clock, and "newer than what we hold" (one row for
-each type, author and subject). Only then is it stored, and after that handed to its handlers. The newest rows are
-what `/pagi/sync/1.0` serves to a peer that was away, so catching up and hearing live are the same thing twice.
+A message passes: size, signature, `from` = signer, clock, body, rate per author, and "newer than what we hold" (one
+row for each kind, author and subject). Only then is it stored, and after that handed to its listeners. The newest rows
+are what `/pagi/sync/1.0` serves to a peer that was away, so catching up and hearing live are the same thing twice:
+what was dropped or throttled live comes by sync.
 
 A twin and a relay use this same class; it does not know what the messages mean.
 """
@@ -10,6 +11,7 @@ A twin and a relay use this same class; it does not know what the messages mean.
 import asyncio
 import logging
 import secrets
+import sqlite3
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
@@ -24,12 +26,13 @@ from node.net.errors import NetError
 from node.net.port import GossipMessage, Network, PeerConnected
 from protocols import limits
 from protocols.didcomm.envelope import pack_signed, verify_signed
-from protocols.gossip import subject_of
+from protocols.gossip import check_body, slot_of
 from protocols.message import Message, check_times
 from protocols.ratelimit import KeyedBuckets
 from protocols.sync import PROTOCOL, SyncRequest, SyncResponse
 from storage import gossip as rows
 from storage.database import Database
+from storage.errors import StorageError
 
 logger = logging.getLogger(__name__)
 
@@ -71,6 +74,8 @@ class Gossip:
         self._waiting: asyncio.Queue[tuple[bytes, PeerId]] = asyncio.Queue(MAX_WAITING)
         self._per_author = KeyedBuckets(limits.GOSSIP_RATE_PER_S, limits.GOSSIP_BURST, limits.MAX_RATED_KEYS)
         self._cursors: dict[PeerId, int] = {}
+        self._accepting = asyncio.Lock()
+        self._last_ms = 0
         self.counters: Counter[str] = Counter()
 
     def on(self, message_type: str, listener: GossipListener) -> None:
@@ -97,14 +102,37 @@ class Gossip:
     async def keep(self, message_type: str, body: Mapping[str, Any]) -> tuple[Message, bytes]:
         """Sign a message and keep it for those who sync, without publishing it."""
         while True:
-            now = self._now()
+            stamp_ms = self._next_stamp_ms()
             message = Message(
-                id=time_ordered_id(now), type=message_type, body=body, from_=self._did, created_time=now // 1000
+                id=time_ordered_id(stamp_ms),
+                type=message_type,
+                body=body,
+                from_=self._did,
+                created_time=stamp_ms // 1000,
             )
             signed = pack_signed(message, signer=self._keys)
             if await self._store(message, self._did, signed):
                 return message, signed
-            await asyncio.sleep(0.002)  # Two within one millisecond: the later one must have the greater id.
+            await self._pass_what_is_held(message)
+
+    def _next_stamp_ms(self) -> int:
+        """Now, or just after our last message, if the clock went back by no more than other clocks may differ."""
+        now = self._now()
+        if self._last_ms > now + limits.CLOCK_SKEW_S * 1000:
+            self._last_ms = 0
+        self._last_ms = max(now, self._last_ms + 1)
+        return self._last_ms
+
+    async def _pass_what_is_held(self, message: Message) -> None:
+        """Our clock was ahead when we made what is held: go on from there, or forget it if others have refused it."""
+        kind, subject = slot_of(message)
+        held_s = await self._database.read(
+            lambda conn: rows.created_time_of(conn, type=kind, author=self._did, subject=subject)
+        )
+        if held_s is None or held_s > self._now() // 1000 + limits.CLOCK_SKEW_S:
+            await self._database.write(lambda conn: rows.drop(conn, type=kind, author=self._did, subject=subject))
+        else:
+            self._last_ms = max(self._last_ms, held_s * 1000 + 999)
 
     async def run(self) -> None:
         """Verify what comes in, answer sync requests, and catch up with each peer on connecting and now and then."""
@@ -126,12 +154,18 @@ class Gossip:
     async def _verify_waiting(self) -> None:
         while True:
             data, via = await self._waiting.get()
-            await self._accept(data, via)
+            try:
+                await self._accept(data, via, limited=True)
+            except StorageError as error:
+                self.counters["gossip_not_stored"] += 1
+                logger.error("gossip could not be stored: %s", error)
 
-    async def _accept(self, data: bytes, via: PeerId) -> None:
+    async def _accept(self, data: bytes, via: PeerId, *, limited: bool) -> None:
+        """Verify a message, keep it if it is newer, and hand it on. Raises StorageError if it could not be kept."""
         try:
             unpacked = verify_signed(data)
             check_times(unpacked.message, self._now() // 1000)
+            check_body(unpacked.message)
         except PagiError as error:
             self.counters[f"gossip_refused_{error.code}"] += 1
             logger.debug("gossip refused from %s: %s", via, error)
@@ -140,32 +174,37 @@ class Gossip:
         assert author is not None
         if author == self._did:
             return
-        if not self._per_author.allow(author, self._now() / 1000):
+        if limited and not self._per_author.allow(author, self._now() / 1000):
             self.counters["gossip_refused_rate"] += 1
             return
-        if not await self._store(unpacked.message, author, data):
-            self.counters["gossip_not_newer"] += 1
-            return
-        self.counters["gossip_accepted"] += 1
-        heard = Heard(unpacked.message, author, via)
-        for listener in self._listeners.get(unpacked.message.type, ()):
+        async with self._accepting:  # Listeners must not be told of a newer message first and of an older one then.
+            if await self._store(unpacked.message, author, data):
+                self.counters["gossip_accepted"] += 1
+                await self._hand_on(Heard(unpacked.message, author, via))
+            else:
+                self.counters["gossip_not_newer"] += 1
+
+    async def _hand_on(self, heard: Heard) -> None:
+        for listener in self._listeners.get(heard.message.type, ()):
             try:
                 await listener(heard)
             except PagiError as error:
                 self.counters[f"gossip_refused_{error.code}"] += 1
-                logger.debug("gossip of %s refused: %s", author, error)
+                logger.debug("gossip of %s refused: %s", heard.author, error)
+            except Exception:  # a defect of one listener, which anybody can trigger, must not stop the whole node
+                self.counters["gossip_listener_failed"] += 1
+                logger.exception("a listener failed at a message of type %s", heard.message.type)
 
     async def _store(self, message: Message, author: Did, signed: bytes) -> bool:
-        created = message.created_time or 0
-        subject = subject_of(message)
+        kind, subject = slot_of(message)
         return await self._database.write(
             lambda conn: rows.keep_latest(
                 conn,
-                type=message.type,
+                type=kind,
                 author=author,
                 subject=subject,
                 message_id=message.id,
-                created_time=created,
+                created_time=message.created_time or 0,
                 signed=signed,
             )
         )
@@ -174,8 +213,14 @@ class Gossip:
 
     async def _serve_sync(self, peer: PeerId, payload: bytes) -> bytes:
         request = SyncRequest.decode(payload)
-        held = await self._database.read(lambda conn: rows.since(conn, request.after, request.limit))
-        return SyncResponse.of_rows(held, after=request.after, more=len(held) == request.limit).encode()
+
+        def read(conn: sqlite3.Connection) -> SyncResponse:
+            # A cursor that we never gave is from before this database: whoever has it starts anew.
+            after = request.after if request.after <= rows.newest_cursor(conn) else 0
+            held = rows.since(conn, after, request.limit)
+            return SyncResponse.of_rows(held, after=after, more=len(held) == request.limit)
+
+        return (await self._database.read(read)).encode()
 
     async def _sync_on_connect(self, tasks: asyncio.TaskGroup) -> None:
         for peer in self._network.peers():
@@ -200,15 +245,13 @@ class Gossip:
             request = SyncRequest(after=self._cursors.get(peer, 0), limit=limits.MAX_SYNC_MESSAGES)
             try:
                 response = SyncResponse.decode(await self._network.request(peer, PROTOCOL, request.encode()))
+                for signed in response.messages:
+                    await self._accept(signed, peer, limited=False)
             except PagiError as error:
                 self.counters["sync_failed"] += 1
                 logger.debug("sync with %s: %s", peer, error)
                 return
-            for signed in response.messages:
-                await self._accept(signed, peer)
             self.counters["sync_messages"] += len(response.messages)
-            if response.next <= request.after:
-                return
             self._cursors[peer] = response.next
-            if not response.more:
+            if not response.more or response.next == request.after:
                 return

@@ -7,6 +7,7 @@ announcements, and dials them, so that twins that only share a relay end up dire
 import asyncio
 import logging
 import sqlite3
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -19,6 +20,7 @@ from node.events import EventBus
 from node.gossip import Gossip, Heard
 from node.net.errors import NetError
 from node.net.port import Network, PeerConnected
+from protocols import limits
 from protocols.errors import RemoteProtocolError
 from protocols.swarm import TOPIC, TWIN_OFFLINE, TWIN_ONLINE, TwinOnline
 from storage import twins as rows
@@ -31,6 +33,9 @@ CAPABILITIES: Final = ("ask", "playbook", "recall", "tool_use")
 
 CHANGE_CHECK_S: Final = 2.0
 """How often the announcement is compared with the last one sent; it bounds how often it changes."""
+
+DIALLING_AT_ONCE: Final = 16
+"""Anybody can announce addresses, and each is tried for seconds: the others wait their turn."""
 
 DIAL_WAIT_S: Final = 2.0
 """Of two twins that learn of each other, the one with the greater peer ID waits this long, so that one dials."""
@@ -81,6 +86,7 @@ class Directory:
         self._blocks_twin = blocks_twin
         self._now = now
         self._dialling: set[PeerId] = set()
+        self._dial_turns = asyncio.Semaphore(DIALLING_AT_ONCE)
         self._tasks: asyncio.TaskGroup | None = None
         gossip.on(TWIN_ONLINE, self._on_online)
         gossip.on(TWIN_OFFLINE, self._on_offline)
@@ -88,7 +94,6 @@ class Directory:
     async def twins(self) -> list[KnownTwin]:
         """All twins that have announced themselves, those seen last first."""
         connected = {peer.did for peer in self._network.peers()}
-        fresh_ms = self._now() - int(self._config.announce_every_s * ONLINE_FOR_ANNOUNCEMENTS * 1000)
         known = (await self._database.read(lambda conn: rows.list_twins(conn, limit=rows.MAX_TWINS))).items
         return [
             KnownTwin(
@@ -98,11 +103,16 @@ class Directory:
                 capabilities=row.capabilities,
                 topics=row.topics,
                 last_seen_ms=row.last_seen_ms,
-                online=row.did in connected or (row.online and row.last_seen_ms >= fresh_ms),
+                online=row.did in connected or self._is_there(row),
                 reputation=0.0,
             )
-            for row in known
+            for row in sorted(known, key=lambda row: -row.last_seen_ms)
         ]
+
+    def _is_there(self, row: rows.TwinRow) -> bool:
+        """Whether it has announced itself lately and not gone since."""
+        missed_ms = self._config.announce_every_s * ONLINE_FOR_ANNOUNCEMENTS * 1000
+        return row.online and row.last_seen_ms >= self._now() - missed_ms
 
     async def addresses_of(self, did: Did) -> tuple[str, ...]:
         """Where this twin said that it can be dialled; empty if it is not known."""
@@ -125,19 +135,19 @@ class Directory:
 
     async def _announce(self) -> None:
         said: TwinOnline | None = None
-        said_ms = 0
+        said_at = 0.0
         while True:
             announcement = TwinOnline(
                 name=self._name,
-                addresses=self._network.addresses()[:16],
+                addresses=tuple(dict.fromkeys(self._network.addresses()))[: limits.MAX_ADDRESSES],
                 capabilities=CAPABILITIES,
                 topics=await self._topics(),
                 version=__version__,
             )
-            due = self._now() - said_ms >= self._config.announce_every_s * 1000
-            if announcement != said or due:
+            now = time.monotonic()
+            if announcement != said or now - said_at >= self._config.announce_every_s:
                 await self._gossip.publish(TOPIC, TWIN_ONLINE, announcement.to_body())
-                said, said_ms = announcement, self._now()
+                said, said_at = announcement, now
             await asyncio.sleep(min(CHANGE_CHECK_S, self._config.announce_every_s))
 
     async def _watch_peers(self) -> None:
@@ -150,6 +160,7 @@ class Directory:
         own_peer_id = peer_id_of_did(heard.author)
         if any(not address.endswith(f"/p2p/{own_peer_id}") for address in announcement.addresses):
             raise RemoteProtocolError("an announced address does not end in the announcer's own peer ID")
+        said_ms = self._said_ms(heard)
         event = self._events.make(
             "twin_online",
             heard.author,
@@ -157,7 +168,9 @@ class Directory:
             source="swarm",
         )
 
-        def keep(conn: sqlite3.Connection) -> None:
+        def keep(conn: sqlite3.Connection) -> bool:
+            """Whether it came; the announcements of one that is there are no news, and there is no end of them."""
+            known = rows.get_twin(conn, heard.author)
             rows.upsert_twin(
                 conn,
                 did=heard.author,
@@ -165,23 +178,32 @@ class Directory:
                 addresses=announcement.addresses,
                 capabilities=announcement.capabilities,
                 topics=announcement.topics,
-                last_seen_ms=self._said_ms(heard),
+                last_seen_ms=said_ms,
                 online=True,
             )
-            self._events.record(conn, event)
+            came = known is None or not self._is_there(known)
+            if came:
+                self._events.record(conn, event)
+            return came
 
-        await self._database.write(keep)
-        self._events.announce(event)
+        if await self._database.write(keep):
+            self._events.announce(event)
         if self._tasks is not None:
             self._tasks.create_task(self._connect(heard.author, announcement.addresses))
 
     async def _on_offline(self, heard: Heard) -> None:
         said_ms = self._said_ms(heard)
-        known = await self._database.read(lambda conn: rows.get_twin(conn, heard.author))
-        if known is None or known.last_seen_ms > said_ms:
-            return
-        await self._database.write(lambda conn: rows.set_online(conn, heard.author, False, said_ms))
-        await self._events.publish("twin_offline", heard.author, {"did": heard.author}, source="swarm")
+        event = self._events.make("twin_offline", heard.author, {"did": heard.author}, source="swarm")
+
+        def note(conn: sqlite3.Connection) -> bool:
+            known = rows.set_online(conn, heard.author, False, said_ms)
+            if known:
+                self._events.record(conn, event)
+            return known
+
+        if await self._database.write(note):
+            self._events.announce(event)
+        self._network.forget(peer_id_of_did(heard.author))  # It says so itself when it comes back.
 
     def _said_ms(self, heard: Heard) -> int:
         return min((heard.message.created_time or 0) * 1000, self._now())
@@ -194,15 +216,19 @@ class Directory:
         try:
             if self._network.peer_id > peer:
                 await asyncio.sleep(DIAL_WAIT_S)
-            connected = {info.peer_id for info in self._network.peers()}
-            if peer in connected or len(connected) >= self._config.max_twin_connections:
-                return
-            for address in addresses:
-                try:
-                    await self._network.dial(address)
-                    return
-                except NetError as error:
-                    logger.debug("cannot dial %s at %s: %s", did, address, error)
-            self._network.forget(peer)
+            async with self._dial_turns:
+                await self._dial(peer, addresses)
         finally:
             self._dialling.discard(peer)
+
+    async def _dial(self, peer: PeerId, addresses: Sequence[str]) -> None:
+        connected = {info.peer_id for info in self._network.peers()}
+        if peer in connected or len(connected) >= self._config.max_twin_connections:
+            return
+        for address in addresses:
+            try:
+                await self._network.dial(address)
+                return
+            except NetError as error:
+                logger.debug("cannot dial %s at %s: %s", peer, address, error)
+        self._network.forget(peer)

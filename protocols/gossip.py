@@ -1,18 +1,41 @@
-"""Which gossip message replaces which: of each (type, author, subject) only the newest is kept and caught up."""
+"""What a gossiped message of a known type must hold, and which message replaces which.
 
-from typing import Final
+Of each (kind, author, subject) only the newest message is kept, handed on and caught up.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final
 
 from protocols.message import Message
-from protocols.playbook.messages import PLAYBOOK_UPDATE
-from protocols.swarm import TASK_BROADCAST
+from protocols.playbook.messages import PLAYBOOK_UPDATE, Update
+from protocols.swarm import TASK_BROADCAST, TWIN_OFFLINE, TWIN_ONLINE, TwinOnline
 
 MAX_SUBJECT_CHARS: Final = 256
 """A playbook's name has at most 64 characters and a task's id is a message id; longer values name nothing of ours."""
 
 _SUBJECT_MEMBER: Final = {PLAYBOOK_UPDATE: "playbook", TASK_BROADCAST: "id"}
 
+_READERS: Final[Mapping[str, Callable[[Mapping[str, Any]], object]]] = {
+    TWIN_ONLINE: TwinOnline.from_body,
+    PLAYBOOK_UPDATE: Update.from_body,
+}
 
-def subject_of(message: Message) -> str:
-    """What a message is about, among its author's messages of the same type; empty where there is only one thing."""
+
+def check_body(message: Message) -> None:
+    """Refuse a body that its type does not allow; types that are unknown here may hold anything.
+
+    Raises RemoteProtocolError. What was refused is not kept, so it is never read again or served to others.
+    """
+    if reader := _READERS.get(message.type):
+        reader(message.body)
+
+
+def slot_of(message: Message) -> tuple[str, str]:
+    """Kind and subject of a message: a newer one of its author with the same replaces it.
+
+    The kind is the type, but for a twin's leaving, which replaces its coming: whichever is newer is true. The subject
+    is empty where an author has one thing to say of this kind.
+    """
+    kind = TWIN_ONLINE if message.type == TWIN_OFFLINE else message.type
     subject = message.body.get(_SUBJECT_MEMBER.get(message.type, ""))
-    return subject[:MAX_SUBJECT_CHARS] if isinstance(subject, str) else ""
+    return kind, subject[:MAX_SUBJECT_CHARS] if isinstance(subject, str) else ""

@@ -60,6 +60,19 @@ def of_type(conn: sqlite3.Connection, message_type: str) -> list[bytes]:
     return [row[0] for row in rows]
 
 
+def created_time_of(conn: sqlite3.Connection, *, type: str, author: Did, subject: str) -> int | None:  # noqa: A002
+    """When the message that is held was made, in seconds; None if none is held."""
+    found = conn.execute(
+        "SELECT created_time FROM gossip WHERE author = ? AND type = ? AND subject = ?", (author, type, subject)
+    ).fetchone()
+    return int(found[0]) if found else None
+
+
+def drop(conn: sqlite3.Connection, *, type: str, author: Did, subject: str) -> None:  # noqa: A002
+    """Hold nothing there any more: whatever comes next is newer."""
+    conn.execute("DELETE FROM gossip WHERE author = ? AND type = ? AND subject = ?", (author, type, subject))
+
+
 def newest_cursor(conn: sqlite3.Connection) -> int:
     """The greatest cursor that was ever given, 0 at first."""
     found = conn.execute("SELECT seq FROM sqlite_sequence WHERE name = 'gossip'").fetchone()

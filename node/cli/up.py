@@ -15,7 +15,7 @@ from node.api.app import make_app, serve
 from node.cli import output, passphrase
 from node.cli.newhome import make_home
 from node.cli.progress import bytes_progress
-from node.config import Config, load_config
+from node.config import load_config
 from node.errors import ConfigInvalid
 from node.inference.errors import ModelMissing
 from node.inference.models import ensure_bundled
@@ -32,31 +32,32 @@ def run(args: argparse.Namespace) -> int:
         make_home(home.path, name=args.name, passphrase=secret)
     home.create()
     with home.lock():
+        # One that was killed left its address; nobody should bring our token to whoever has that port now.
+        home.api_file.unlink(missing_ok=True)
         config = load_config(home.config_toml, _overrides(args))
+        host, port = _host_and_port(config.api.listen)
         log_to_stderr(config.log_level)
         keys = keystore.load(home.identity_json, passphrase.for_existing_home(args.passphrase_file)).keys
         model = _model_path(config.inference.model)
 
         async def main(wait_stopped: Callable[[], Awaitable[None]]) -> None:
             async with open_twin(home, config, keys, model=model) as twin:
-                await _serve_owner(twin, config, wait_stopped, as_json=args.json)
+                app = make_app(twin, _token(home), hosts=[host], metrics_public=config.api.metrics_public)
+                async with serve(app, host, port) as address:
+                    await _tell_where(twin, address, wait_stopped, as_json=args.json)
 
         run_until_stopped(main)
     return 0
 
 
-async def _serve_owner(
-    twin: Twin, config: Config, wait_stopped: Callable[[], Awaitable[None]], *, as_json: bool
-) -> None:
-    host, port = _host_and_port(config.api.listen)
-    app = make_app(twin, _token(twin.home), hosts=[host], metrics_public=config.api.metrics_public)
-    async with serve(app, host, port) as address:
-        atomic_write(twin.home.api_file, f"{address}\n".encode(), 0o600)
-        try:
-            _say_ready(twin, address, as_json=as_json)
-            await wait_stopped()
-        finally:
-            twin.home.api_file.unlink(missing_ok=True)
+async def _tell_where(twin: Twin, address: str, wait_stopped: Callable[[], Awaitable[None]], *, as_json: bool) -> None:
+    """Say where the owner can reach the twin, in the `api` file for as long as it can be reached there."""
+    atomic_write(twin.home.api_file, f"{address}\n".encode(), 0o600)
+    try:
+        _say_ready(twin, address, as_json=as_json)
+        await wait_stopped()
+    finally:
+        twin.home.api_file.unlink(missing_ok=True)
 
 
 def _say_ready(twin: Twin, address: str, *, as_json: bool) -> None:

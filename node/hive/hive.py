@@ -13,33 +13,28 @@ from typing import Final
 
 from identity.cid import Cid
 from identity.did import Did, PeerId, did_key, peer_id_of_did
-from identity.errors import PagiError
 from identity.keys import KeyPair
 from node.clock import NowMs, now_ms
 from node.errors import RevisionRefused, RevisionUnknown
 from node.events import EventBus
 from node.gossip import Gossip, Heard
 from node.hive.fetch import fetch_history
-from node.hive.judge import Status, Verdict, judge
+from node.hive.following import Following, Wanted
+from node.hive.judge import BLOCKED, Status, Verdict, judge
+from node.hive.proposal import write_revision
 from node.net.port import Network
 from node.trust import TrustList
 from protocols import limits
 from protocols.didcomm.envelope import verify_signed
-from protocols.errors import ProtocolError, RemoteProtocolError
+from protocols.errors import ProtocolError
+from protocols.message import Message
 from protocols.playbook import merge
 from protocols.playbook.merge import Playbook
 from protocols.playbook.messages import PLAYBOOK_UPDATE, Update, topic_of
 from protocols.playbook.revision import (
-    Harmful,
-    Helpful,
-    Op,
-    Remove,
-    Revision,
     SignedRevision,
     link_of,
-    new_ops,
     parse_name,
-    sign_revision,
     verify_revision,
 )
 from storage import gossip as gossip_rows
@@ -51,11 +46,11 @@ from storage.trust import Trust
 
 logger = logging.getLogger(__name__)
 
-RETRY_S: Final = 5.0
-"""Pause before heads are tried again that no peer could give us."""
+RENEW_EVERY_S: Final = limits.REPLAY_WINDOW_S / 7
+"""How often our heads are signed anew: messages older than the replay window are refused, also by newcomers."""
 
-MAX_RETRIES: Final = 5
-"""After these the heads wait for the next gossip or sync that names them."""
+MAX_ASKED_PEERS: Final = 8
+"""Peers asked for a block, the announcer first: the time for one block is shared between them."""
 
 
 class Hive:
@@ -87,8 +82,8 @@ class Hive:
         self._playbooks: dict[str, Playbook] = {}
         self._judged: set[Cid] = set()
         self._lock = asyncio.Lock()
-        self._updates: asyncio.Queue[tuple[Update, Did, PeerId | None, int]] = asyncio.Queue(1024)
         self.counters: Counter[str] = Counter()
+        self._following = Following(network, self._fetch, self.counters)
         gossip.on(PLAYBOOK_UPDATE, self._on_update)
         trust.on_change(self._on_trust_change)
 
@@ -107,35 +102,22 @@ class Hive:
     ) -> Cid:
         """Write, sign, adopt and share a revision of our own; return its CID. `ops` are in the form of API.md.
 
-        Raises RevisionRefused if it removes or counts a bullet that is not there, or does not fit the limits.
+        Raises MalformedMessage for such a name, and RevisionRefused as `write_revision` does.
         """
         name = parse_name(name)
         async with self._lock:
-            signed = self._write(await self.view(name), critique, ops, evidence)
+            signed = write_revision(
+                await self.view(name),
+                critique=critique,
+                ops=ops,
+                evidence=evidence,
+                keys=self._keys,
+                now_ms=self._now(),
+            )
             await self._take_in([signed])
+        await self._gossip.join(topic_of(name))
         await self._share(name, gossip=True)
         return signed.cid
-
-    def _write(
-        self, current: Playbook, critique: str, ops: Sequence[Mapping[str, object]], evidence: Sequence[str]
-    ) -> SignedRevision:
-        height = current.height + 1
-        try:
-            made = new_ops(ops, author=self._did, height=height)
-            _check_targets(current, made)
-            revision = Revision(
-                playbook=current.name,
-                parents=tuple(sorted(current.heads))[: limits.MAX_PARENTS],
-                height=height,
-                author=self._did,
-                ts=self._now(),
-                critique=critique,
-                evidence=tuple(evidence),
-                ops=made,
-            )
-            return sign_revision(revision, self._keys)
-        except ProtocolError as error:
-            raise RevisionRefused(str(error)) from error
 
     async def revisions(
         self, name: str, status: Status | None = None, limit: int = 100, after: str | None = None
@@ -145,14 +127,18 @@ class Hive:
 
     async def approve(self, name: str, cid: Cid) -> Playbook:
         """The owner adopts a quarantined or rejected revision. Raises RevisionUnknown."""
-        return await self._decide(name, [cid], Verdict("adopted", "approved by the owner"))
+        return await self._decide(name, {cid: Verdict("adopted", "approved by the owner")})
 
     async def reject(self, name: str, cid: Cid, reason: str) -> Playbook:
         """The owner rejects a revision, adopted or not; its bullets leave the playbook. Raises RevisionUnknown."""
-        return await self._decide(name, [cid], Verdict("rejected", reason or "rejected by the owner"))
+        return await self._decide(name, {cid: Verdict("rejected", reason or "rejected by the owner")})
 
     async def rollback(self, name: str, cid: Cid) -> Playbook:
-        """Keep only `cid` and its history; every other adopted revision is rejected. Raises RevisionUnknown."""
+        """Keep only `cid` and its history; every other adopted revision is rejected.
+
+        Raises RevisionUnknown, and RevisionRefused if `cid` is not adopted itself.
+        """
+        adopted = await self._database.read(lambda conn: rows.adopted(conn, name))
         keep: set[Cid] = set()
         to_visit = deque([cid])
         while to_visit:
@@ -160,66 +146,56 @@ class Hive:
             if current not in keep:
                 keep.add(current)
                 to_visit.extend((await self._stored(name, current)).revision.parents)
-        adopted = await self._database.read(lambda conn: rows.adopted(conn, name))
-        dropped = [other for other in adopted if other not in keep]
-        return await self._decide(name, dropped, Verdict("rejected", f"rolled back to {cid}"))
+        if cid not in adopted:
+            raise RevisionRefused(f"{cid} is not adopted here, so there is no way back to it")
+        verdict = Verdict("rejected", f"rolled back to {cid}")
+        return await self._decide(name, {other: verdict for other in adopted if other not in keep})
 
     async def run(self) -> None:
         """Follow the playbooks' topics and fetch what other twins announce, until cancelled."""
-        for name in self._playbooks:
+        for name in tuple(self._playbooks):
             await self._gossip.join(topic_of(name))
-            await self._share(name, gossip=False)
-        await self._replay_held()
+        await self._follow_held()
         async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._following.run())
             while True:
-                update, author, via, attempt = await self._updates.get()
-                try:
-                    await self._follow(update, author, via)
-                except RemoteProtocolError as error:
-                    self.counters["revisions_refused"] += 1
-                    logger.warning("playbook %s from %s refused: %s", update.playbook, author, error)
-                except PagiError as error:
-                    self.counters["revisions_unavailable"] += 1
-                    logger.info("playbook %s from %s not fetched yet: %s", update.playbook, author, error)
-                    if attempt < MAX_RETRIES:
-                        tasks.create_task(self._later(update, author, via, attempt + 1))
+                for name in tuple(self._playbooks):
+                    await self._share(name, gossip=False)
+                await asyncio.sleep(RENEW_EVERY_S)
 
     # Receiving
 
     async def _on_update(self, heard: Heard) -> None:
-        self._offer(Update.from_body(heard.message.body), heard.author, heard.via, 0)
+        self._offer(heard.message, heard.author, heard.via)
 
-    def _offer(self, update: Update, author: Did, via: PeerId | None, attempt: int) -> None:
+    def _offer(self, message: Message, author: Did, via: PeerId | None) -> None:
+        update = Update.from_body(message.body)
         # Only what twins that the owner named announce is fetched: a stranger cannot make us store anything.
-        if update.playbook not in self._playbooks or not self._trust.allows(author):
+        if update.playbook in self._playbooks and self._trust.allows(author):
+            self._following.want(update, author, via)
+        else:
             self.counters["updates_not_followed"] += 1
-            return
-        try:
-            self._updates.put_nowait((update, author, via, attempt))
-        except asyncio.QueueFull:
-            self.counters["updates_dropped_queue_full"] += 1
 
-    async def _later(self, update: Update, author: Did, via: PeerId | None, attempt: int) -> None:
-        await asyncio.sleep(RETRY_S)
-        self._offer(update, author, via, attempt)
-
-    async def _replay_held(self) -> None:
+    async def _follow_held(self) -> None:
         """Follow the heads that are on disk: those of twins named since, and those that a crash interrupted."""
         for signed in await self._database.read(lambda conn: gossip_rows.of_type(conn, PLAYBOOK_UPDATE)):
-            message = verify_signed(signed).message
-            if message.from_ is not None and message.from_ != self._did:
-                self._offer(Update.from_body(message.body), message.from_, None, 0)
+            try:
+                message = verify_signed(signed).message
+                if message.from_ is not None and message.from_ != self._did:
+                    self._offer(message, message.from_, None)
+            except ProtocolError as error:
+                logger.warning("an announcement on disk cannot be read any more: %s", error)
 
-    async def _follow(self, update: Update, author: Did, via: PeerId | None) -> None:
-        missing = [cid for cid in update.heads if cid not in self._judged]
+    async def _fetch(self, wanted: Wanted) -> None:
+        missing = [cid for cid in wanted.update.heads if cid not in self._judged]
         if not missing:
             return
         connected = [info.peer_id for info in self._network.peers()]
-        first = [peer for peer in (peer_id_of_did(author), via) if peer in connected]
-        peers = [*dict.fromkeys(peer for peer in (*first, *connected) if peer is not None)][:8]
+        first = [peer for peer in (peer_id_of_did(wanted.author), wanted.via) if peer in connected]
+        peers = [*dict.fromkeys(peer for peer in (*first, *connected) if peer is not None)][:MAX_ASKED_PEERS]
         fetched = await fetch_history(
             missing,
-            playbook=update.playbook,
+            playbook=wanted.update.playbook,
             network=self._network,
             peers=peers,
             judged=self._judged,
@@ -227,7 +203,7 @@ class Hive:
         )
         async with self._lock:
             await self._take_in(fetched)
-        await self._share(update.playbook, gossip=False)
+        await self._share(wanted.update.playbook, gossip=False)
 
     def _held(self, cid: Cid) -> SignedRevision | None:
         envelope = self._blocks.get(cid)
@@ -243,6 +219,8 @@ class Hive:
             for pair in ((signed.payload_cid, signed.payload_block), (signed.cid, signed.envelope_block))
         ]  # fmt: skip
         await asyncio.to_thread(self._blocks.put_many, blocks)
+        # One that was judged before had only lost its blocks.
+        revisions = [signed for signed in revisions if signed.cid not in self._judged]
         verdicts = [judge(signed.revision, own=self._did, trust=self._trust.current) for signed in revisions]
         events = []
         for signed, verdict in zip(revisions, verdicts, strict=True):
@@ -289,36 +267,53 @@ class Hive:
 
     # Deciding
 
-    async def _decide(self, name: str, cids: Sequence[Cid], verdict: Verdict) -> Playbook:
+    async def _decide(self, name: str, verdicts: Mapping[Cid, Verdict]) -> Playbook:
         async with self._lock:
-            for cid in cids:
-                await self._stored(name, cid)
+            for cid, verdict in verdicts.items():
+                await (self._stored(name, cid) if verdict.status == "adopted" else self._known(name, cid))
             now = self._now()
-            await self._database.write(
-                lambda conn: [
-                    rows.set_status(conn, cid, verdict.status, verdict.reason, updated_ms=now) for cid in cids
-                ]
-            )
+
+            def store(conn: sqlite3.Connection) -> None:
+                for cid, verdict in verdicts.items():
+                    rows.set_status(conn, cid, verdict.status, verdict.reason, updated_ms=now)
+
+            await self._database.write(store)
             self._playbooks[name] = await self._from_adopted(name)
             await self._tell_updated(name)
         await self._share(name, gossip=True)
         return self._playbooks[name]
 
     async def _on_trust_change(self, trust: Trust) -> None:
-        """Judge again what waits only because of its author, and follow the heads of twins named now."""
+        """Judge again what was decided by its author alone, and follow the heads of twins named now."""
         for name in tuple(self._playbooks):
-            page = await self.revisions(name, status="quarantined", limit=1000)
-            for row in page.items:
-                signed = await self._stored(name, row.cid)
-                verdict = judge(signed.revision, own=self._did, trust=trust)
-                if verdict.status != "quarantined":
-                    await self._decide(name, [row.cid], verdict)
-        await self._replay_held()
+            if verdicts := await self._judge_again(name, trust):
+                await self._decide(name, verdicts)
+        await self._follow_held()
 
-    async def _stored(self, name: str, cid: Cid) -> SignedRevision:
+    async def _judge_again(self, name: str, trust: Trust) -> dict[Cid, Verdict]:
+        verdicts: dict[Cid, Verdict] = {}
+        after: str | None = None
+        while True:
+            page = await self.revisions(name, limit=500, after=after)
+            for row in page.items:
+                if row.status != "quarantined" and row.reason != BLOCKED:
+                    continue
+                signed = await asyncio.to_thread(self._held, row.cid)
+                if signed is not None:
+                    verdict = judge(signed.revision, own=self._did, trust=trust)
+                    if (verdict.status, verdict.reason) != (row.status, row.reason):
+                        verdicts[row.cid] = verdict
+            if page.next is None:
+                return verdicts
+            after = page.next
+
+    async def _known(self, name: str, cid: Cid) -> None:
         row = await self._database.read(lambda conn: rows.get(conn, cid))
         if row is None or row.playbook != name:
             raise RevisionUnknown(f"no revision {cid} of the playbook {name!r} is known here")
+
+    async def _stored(self, name: str, cid: Cid) -> SignedRevision:
+        await self._known(name, cid)
         signed = await asyncio.to_thread(self._held, cid)
         if signed is None:
             raise RevisionUnknown(f"the blocks of revision {cid} are missing here")
@@ -336,7 +331,7 @@ class Hive:
 
     async def _share(self, name: str, *, gossip: bool) -> None:
         """Sign our current heads for whoever syncs with us and, if something of ours is new, for everyone."""
-        heads = tuple(sorted(self._playbooks[name].heads))[: limits.MAX_PARENTS]
+        heads = self._playbooks[name].next_parents
         if not heads:
             return
         body = Update(playbook=name, heads=heads).to_body()
@@ -349,10 +344,3 @@ class Hive:
         playbook = self._playbooks[name]
         data = {"playbook": name, "state_hash": playbook.state_hash, "height": playbook.height}
         await self._events.publish("playbook_updated", name, data, source="hive")
-
-
-def _check_targets(playbook: Playbook, ops: Sequence[Op]) -> None:
-    present = {bullet.id for bullet in playbook.bullets}
-    for op in ops:
-        if isinstance(op, Remove | Helpful | Harmful) and op.id not in present:
-            raise RevisionRefused(f"the playbook {playbook.name!r} has no bullet {op.id}")

@@ -4,13 +4,16 @@ By the time a revision is judged its size, CIDs, signature and schema were check
 """
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal
 
 from identity.did import Did
 from protocols.playbook.revision import Revision
 from storage.trust import Trust
 
 Status = Literal["adopted", "quarantined", "rejected"]
+
+BLOCKED: Final = "its author is blocked"
+"""The reason of a rejection that ends when the owner blocks the author no longer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +30,7 @@ def judge(revision: Revision, *, own: Did, trust: Trust) -> Verdict:
     if author == own:
         return Verdict("adopted", "written here")
     if author in trust.block:
-        return Verdict("rejected", "its author is blocked")
+        return Verdict("rejected", BLOCKED)
     if author not in trust.allow:
         return Verdict("quarantined", "its author is not on the allow-list")
     if not trust.auto_adopt:

@@ -254,7 +254,14 @@ def _load(model: Path, *, threads: int, context_tokens: int, parallel: int) -> A
     params.ui = params.endpoint_slots = False
     params.offline = True
     params.verbosity = _QUIET
+    params.warmup = False
     try:
-        return xllamacpp.Server(params)
+        server = xllamacpp.Server(params)
+        # Warms the model up and proves that it works; and a server that is closed before its loop has begun, which
+        # the constructor does not wait for, never ends (xllamacpp 2026.10.11549).
+        answer = server.handle_completions({"prompt": "1, 2,", "n_predict": 1})
     except (RuntimeError, ValueError) as error:
         raise ModelUnloadable(f"llama.cpp cannot load {model}: {error}") from error
+    if "error" in answer:
+        raise ModelUnloadable(f"llama.cpp cannot run {model}: {answer['error']}")
+    return server

@@ -10,12 +10,14 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Final
 
+from protocols import fields
+
 MAX_TOPICS: Final = 16
 MAX_TOPIC_CHARS: Final = 48
 MIN_WORD_CHARS: Final = 3
 
 _WORD: Final = re.compile(r"[^\W\d_]+(?:-[^\W\d_]+)*")
-"""Letters of any script, with inner hyphens. What holds digits, '@' or '/' is a number, a key or an address: no topic."""
+"""Letters of any script, with inner hyphens. What holds digits, '@' or '/' is a number, a key or an address."""
 
 _AROUND: Final = string.punctuation + "“”„‘’‚«»…–—¿¡"
 _POSSESSIVE: Final = re.compile(r"['’]s$")
@@ -57,7 +59,7 @@ def topics_of(memories: Iterable[tuple[Sequence[str], str]]) -> tuple[str, ...]:
 
 def _as_topic(label: str) -> str:
     # Cut first by characters, then strip: no topic ends in the space at which it was cut.
-    return " ".join(_lower(label).split())[:MAX_TOPIC_CHARS].strip()
+    return " ".join(fields.clean(_lower(label)).split())[:MAX_TOPIC_CHARS].strip()
 
 
 def _words(content: str) -> set[str]:

@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Final
 
-from identity.did import Did, PeerId, did_key, did_of_peer_id, peer_id_of_did, resolve_did_key
+from identity.did import Did, PeerId, did_of_peer_id, peer_id_of_did, resolve_did_key
 from identity.errors import PagiError
 from identity.keys import KeyPair
 from node.clock import NowMs, now_ms
@@ -21,7 +21,7 @@ from node.config import MailConfig
 from node.events import Event, EventBus
 from node.messaging.intake import ACCEPTED, PROTOCOL, REFUSED
 from node.net.errors import NetError, RemoteUnavailable
-from node.net.port import Handler, Network, PeerConnected
+from node.net.port import Network, PeerConnected
 from protocols.didcomm.envelope import pack_authcrypt
 from protocols.errors import Expired, ProtocolError
 from protocols.message import parse_message
@@ -42,7 +42,7 @@ Answers = Mapping[str, bytes | PagiError]
 
 
 class Delivery:
-    """The workers that empty the outbox. `wake` it after something was queued. `to_self` takes what is for this twin."""
+    """The workers that empty the outbox. `wake` it after something was queued."""
 
     def __init__(
         self,
@@ -53,17 +53,14 @@ class Delivery:
         events: EventBus,
         network: Network,
         addresses_of: Callable[[Did], Awaitable[Sequence[str]]],
-        to_self: Handler,
         now: NowMs = now_ms,
     ) -> None:
         self._keys = keys
-        self._did = did_key(keys.public)
         self._config = config
         self._database = database
         self._events = events
         self._network = network
         self._addresses_of = addresses_of
-        self._to_self = to_self
         self._now = now
         self._wake = asyncio.Event()
         self._busy: set[Did] = set()
@@ -170,7 +167,7 @@ class Delivery:
         return False
 
     async def _connect(self, recipient: Did) -> None:
-        if recipient == self._did or self._is_connected(recipient):
+        if self._is_connected(recipient):
             return
         for address in await self._addresses_of(recipient):
             try:
@@ -210,10 +207,7 @@ class Delivery:
                 recipients=(resolve_did_key(recipient),),
                 entropy=os.urandom,
             )
-            peer = peer_id_of_did(recipient)
-            if recipient == self._did:
-                return await self._to_self(peer, packed)
-            return await self._network.request(peer, PROTOCOL, packed)
+            return await self._network.request(peer_id_of_did(recipient), PROTOCOL, packed)
         except PagiError as error:
             return error
 

@@ -38,7 +38,7 @@ TRY_LATER: Final = b"\x02"
 
 
 class Intake:
-    """The door for private messages. `on_stored` is called with each new message, and who sent it, once it is on disk."""
+    """The door for private messages. `on_stored` is told of each new message, and who sent it, once it is on disk."""
 
     def __init__(
         self,

@@ -1,7 +1,8 @@
 """The post office: what the rest of the node uses to write to twins and to act on what they write.
 
 A received message is work until its handler is done: the handler's replies are queued in the same transaction that
-marks the message handled, so a crash in between repeats the work and sends nothing twice.
+marks the message handled, so a crash in between repeats the work and sends nothing twice. A handler that fails has
+refused its message; it never stops the node.
 """
 
 import asyncio
@@ -17,7 +18,7 @@ from identity.errors import PagiError
 from identity.keys import KeyPair
 from node.clock import NowMs, now_ms
 from node.config import MailConfig
-from node.errors import MessageTimeout, OwnDid
+from node.errors import MessageTimeout, NotNamed, OwnDid
 from node.messaging.delivery import Delivery
 from node.messaging.intake import PROTOCOL, Intake
 from node.net.port import Network
@@ -80,12 +81,13 @@ class PostOffice:
         self._network = network
         self._intake = intake
         self._delivery = delivery
+        self._trust = trust
         self._now = now
         self._handlers: dict[str, Handler] = {}
         self._replies: dict[tuple[Did, str], asyncio.Future[Message]] = {}
         self._arrived = asyncio.Event()
         self._arrived.set()
-        intake.on_stored = self._arrived.set
+        intake.on_stored = self._on_stored
         trust.on_change(self._accept_requests)
 
     def handle(self, message_type: str, handler: Handler) -> None:
@@ -147,6 +149,7 @@ class PostOffice:
             max_request_bytes=limits.MAX_DIDCOMM_BYTES,
             max_in_flight_per_peer=limits.MAX_IN_FLIGHT_PER_PEER,
         )
+        await self._accept_requests(self._trust.current)
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._delivery.run())
             tasks.create_task(self._act_on_inbox())
@@ -184,9 +187,17 @@ class PostOffice:
 
     # Acting on what arrived
 
+    def _on_stored(self, sender: Did, message: Message) -> None:
+        # A reply counts in its thread and from the twin that was asked; anybody can write into a thread.
+        waiting = self._replies.get((sender, message.thread))
+        if waiting is not None and not waiting.done():
+            waiting.set_result(message)
+        self._arrived.set()
+
     async def _accept_requests(self, trust: Trust) -> None:
         """What twins wrote before the owner named them is work now."""
-        await self._database.write(lambda conn: [mailbox.accept_requests(conn, did) for did in trust.allow])
+        named = trust.allow - trust.block
+        await self._database.write(lambda conn: [mailbox.accept_requests(conn, did) for did in named])
         self._arrived.set()
 
     async def _act_on_inbox(self) -> None:
@@ -195,54 +206,51 @@ class PostOffice:
             while True:
                 await self._arrived.wait()
                 self._arrived.clear()
+                # A message that is finished while we read can still be among what we read.
+                busy = frozenset(under_way)
                 rows = await self._database.read(lambda conn: mailbox.unhandled(conn, LOOKED_AT_ONCE))
-                plain = [row for row in rows if not self._concerns_us(row)]
-                if plain:
+                if plain := [row for row in rows if row.type not in self._handlers]:
                     await self._finish_all(plain)
                     self._arrived.set()
                 for row in rows:
-                    if self._concerns_us(row) and row.seq not in under_way and len(under_way) < HANDLED_AT_ONCE:
+                    if row.type in self._handlers and row.seq not in busy and len(under_way) < HANDLED_AT_ONCE:
                         under_way.add(row.seq)
                         tasks.create_task(self._act_on(row, under_way))
 
-    def _concerns_us(self, row: InboxRow) -> bool:
-        return row.type in self._handlers or self._waiting_for(row) is not None
-
-    def _waiting_for(self, row: InboxRow) -> asyncio.Future[Message] | None:
-        """Who waits for this reply in this thread, from this sender and no other."""
-        return self._replies.get((row.from_did, row.thid)) if row.from_did and row.thid else None
-
     async def _act_on(self, row: InboxRow, under_way: set[int]) -> None:
         try:
-            await self._handle(row)
+            replies = await self._replies_to(row)
+            await self._finish(row, "handled" if replies is not None else "refused", replies or ())
         finally:
             under_way.discard(row.seq)
             self._arrived.set()
 
-    async def _handle(self, row: InboxRow) -> None:
+    async def _replies_to(self, row: InboxRow) -> Sequence[Message] | None:
+        """What the message's handler wants sent; None if it refused the message or failed."""
         assert row.from_did is not None
-        message = parse_message(row.plaintext)
-        waiting = self._waiting_for(row)
-        if waiting is not None and not waiting.done():
-            waiting.set_result(message)
-        handler = self._handlers.get(message.type)
-        replies: Sequence[Reply] = ()
-        status: mailbox.InboxStatus = "handled"
-        if handler is not None:
-            try:
-                replies = await handler(row.from_did, message)
-            except PagiError as error:
-                logger.warning("message %s of type %s was not acted on: %s", row.message_id, row.type, error)
-                status = "refused"
-        answers = [self._compose(row.from_did, reply.type, reply.body, message.thread) for reply in replies]
+        try:
+            if not self._trust.allows(row.from_did):
+                raise NotNamed("the owner no longer names its sender")
+            message = parse_message(row.plaintext)
+            replies = await self._handlers[row.type](row.from_did, message)
+            composed = [self._compose(row.from_did, reply.type, reply.body, message.thread) for reply in replies]
+            for reply in composed:
+                reply.to_bytes()  # One that cannot be sent is the handler's failure, not the transaction's.
+            return composed
+        except PagiError as error:
+            logger.warning("message %s of type %s was not acted on: %s", row.message_id, row.type, error)
+        except Exception:  # a defect of one handler, which another twin can trigger, must not stop the whole node
+            logger.exception("the handler of message %s of type %s failed", row.message_id, row.type)
+        return None
 
+    async def _finish(self, row: InboxRow, status: mailbox.InboxStatus, replies: Sequence[Message]) -> None:
         def finish(conn: sqlite3.Connection) -> None:
-            for answer in answers:
-                self._queue(conn, answer)
+            for reply in replies:
+                self._queue(conn, reply)
             mailbox.mark_handled(conn, row.from_did, row.message_id, status)
 
         await self._database.write(finish)
-        if answers:
+        if replies:
             self._delivery.wake()
 
     async def _finish_all(self, rows: Sequence[InboxRow]) -> None:

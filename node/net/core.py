@@ -22,7 +22,7 @@ from node.net.counters import Counters
 from node.net.errors import RemoteUnavailable
 from node.net.gossip import Gossip
 from node.net.host import check_listen, check_listening, make_host, parse_address
-from node.net.port import BlockSource, PeerEvent, PeerInfo
+from node.net.port import BlockSource, PeerDisconnected, PeerEvent, PeerInfo
 from node.net.requester import Requester
 from node.net.responder import Responder, Slot
 from node.net.settings import NetSettings
@@ -156,6 +156,8 @@ class Core:
         self._plan.counters.add("streams_failed")
 
     def _on_event(self, event: PeerEvent) -> None:
+        if isinstance(event, PeerDisconnected):
+            self._gossip.forget_peer(ID.from_string(event.peer_id))
         self._upcalls.on_event(event)
 
     async def _announce(self) -> None:

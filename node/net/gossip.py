@@ -10,6 +10,8 @@ from typing import Any, Final
 
 import trio
 from google.protobuf.message import DecodeError
+from libp2p.exceptions import BaseLibp2pError
+from libp2p.network.exceptions import SwarmException
 from libp2p.network.stream.exceptions import StreamError
 from libp2p.peer.id import ID
 from libp2p.pubsub.pb import rpc_pb2
@@ -123,7 +125,12 @@ class Gossip(Pubsub):  # type: ignore[misc] # the library is not typed for us
     # Streams
 
     async def _handle_new_peer(self, peer_id: ID) -> None:
-        await super()._handle_new_peer(peer_id)
+        """Open our stream to a peer. The library tries again after a SwarmException only; on a connection that is
+        just going away opening fails in other ways, and the peer would never hear from us on its new connection."""
+        try:
+            await super()._handle_new_peer(peer_id)
+        except BaseLibp2pError as error:
+            raise SwarmException(f"no gossip stream to {peer_id}") from error
         queue = self.peer_queues.get(peer_id)
         if queue is not None and "push" not in vars(queue):
             self._moved_at[peer_id] = trio.current_time()

@@ -18,6 +18,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 import pytest
@@ -137,7 +138,7 @@ def test_kill_at_any_moment_loses_nothing_and_does_nothing_twice(machine: Machin
 
     while_ready = 0
     for_b = (lambda: write("a", a, b.did, done), lambda: learn("a", a, done), lambda: ask(a))
-    with Work(*for_b, pause_s=0.1):
+    with Work(*for_b, pause_s=0.25):
         for number in range(KILLS):
             while_ready += keep_busy_then_kill(a, b, done, chance, start_s if number % 5 < 2 else None)
             b.launch()
@@ -186,7 +187,7 @@ def keep_busy_then_kill(
         lambda: write("b", b, a.did, done),
         lambda: calculate(b, done),
     )
-    with Work(*deeds, pause_s=0.01):
+    with Work(*deeds, pause_s=0.05):
         time.sleep(chance.uniform(0.05, 1.5))
         b.kill()
     return True
@@ -214,7 +215,7 @@ def check_all_arrives(a: Process, b: Process, done: Acknowledged) -> None:
     """Every message that was acknowledged gets there, once; both playbooks become the same and hold every lesson."""
     outboxes = {}
     for name, twin in (("a", a), ("b", b)):
-        outboxes[name] = wait_until(lambda twin=twin: settled_outbox(twin), f"{name} delivers all it has", SETTLE_S)
+        outboxes[name] = wait_until(partial(settled_outbox, twin), f"{name} delivers all it has", SETTLE_S)
         assert {item["status"] for item in outboxes[name]} == {"delivered"}
         assert set(done.sent[name]) <= {item["id"] for item in outboxes[name]}
     inboxes = {"a": list(every_item(b.client, "didcomm", "inbox")), "b": list(every_item(a.client, "didcomm", "inbox"))}
@@ -259,7 +260,7 @@ def check_all_kept(a: Process, b: Process, done: Acknowledged) -> None:
         }
         assert set(revisions.values()) == {"adopted"}
         assert revisions.keys() >= {*done.revisions["a"], *done.revisions["b"]}
-        wait_until(lambda twin=twin: all_handled(twin), "every message is handled", SETTLE_S)
+        wait_until(partial(all_handled, twin), "every message is handled", SETTLE_S)
 
 
 def all_handled(twin: Process) -> bool | None:

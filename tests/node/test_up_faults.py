@@ -84,7 +84,7 @@ def test_a_busy_port_for_other_twins(home: Path, busy_port: int) -> None:
 
 @pytest.mark.parametrize(
     ("listen", "kind"),
-    [("/ip4/127.0.0.1", CannotListen), ("nonsense", MalformedAddress), ("/ip4/203.0.113.7/tcp/0", CannotListen)],
+    [("/ip4/127.0.0.1", MalformedAddress), ("nonsense", MalformedAddress), ("/ip4/203.0.113.7/tcp/0", CannotListen)],
 )
 def test_an_address_that_cannot_be_listened_on(home: Path, listen: str, kind: type[PagiError]) -> None:
     outcome = pagi("up", "--json", "--home", str(home), *QUIET[:3], "--api", "127.0.0.1:0", "--listen", listen)
@@ -213,3 +213,5 @@ def test_a_command_after_the_twin_was_killed(machine: Machine) -> None:
     outcome = pagi("id", "--json", "--home", str(twin.home))
     assert outcome.status == 3
     assert outcome.document["code"] == 50390
+    refused(up(twin.home, "--bootstrap", "nonsense"), MalformedAddress, "nonsense")
+    assert not (twin.home / "api").exists(), "the killed twin's address stayed"

@@ -14,6 +14,7 @@ import urllib.request
 from collections.abc import Callable, Mapping
 from contextlib import aclosing
 from pathlib import Path
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import psutil
@@ -154,6 +155,58 @@ def test_plain_text_is_valid_and_stays_plain(text: str) -> None:
 
 def test_threads_leave_half_of_the_cores() -> None:
     assert default_threads() == max(1, len(os.sched_getaffinity(0)) // 2)
+
+
+class StubLibrary(ModuleType):
+    """Stands in for xllamacpp; its server answers the first request with `answer`."""
+
+    def __init__(self, answer: Mapping[str, Any]) -> None:
+        super().__init__("xllamacpp")
+        self.params = SimpleNamespace(
+            model=SimpleNamespace(), cpuparams=SimpleNamespace(), cpuparams_batch=SimpleNamespace()
+        )
+        self.requests: list[Mapping[str, Any]] = []
+        self.answer = answer
+
+    def CommonParams(self) -> SimpleNamespace:
+        return self.params
+
+    def Server(self, params: SimpleNamespace) -> "StubLibrary":
+        return self
+
+    def handle_completions(self, request: Mapping[str, Any]) -> Mapping[str, Any]:
+        self.requests.append(request)
+        return self.answer
+
+
+def open_over(library: StubLibrary, monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
+    async def main() -> None:
+        async with open_engine(folder / "stub.gguf", threads=3, context_tokens=100, parallel=2) as engine:
+            assert engine.name == "stub"
+            # A real server that is freed before its loop has begun never ends: it must have answered something.
+            assert len(library.requests) == 1
+
+    (folder / "stub.gguf").write_bytes(b"GGUF and more")
+    monkeypatch.setitem(sys.modules, "xllamacpp", library)
+    asyncio.run(main())
+
+
+def test_the_library_is_told_to_be_quiet_closed_and_bounded(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    one, other = StubLibrary({"content": "3"}), StubLibrary({"content": "3"})
+    open_over(one, monkeypatch, tmp_path)
+    open_over(other, monkeypatch, tmp_path)
+    params = one.params
+    assert params.hostnames == ["127.0.0.1"]
+    assert len(params.api_keys[0]) >= 32
+    assert params.api_keys != other.params.api_keys
+    assert (params.verbosity, params.cache_ram_mib, params.offline, params.ui) == (-1, 0, True, False)
+    assert (params.n_ctx, params.n_parallel) == (200, 2)
+    assert params.cpuparams.n_threads == params.cpuparams_batch.n_threads == 3
+
+
+def test_a_model_that_loads_but_does_not_run_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    with pytest.raises(ModelUnloadable, match="no tensor"):
+        open_over(StubLibrary({"error": {"code": 500, "message": "no tensor"}}), monkeypatch, tmp_path)
 
 
 @pytest.mark.slow

@@ -1,0 +1,97 @@
+"""Heads that named twins announced and that are still to be fetched, the newest of each author and playbook.
+
+Each is tried at once, again after a pause that doubles, and again whenever a peer connects: it may have what nobody
+had before. Nothing is given up but what is refused, and there is at most one for each author and playbook.
+"""
+
+import asyncio
+import logging
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Final
+
+from identity.did import Did, PeerId
+from identity.errors import PagiError
+from node.net.port import Network, PeerConnected
+from protocols.errors import RemoteProtocolError
+from protocols.playbook.messages import Update
+
+logger = logging.getLogger(__name__)
+
+RETRY_FIRST_S: Final = 5.0
+RETRY_MOST_S: Final = 300.0
+"""Pauses between two attempts for heads that no peer could give us: the first, and the longest."""
+
+
+@dataclass(slots=True)
+class Wanted:
+    """An announcement, the neighbour that it came from, and the loop's time from which it may be tried."""
+
+    update: Update
+    author: Did
+    via: PeerId | None
+    due_at: float = 0.0
+    attempts: int = 0
+
+
+class Following:
+    """The announcements to follow. `fetch` gets one and takes it in, or raises PagiError."""
+
+    def __init__(self, network: Network, fetch: Callable[[Wanted], Awaitable[None]], counters: Counter[str]) -> None:
+        self._network = network
+        self._fetch = fetch
+        self._counters = counters
+        self._wanted: dict[tuple[str, Did], Wanted] = {}
+        self._wake = asyncio.Event()
+
+    def want(self, update: Update, author: Did, via: PeerId | None) -> None:
+        """Follow an announcement, in place of an older one of this author."""
+        self._wanted[update.playbook, author] = Wanted(update, author, via)
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Fetch what is wanted until cancelled, one after the other."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._hurry_when_somebody_connects())
+            while True:
+                self._wake.clear()
+                for key, wanted in list(self._wanted.items()):
+                    if wanted.due_at <= self._time() and await self._try(wanted) and self._wanted[key] is wanted:
+                        del self._wanted[key]
+                await self._wait_woken()
+
+    async def _hurry_when_somebody_connects(self) -> None:
+        async for event in self._network.peer_events():
+            if isinstance(event, PeerConnected):
+                for wanted in self._wanted.values():
+                    wanted.due_at = 0.0
+                self._wake.set()
+
+    async def _try(self, wanted: Wanted) -> bool:
+        """Whether this is done with, well or badly."""
+        # Set before the attempt, so that somebody who connects during it makes it due again.
+        wanted.due_at = self._time() + min(RETRY_FIRST_S * 2**wanted.attempts, RETRY_MOST_S)
+        wanted.attempts = min(wanted.attempts + 1, 16)
+        try:
+            await self._fetch(wanted)
+        except RemoteProtocolError as error:
+            self._counters["revisions_refused"] += 1
+            logger.warning("playbook %s from %s refused: %s", wanted.update.playbook, wanted.author, error)
+        except PagiError as error:
+            self._counters["revisions_unavailable"] += 1
+            logger.info("playbook %s from %s not fetched yet: %s", wanted.update.playbook, wanted.author, error)
+            return False
+        return True
+
+    async def _wait_woken(self) -> None:
+        due_at = min((wanted.due_at for wanted in self._wanted.values()), default=None)
+        try:
+            async with asyncio.timeout_at(due_at):
+                await self._wake.wait()
+        except TimeoutError:
+            pass
+
+    @staticmethod
+    def _time() -> float:
+        return asyncio.get_running_loop().time()

@@ -1,0 +1,159 @@
+import asyncio
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from identity.did import did_key, peer_id, resolve_did_key
+from identity.keys import KeyPair
+from node.messaging.intake import ACCEPTED, REFUSED, TRY_LATER
+from protocols import limits
+from protocols.didcomm.envelope import pack_anoncrypt, pack_authcrypt, pack_signed
+from protocols.message import Message
+from storage import mailbox
+from storage.errors import StorageFull
+from storage.mailbox import InboxRow
+from storage.trust import Trust
+from tests.node.net.fake import FakeSwarm
+from tests.node.parts import Mail, Node, new_keys, open_node, private
+
+ANNA = new_keys()
+ANNAS_PEER = peer_id(ANNA.public)
+
+
+def packed(message: Message, to: Node, sender: KeyPair = ANNA) -> bytes:
+    return pack_authcrypt(message, sender=sender, recipients=[resolve_did_key(to.did)], entropy=os.urandom)
+
+
+async def stored(node: Node) -> tuple[InboxRow, ...]:
+    return (await node.database.read(lambda conn: mailbox.inbox(conn, limit=100))).items
+
+
+async def events(node: Node) -> list[str]:
+    return [entry.event_type for entry in (await node.events.log()).items]
+
+
+def test_an_accepted_message_is_on_disk_and_a_repeated_one_changes_nothing(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with open_node(FakeSwarm(), tmp_path / "home") as node:
+            mail = Mail(node)
+            told: list[Any] = []
+            mail.intake.on_stored = lambda sender, message: told.append((sender, message.id))
+            message = private(ANNA, node)
+            data = packed(message, node)
+            assert [await mail.intake.accept(ANNAS_PEER, data) for _ in range(2)] == [ACCEPTED, ACCEPTED]
+            assert await mail.intake.accept(ANNAS_PEER, packed(message, node)) == ACCEPTED  # packed anew
+            rows = await stored(node)
+            assert [(row.message_id, row.from_did, row.status) for row in rows] == [
+                (message.id, message.from_, "request")
+            ]
+            assert await events(node) == ["didcomm_received"]
+            assert told == [(message.from_, message.id)]
+            assert mail.intake.counters == {"didcomm_accepted": 1, "didcomm_repeated": 2}
+
+    asyncio.run(main())
+
+
+def test_a_stranger_has_a_share_and_what_was_taken_stays_acknowledged(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with open_node(FakeSwarm(), tmp_path / "home") as node:
+            mail = Mail(node)
+            first = [packed(private(ANNA, node), node) for _ in range(limits.MAX_STRANGER_REQUESTS)]
+            assert {await mail.intake.accept(ANNAS_PEER, data) for data in first} == {ACCEPTED}
+            assert await mail.intake.accept(ANNAS_PEER, packed(private(ANNA, node), node)) == TRY_LATER
+            assert await mail.intake.accept(ANNAS_PEER, first[0]) == ACCEPTED
+            other = new_keys()
+            assert await mail.intake.accept(ANNAS_PEER, packed(private(other, node), node, other)) == ACCEPTED
+            assert len(await stored(node)) == limits.MAX_STRANGER_REQUESTS + 1
+
+    asyncio.run(main())
+
+
+def test_what_is_refused_changes_nothing(tmp_path: Path) -> None:
+    async def main() -> None:
+        swarm = FakeSwarm()
+        async with open_node(swarm, tmp_path / "home") as node, open_node(swarm, tmp_path / "other") as other:
+            mail = Mail(node)
+            message = private(ANNA, node)
+            good = packed(message, node)
+            blocked = new_keys()
+            await node.trust.put(Trust(frozenset(), frozenset({did_key(blocked.public)}), 1.0, auto_adopt=True))
+            now_s = node.clock() // 1000
+            bad = {
+                "empty": b"",
+                "random": os.urandom(2000),
+                "truncated": good[:-20],
+                "one bit": good[:-30] + bytes([good[-30] ^ 1]) + good[-29:],
+                "deep": b"[" * 10_000 + b"]" * 10_000,
+                "plain": message.to_bytes(),
+                "signed only": pack_signed(message, signer=ANNA),
+                "anonymous": pack_anoncrypt(
+                    private(ANNA, node, from_=None), recipients=[resolve_did_key(node.did)], entropy=os.urandom
+                ),
+                "for another": packed(private(ANNA, other), other),
+                "blocked": packed(private(blocked, node), node, blocked),
+                "expired": packed(private(ANNA, node, expires_time=now_s), node),
+                "future": packed(private(ANNA, node, created_time=now_s + limits.CLOCK_SKEW_S + 1), node),
+                "replay": packed(private(ANNA, node, created_time=now_s - limits.REPLAY_WINDOW_S - 1), node),
+            }
+            for name, data in bad.items():
+                assert await mail.intake.accept(ANNAS_PEER, data) == REFUSED, name
+            assert await stored(node) == ()
+            assert await events(node) == []
+            assert sum(mail.intake.counters.values()) == len(bad)
+            assert await mail.intake.accept(ANNAS_PEER, good) == ACCEPTED
+
+    asyncio.run(main())
+
+
+def test_a_message_that_grows_in_our_own_writing_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # 1E5 takes three bytes on the wire and becomes 100000.0 when it is written again.
+    body = b'{"n":[' + b",".join([b"1E5"] * 90_000) + b"]}"
+
+    async def main() -> None:
+        async with open_node(FakeSwarm(), tmp_path / "home") as node:
+            mail = Mail(node)
+            message = private(ANNA, node, body={})
+            plaintext = message.to_bytes().replace(b'"body":{}', b'"body":' + body)
+            assert len(plaintext) < limits.MAX_PLAINTEXT_BYTES
+            with monkeypatch.context() as patch:
+                patch.setattr(Message, "to_bytes", lambda self: plaintext)
+                data = packed(message, node)
+            assert await mail.intake.accept(ANNAS_PEER, data) == REFUSED
+            assert await stored(node) == ()
+
+    asyncio.run(main())
+
+
+def test_a_flooding_peer_is_throttled_and_others_are_served(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with open_node(FakeSwarm(), tmp_path / "home") as node:
+            mail = Mail(node)
+            flood = [await mail.intake.accept(ANNAS_PEER, b"x") for _ in range(limits.DIDCOMM_BURST + 10)]
+            assert flood == [REFUSED] * limits.DIDCOMM_BURST + [TRY_LATER] * 10
+            other = new_keys()
+            data = packed(private(other, node), node, other)
+            assert await mail.intake.accept(ANNAS_PEER, data) == TRY_LATER
+            assert await mail.intake.accept(peer_id(other.public), data) == ACCEPTED
+            node.clock.advance(1)
+            assert await mail.intake.accept(ANNAS_PEER, data) == ACCEPTED
+
+    asyncio.run(main())
+
+
+def test_a_full_disk_asks_for_a_later_attempt(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def full(self: object, fn: object) -> None:
+        raise StorageFull("no room")
+
+    async def main() -> None:
+        async with open_node(FakeSwarm(), tmp_path / "home") as node:
+            mail = Mail(node)
+            data = packed(private(ANNA, node), node)
+            with monkeypatch.context() as patch:
+                patch.setattr(type(node.database), "write", full)
+                assert await mail.intake.accept(ANNAS_PEER, data) == TRY_LATER
+            assert await stored(node) == ()
+            assert await mail.intake.accept(ANNAS_PEER, data) == ACCEPTED
+
+    asyncio.run(main())
