@@ -65,6 +65,8 @@ class Memory:
         self._now_ms = now_ms
         self._index = VectorIndex(embedder.dimensions)
         self._unfinished: set[asyncio.Task[Any]] = set()
+        self._changes = 0
+        self._topics: tuple[int, tuple[str, ...]] = (-1, ())
 
     @classmethod
     @asynccontextmanager
@@ -169,13 +171,22 @@ class Memory:
         return await self._to_the_end(self._delete(memory_id))
 
     async def topics(self) -> tuple[str, ...]:
-        """What other twins may know that this one can be asked about: from shared memories and no others."""
+        """What other twins may know that this one can be asked about: from shared memories and no others.
+
+        Worked out again only after a change: the announcement asks every few seconds.
+        """
+        changes, topics = self._topics
+        if changes == self._changes:
+            return topics
+        changes = self._changes
 
         def newest_shared(conn: Connection) -> tuple[MemoryRow, ...]:
             return memories.list_memories(conn, limit=MAX_TOPIC_SOURCES, namespace=SHARED).items
 
         rows = await self._database.read(newest_shared)
-        return await asyncio.to_thread(topics_of, [(row.tags, row.content) for row in rows])
+        topics = await asyncio.to_thread(topics_of, [(row.tags, row.content) for row in rows])
+        self._topics = (changes, topics)
+        return topics
 
     async def _keep(self, items: Sequence[NewMemory], vectors: NDArray[np.float32]) -> Ids:
         ids = [str(uuid.uuid4()) for _ in items]
@@ -201,6 +212,7 @@ class Memory:
             ]
 
         seqs = await self._database.write(insert)
+        self._changes += 1
         await asyncio.to_thread(self._index.add, seqs, vectors)
         return ids
 
@@ -208,6 +220,7 @@ class Memory:
         seq = await self._database.write(lambda conn: memories.delete_memory(conn, memory_id))
         if seq is None:
             return False
+        self._changes += 1
         await asyncio.to_thread(self._index.remove, [seq])
         return True
 

@@ -301,3 +301,17 @@ def test_a_damaged_vector_hides_one_memory_and_no_other(tmp_path: Path, caplog: 
         assert "1 memories have a damaged vector" in caplog.text
 
     asyncio.run(main())
+
+
+def test_topics_follow_each_change(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with Database.open(tmp_path / "node.db") as database, Memory.open(database, WordEmbedder()) as memory:
+            assert await memory.topics() == ()
+            kept = await memory.add(kind="semantic", content="bridge", namespace="shared", tags=["bridges"])
+            assert "bridges" in await memory.topics()
+            await memory.add(kind="semantic", content="a secret harbour", tags=["harbours"])
+            assert "harbours" not in await memory.topics()
+            await memory.forget(kept)
+            assert await memory.topics() == ()
+
+    asyncio.run(main())
