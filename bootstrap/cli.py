@@ -12,6 +12,7 @@ from bootstrap.relay import Relay, open_relay
 from identity import keystore
 from identity.errors import PagiError
 from identity.keys import SEED_BYTES
+from node.cli import output
 from node.process import log_to_stderr, run_until_stopped, seconds_since_start
 from storage.home import Home
 
@@ -25,7 +26,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         _run(args)
     except PagiError as error:
-        sys.stderr.write(f"pagi-relay: {error}\n  {error.hint}\n")
+        output.fail(error, as_json=args.json)
         return 1
     return 0
 

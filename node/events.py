@@ -65,11 +65,12 @@ class _Subscriber:
         while True:
             await self._arrived.wait()
             self._arrived.clear()
-            if self._missed:
-                missed, self._missed = self._missed, 0
-                yield Lagged(missed)
             while self._events:
-                yield self._events.popleft()
+                if self._missed:  # Looked at each time: the oldest may have gone while the subscriber was busy.
+                    missed, self._missed = self._missed, 0
+                    yield Lagged(missed)
+                else:
+                    yield self._events.popleft()
 
 
 class EventBus:

@@ -110,7 +110,7 @@ class Twin:
 async def open_twin(home: Home, config: Config, keys: KeyPair, *, model: Path | None) -> AsyncIterator[Twin]:
     """Run a twin from its home, whose lock the caller holds. `model` is a GGUF file, None for none.
 
-    Raises StorageError, NetError (an address in use), InferenceError.
+    Raises StorageError, NetError (an address in use, a relay's address that is none), InferenceError.
     """
     did = did_key(keys.public)
     async with AsyncExitStack() as stack:
@@ -131,6 +131,8 @@ async def open_twin(home: Home, config: Config, keys: KeyPair, *, model: Path | 
                 settings=NetSettings(mdns=config.network.mdns),
             )
         )
+        for address in config.network.bootstrap:
+            _check_relay(address)
         gossip = Gossip(keys=keys, network=network, database=database, sync_every_s=config.network.sync_every_s)
         directory = Directory(
             did=did,
@@ -232,11 +234,17 @@ async def open_twin(home: Home, config: Config, keys: KeyPair, *, model: Path | 
                     part.cancel()
 
 
+def _check_relay(address: str) -> None:
+    """Raise MalformedAddress if this can never be dialled: the owner should hear of that before the twin is up."""
+    from node.net.host import parse_address  # imports libp2p, which the network's thread has done by now
+
+    if parse_address(address).get_peer_id() is None:
+        raise MalformedAddress(f"a relay's address must end in /p2p/<peer ID>: {address[:120]!r}")
+
+
 async def _call(network: Network, address: str) -> None:
     """Call a bootstrap relay; the network goes on trying for as long as it runs."""
     try:
         await network.dial(address)
-    except MalformedAddress:
-        raise
     except NetError as error:
         logger.warning("the relay %s does not answer yet: %s", address, error)

@@ -19,9 +19,10 @@ from protocols.playbook.messages import Update
 
 logger = logging.getLogger(__name__)
 
-RETRY_FIRST_S: Final = 5.0
+RETRY_FIRST_S: Final = 0.5
 RETRY_MOST_S: Final = 300.0
-"""Pauses between two attempts for heads that no peer could give us: the first, and the longest."""
+"""Pauses between two attempts for heads that no peer could give us. The first is short: where the author is not a
+neighbour, the neighbour that passed the news on is often just fetching the blocks itself."""
 
 
 @dataclass(slots=True)

@@ -8,7 +8,7 @@ hidden.
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, assert_never
 
 from identity.did import Did
 from node.memory.memory import Recalled
@@ -132,6 +132,21 @@ def decide(situation: Situation) -> Action:
         if candidate.did not in asked:
             return AskTwin(candidate.did, candidate.name, situation.goal)
     return Respond()
+
+
+def described(action: Action) -> tuple[str, dict[str, Any]]:
+    """The action's name and its input, as steps show them."""
+    match action:
+        case Recall(query):
+            return "recall", {"query": query}
+        case UseTool(name, parameters):
+            return "use_tool", {"tool": name, "parameters": dict(parameters)}
+        case AskTwin(did, name, question):
+            return "ask_twin", {"did": did, "name": name, "question": question}
+        case Respond():
+            return "respond", {}
+        case _:
+            assert_never(action)
 
 
 def tool_for(goal: str, tools: frozenset[str]) -> UseTool | None:

@@ -70,7 +70,7 @@ class Writer:
 def _prompt(question: str, notes: Sequence[Recalled], guidance: Sequence[str]) -> list[ChatTurn]:
     rules = "".join(f"\n- {bullet}" for bullet in guidance)
     system = _INSTRUCTIONS + (f"\nLearned rules:{rules}" if rules else "")
-    fenced = "\n".join(f"- {note.content}" for note in notes)
+    fenced = "\n".join(f"- {' '.join(note.content.split())}" for note in notes)  # one line each: none can end the fence
     return [ChatTurn("system", system), ChatTurn("user", f"Notes:\n{fenced}\n\nQuestion: {question}")]
 
 

@@ -21,6 +21,7 @@ from node.mind.answering import NO_MODEL, Writer
 from node.mind.reflection import asked_by
 from node.swarm import Directory
 from node.trust import TrustList
+from protocols import limits
 from protocols.message import Message
 from protocols.playbook.merge import Bullet
 from protocols.task import ANSWER, ASK, Answer, Ask, Source
@@ -95,6 +96,8 @@ class Colleagues:
 
     async def ask(self, action: AskTwin, candidate: Candidate, timeout_s: float) -> Asked:
         """Ask one twin and wait for its answer; that it gave none is a result, not an error."""
+        if not self._trust.allows(action.did):
+            return Asked(candidate, None, None, "the owner no longer names it")
         try:
             reply = await self._mail.request(action.did, ASK, Ask(action.question).to_body(), timeout_s=timeout_s)
             if reply.type != ANSWER:
@@ -113,7 +116,7 @@ class Colleagues:
         written = await self._writer.write(question, notes)
         answer = Answer(
             answer=written.text,
-            sources=tuple(Source(note.id, note.content[:2000], round(note.score, 4)) for note in notes),
+            sources=tuple(Source(note.id, note.content, note.score) for note in notes[: limits.MAX_SOURCES]),
             confidence=round(min(1.0, max(0.0, notes[0].score)), 4),
             model=written.model,
             degraded=written.degraded,

@@ -18,7 +18,7 @@ from node.hive.hive import Hive
 from node.inference.embedder import Embedder
 from node.inference.errors import GoalTooLong
 from node.memory.memory import Memory
-from node.mind.actions import Action, AskTwin, Recall, Respond, Situation, UseTool, decide
+from node.mind.actions import Action, AskTwin, Recall, Respond, Situation, UseTool, decide, described
 from node.mind.answering import Writer
 from node.mind.colleagues import Colleagues
 from node.mind.jobs import Jobs, Step
@@ -41,7 +41,7 @@ MAX_BULLETS: Final = 4
 
 @dataclass(frozen=True, slots=True)
 class JobResult:
-    """How a goal ended. `degraded` says that no model took part in writing the answer."""
+    """How a goal ended. `degraded`: a model should have written the answer, and memories are quoted for want of one."""
 
     job_id: str
     status: str
@@ -82,19 +82,30 @@ class Executive:
         if len(goal.encode()) > MAX_GOAL_BYTES:
             raise GoalTooLong(f"a goal has at most {MAX_GOAL_BYTES} bytes")
         job_id = await self._jobs.start(goal, session_id)
-        await self._events.publish("goal_received", job_id, {"job_id": job_id}, source="mind")
-        await self._remember_turn("user", goal, session_id)
         run = _Run(job_id, Situation(goal=goal, steps_left=max_steps, tools=self._tool_names()), time.monotonic())
         try:
-            answer, degraded = await self._work(run)
+            return await self._run_to_its_end(run, session_id)
+        except BaseException:  # cancelled, or a defect: nobody works on it any more, and the job must say so
+            await self._jobs.finish(job_id, status="failed", answer="The work was interrupted.", reflection=None)
+            raise
+
+    async def _run_to_its_end(self, run: "_Run", session_id: str | None) -> JobResult:
+        job_id, goal = run.job_id, run.situation.goal
+        try:
+            await self._events.publish("goal_received", job_id, {"job_id": job_id}, source="mind")
+            await self._remember_turn("user", goal, session_id)
+            answer = await self._work(run)
         except PagiError as error:
             await self._jobs.note(job_id, "error", str(error))
             await self._jobs.finish(job_id, status="failed", answer=str(error), reflection=None)
-            return JobResult(job_id, "failed", str(error), tuple(run.steps), None, degraded=True)
+            return JobResult(job_id, "failed", str(error), tuple(run.steps), None, degraded=False)
         reflection = await self._reflect(run) if self._config.reflect else None
-        await self._remember_turn("assistant", answer, session_id)
-        await self._jobs.finish(job_id, status="done", answer=answer, reflection=reflection)
-        return JobResult(job_id, "done", answer, tuple(run.steps), reflection, degraded)
+        try:
+            await self._remember_turn("assistant", answer.text, session_id)
+        except PagiError as error:
+            await self._jobs.note(job_id, "warn", f"the answer was not remembered: {error}")
+        await self._jobs.finish(job_id, status="done", answer=answer.text, reflection=reflection)
+        return JobResult(job_id, "done", answer.text, tuple(run.steps), reflection, answer.degraded)
 
     async def plan(self, goal: str) -> tuple[Step, ...]:
         """What would be done for a goal, as far as that can be told without doing it."""
@@ -105,7 +116,7 @@ class Executive:
             steps_left=8,
             tools=self._tool_names(),
             recalled=recalled,
-            candidates=await self._colleagues.candidates(goal, bullets),
+            candidates=(await self._colleagues.candidates(goal, bullets))[: self._config.max_asked],
         )
         planned: list[Action] = [Recall(goal)]
         following = decide(situation)
@@ -113,26 +124,38 @@ class Executive:
         if not isinstance(following, Respond):
             planned.append(Respond())
         await self._events.publish("plan_generated", goal[:80], {"steps": len(planned)}, source="mind")
-        return tuple(Step(n, *_described(action), None, 0.0) for n, action in enumerate(planned, 1))
+        return tuple(Step(n, *described(action), None, 0.0) for n, action in enumerate(planned, 1))
 
-    async def _work(self, run: "_Run") -> tuple[str, bool]:
-        """Take steps until the answer is written; return it and whether it is degraded."""
+    async def _work(self, run: "_Run") -> "_Answer":
+        """Take steps until the answer is written."""
         while True:
             action = decide(run.situation)
-            name, described = _described(action)
-            step = Step(len(run.steps) + 1, name, described, None, 0.0)
-            await self._jobs.record(run.job_id, step)
-            started = time.monotonic()
+            answer = await self._step(run, action)
+            if answer is not None:
+                return answer
+            run.situation = replace(run.situation, steps_left=run.situation.steps_left - 1)
+
+    async def _step(self, run: "_Run", action: Action) -> "_Answer | None":
+        """Record an action, take it, and record what came of it, be it an error; the answer if this was the last."""
+        name, given = described(action)
+        step = Step(len(run.steps) + 1, name, given, None, 0.0)
+        await self._jobs.record(run.job_id, step)
+        started = time.monotonic()
+        output: Mapping[str, Any] = {"error": "it was interrupted"}
+        try:
             if isinstance(action, Respond):
-                answer, degraded, output = await self._respond(run.situation)
-            else:
-                output = await self._act(action, run)
+                answer = await self._respond(run.situation)
+                output = answer.output
+                return answer
+            output = await self._act(action, run)
+            return None
+        except PagiError as error:
+            output = {"error": str(error)}
+            raise
+        finally:
             step = replace(step, output=output, ms=round((time.monotonic() - started) * 1000, 2))
             run.steps.append(step)
             await self._jobs.record(run.job_id, step)
-            run.situation = replace(run.situation, steps_left=run.situation.steps_left - 1)
-            if isinstance(action, Respond):
-                return answer, degraded
 
     async def _act(self, action: Recall | UseTool | AskTwin, run: "_Run") -> dict[str, Any]:
         situation = run.situation
@@ -170,10 +193,10 @@ class Executive:
         await self._events.publish("tool_executed", action.name, {"tool": action.name}, source="mind")
         return result
 
-    async def _respond(self, situation: Situation) -> tuple[str, bool, dict[str, Any]]:
+    async def _respond(self, situation: Situation) -> "_Answer":
         if situation.tool_results:
             text = "; ".join(f"{name}: {_readable(result)}" for name, result in situation.tool_results.items())
-            return text, False, {"from": "tool"}
+            return _Answer(text, degraded=False, output={"from": "tool"})
         if situation.support:
             return await self._respond_from_memory(situation)
         helper = situation.helper
@@ -182,14 +205,14 @@ class Executive:
             sources = [source.memory_id for source in helper.answer.sources]
             text = f"{helper.answer.answer}\n(from {helper.candidate.did}, its memory {', '.join(sources[:3])})"
             output = {"from": "twin", "did": helper.candidate.did, "memories": sources, "model": helper.answer.model}
-            return text, helper.answer.degraded, output
+            return _Answer(text, helper.answer.degraded, output)
         reasons = [f"{asked.candidate.did}: {asked.error or 'knew no answer'}" for asked in situation.asked]
         text = "I do not know: nothing that I remember answers this" + (
             f", and those I asked could not help ({'; '.join(reasons)})." if reasons else ", and I know nobody to ask."
         )
-        return text, False, {"from": "nothing"}
+        return _Answer(text, degraded=False, output={"from": "nothing"})
 
-    async def _respond_from_memory(self, situation: Situation) -> tuple[str, bool, dict[str, Any]]:
+    async def _respond_from_memory(self, situation: Situation) -> "_Answer":
         support = situation.support
         written = await self._writer.write(situation.goal, support, guidance=await self._guidance(situation.goal))
         output: dict[str, Any] = {
@@ -199,7 +222,7 @@ class Executive:
         }
         if written.reason is not None:
             output["degraded"] = written.reason
-        return written.text, written.degraded, output
+        return _Answer(written.text, written.degraded, output)
 
     async def _guidance(self, goal: str) -> list[str]:
         """The texts of the playbook bullets that are like the goal, best first."""
@@ -236,6 +259,15 @@ class Executive:
         return frozenset(info.name for info in self._tools.list())
 
 
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    """The answer's text, and the output of the step that wrote it."""
+
+    text: str
+    degraded: bool
+    output: Mapping[str, Any]
+
+
 class _Run:
     """One job under way."""
 
@@ -245,21 +277,6 @@ class _Run:
         self.started = started
         self.steps: list[Step] = []
         self.bullets: Sequence[Bullet] = ()
-
-
-def _described(action: Action) -> tuple[str, dict[str, Any]]:
-    """The action's name and its input, as steps show them."""
-    match action:
-        case Recall(query):
-            return "recall", {"query": query}
-        case UseTool(name, parameters):
-            return "use_tool", {"tool": name, "parameters": dict(parameters)}
-        case AskTwin(did, name, question):
-            return "ask_twin", {"did": did, "name": name, "question": question}
-        case Respond():
-            return "respond", {}
-        case _:
-            assert_never(action)
 
 
 def _told(answer: Mapping[str, Any] | None, error: str | None, thread: str | None) -> dict[str, Any]:

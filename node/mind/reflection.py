@@ -1,7 +1,7 @@
 """Reflection: what a finished goal teaches, as a playbook revision's critique and operations. Pure.
 
 A revision is public. So a lesson names only what is public already: twins, and the topics that they advertise
-themselves; never the goal, the answer or a memory.
+themselves; never the goal, the answer or a memory, and nothing else that the asked twin wrote, for it knows the goal.
 """
 
 from collections.abc import Sequence
@@ -38,7 +38,8 @@ def reflect(situation: Situation, *, job_id: str, seconds: float, bullets: Seque
             remarks.append(f"Own memory had nothing; {asked.candidate.did} answered from its memory.")
             ops.append({"op": "helpful", "id": known.id} if known else _new_bullet(asked))
         else:
-            remarks.append(f"{asked.candidate.did} could not help: {asked.error or 'it knew no answer'}.")
+            reason = "no answer came" if asked.answer is None else "it knew none"
+            remarks.append(f"{asked.candidate.did} could not help: {reason}.")
             if known is not None:
                 ops.append({"op": "harmful", "id": known.id})
     ops.append({"op": "metric", "name": "success_rate", "sum": 1.0 if situation.helper else 0.0, "count": 1})

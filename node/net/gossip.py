@@ -138,6 +138,12 @@ class Gossip(Pubsub):  # type: ignore[misc] # the library is not typed for us
             for topic in self._topics_of(peer_id):
                 await self.router.on_peer_subscribed(peer_id, topic)
 
+    async def write_msg(self, stream: Any, rpc_msg: Any) -> bool:
+        """Queue a frame. The library writes replayed messages past the queue; two writers of one stream may mix
+        their bytes."""
+        queue = self.peer_queues.get(stream.muxed_conn.peer_id)
+        return queue is not None and bool(queue.push(rpc_msg))
+
     async def handle_sending_messages(self, peer_id: ID, stream: Any, queue: Any) -> None:
         """Write what waits for a peer, many frames in one write.
 

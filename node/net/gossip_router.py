@@ -3,6 +3,8 @@
 Runs on the trio side. Gossipsub v1.1: https://github.com/libp2p/specs/blob/master/pubsub/gossipsub/gossipsub-v1.1.md
 """
 
+import random
+from collections.abc import Iterable
 from typing import Any, Final
 
 from libp2p.pubsub.gossipsub import GossipSub
@@ -34,6 +36,21 @@ class GossipRouter(GossipSub):  # type: ignore[misc] # the library is not typed 
             adaptive_gossip_enabled=False,
             eclipse_protection_enabled=False,
         )
+
+    def _get_peers_to_send(
+        self, topic_ids: Iterable[str], msg_forwarder: Any, origin: Any, msg_id: bytes | None = None
+    ) -> Iterable[Any]:
+        """The mesh; and all subscribers for a message of our own (flood publishing, gossipsub v1.1), or some while
+        the mesh is thin. A peer that has just come is in the mesh only after a moment, and what is sent in that
+        moment would never reach it: the heartbeat announces messages to those outside the mesh alone."""
+        chosen = set(super()._get_peers_to_send(topic_ids, msg_forwarder, origin, msg_id))
+        for topic in topic_ids:
+            others = [peer for peer in self.pubsub.peer_topics.get(topic, ()) if peer not in (msg_forwarder, origin)]
+            if origin == self.pubsub.my_id:
+                chosen.update(others)
+            elif len(self.mesh.get(topic, ())) < self.degree_low:
+                chosen.update(random.sample(others, min(len(others), self.degree)))
+        return chosen
 
     async def handle_rpc(self, rpc: Any, sender_peer_id: Any) -> None:
         """Handle the control messages that concern topics we are in; the others only cost memory.

@@ -35,11 +35,15 @@ def _libp2p() -> None:
         host = new_host(key_pair=keys, sec_opt={NOISE: noise}, muxer_opt={YAMUX: Yamux})
         router = GossipSub(protocols=[PROTOCOL_ID_V11], degree=6, degree_low=4, degree_high=12)
         gossip = Pubsub(host, router)
-        async with host.run(listen_addrs=[Multiaddr("/ip4/127.0.0.1/tcp/0")]):
-            async with background_trio_service(gossip), background_trio_service(router):
-                await gossip.wait_until_ready()
-                print(host.get_addrs()[0], flush=True)
-                await trio.to_thread.run_sync(sys.stdin.read)
+        listen = [Multiaddr("/ip4/127.0.0.1/tcp/0")]
+        async with (
+            host.run(listen_addrs=listen),
+            background_trio_service(gossip),
+            background_trio_service(router),
+        ):
+            await gossip.wait_until_ready()
+            print(host.get_addrs()[0], flush=True)
+            await trio.to_thread.run_sync(sys.stdin.read)
 
     trio.run(serve)
 

@@ -1,15 +1,17 @@
-"""Durable private messages of 1 KB between two processes on loopback: the rate of 3,000, and the latency of one at a time.
+"""Durable private messages of 1 KB between two processes on loopback: the rate of 3,000, and one at a time.
 
-Ours: two `pagi up` whose owners allow each other. 64 owner's clients at once send through A's `POST /v1/didcomm/send`;
-the clock runs from the first request until A counts all as delivered, which it does when B has them on its disk and A
-has noted that on its own. Afterwards every id must be `delivered` in A's outbox and in B's inbox exactly once. Latency is
-one request with `wait_s`, one after the other.
+Ours: two `pagi up` whose owners allow each other. 64 of A's owner's clients send at once through `POST
+/v1/didcomm/send`; the clock runs from the first request until A counts all as delivered, which it does when B has them
+on its disk and A has noted that on its own. Afterwards every id must be `delivered` in A's outbox and in B's inbox
+exactly once. Latency is one request with `wait_s`, one after the other. The clients, which are this process, take part
+of the machine.
 
 The peer: two Node.js processes, HTTP with keep-alive and 64 under way, each with one file instead of a database
 (tests/interop/durable_peer.mjs): message appended and synced, packed, posted, unpacked, appended and synced, answered,
-delivery appended and synced; what waits for the disk at once shares a sync. It has no owner's interface, no order within
-threads, no retry, no event log and no check for duplicates. Sides take turns; the median of the rounds counts. Without
-Node.js and `npm ci` in tests/interop only ours is measured.
+delivery appended and synced; what waits for the disk at once shares a sync. It has no owner's interface, no order
+within threads, no retry, no event log and no check for duplicates. Sides take turns; the rate is the median of the
+rounds, the latencies are those of all rounds together. Without Node.js and `npm ci` in tests/interop only ours is
+measured.
 """
 
 import asyncio
@@ -111,6 +113,10 @@ def _twins(folder: Path) -> Iterator[tuple[Member, Member]]:
         b.stop()
 
 
+def _peers(twin: Member) -> list[Any]:
+    return list(twin.client().get("swarm", "peers")["items"])
+
+
 async def _measure(a: Member, b: Member) -> tuple[float, list[float]]:
     """Messages per second, many at once; milliseconds of each, one at a time."""
     connector = aiohttp.TCPConnector(limit=AT_ONCE)
@@ -142,8 +148,7 @@ async def _send_all(owner: aiohttp.ClientSession, message: dict[str, Any]) -> li
     left = iter(range(MESSAGES))
 
     async def work() -> None:
-        for _ in left:
-            ids.append((await _send(owner, message))["id"])
+        ids.extend([(await _send(owner, message))["id"] for _ in left])
 
     async with asyncio.TaskGroup() as tasks:
         for _ in range(AT_ONCE):

@@ -1,10 +1,11 @@
 """Starting a twin: time to the ready line and memory, without and with the bundled model, beside the bare libraries.
 
-Ours is `pagi up` on a home that exists, mDNS off, on loopback; the peers are bare.py: a libp2p host with gossip in a
-fresh Python process, and a process that only holds the model. All sides start one after the other, in turns, so that the
-files are in the page cache for all; the median counts. Seconds run from the start of the process to its ready line, with
-the model to the moment at which `GET /ready` names it (asked 50 times a second). RSS is read when it has stopped to
-change. The rows with the model are left out where its file is not cached (`pagi demo` fetches it).
+Ours is `pagi up` on a home that exists and holds no memories, mDNS off, on loopback; the peers are bare.py: a libp2p
+host with gossip in a fresh Python process, and a process that only holds the model. The sides start one after the
+other, in turns, so that all find their files in the page cache; the median counts. Seconds run from the start of the
+process to its ready line, with the model to the moment at which `GET /ready` names it (asked 50 times a second). RSS is
+read when it has stopped to change. The rows with the model are left out where its file is not cached (`pagi demo`
+fetches it).
 """
 
 import subprocess

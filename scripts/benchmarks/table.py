@@ -1,10 +1,12 @@
-"""What a benchmark reports, and how it is shown: a table for people, one JSON document for programs."""
+"""What a benchmark reports, and how it is shown: a table for people, one JSON document for programs, and a Markdown
+table for the document that holds the figures."""
 
 import json
 import os
 import platform
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Literal
 
 from rich.console import Console
@@ -51,6 +53,29 @@ def as_json(name: str, rows: Sequence[Row]) -> str:
     return json.dumps({"benchmark": name, "machine": machine(), "rows": figures}, indent=2)
 
 
+def as_markdown(rows: Sequence[Row]) -> str:
+    """The result as a Markdown table, with the machine below it; without the peer's columns if there is no peer."""
+    lonely = all(row.peer is None for row in rows)
+    columns = ["What", "Ours", "Unit"] if lonely else ["What", "Ours", "Peer", "Unit", "Ratio", "Peer is", "Aim"]
+    lines = [columns, ["---:" if column in ("Ours", "Peer", "Ratio") else "---" for column in columns]]
+    for row in rows:
+        cells = _cells(row)
+        lines.append([*cells[:2], row.unit] if lonely else cells)
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines) + f"\n\n{_machine_line()}\n"
+
+
+def put_into(path: Path, name: str, rows: Sequence[Row]) -> None:
+    """Replace what stands in `path` between the lines `<!-- NAME -->` and `<!-- end -->`. Raises ValueError if they
+    are not there."""
+    text = path.read_text(encoding="utf-8")
+    begin, end = f"<!-- {name} -->\n", "<!-- end -->"
+    before, found, rest = text.partition(begin)
+    _, closed, after = rest.partition(end)
+    if not found or not closed:
+        raise ValueError(f"{path} has no place for {name}: the lines {begin.strip()} and {end}")
+    path.write_text(f"{before}{begin}{as_markdown(rows)}{end}{after}", encoding="utf-8")
+
+
 def show(name: str, rows: Sequence[Row]) -> None:
     """Print the result as a table, with the machine below it."""
     table = Table(title=name)
@@ -62,20 +87,28 @@ def show(name: str, rows: Sequence[Row]) -> None:
     table.add_column("Peer is")
     table.add_column("Aim")
     for row in rows:
-        table.add_row(
-            row.name,
-            _figure(row.ours),
-            "–" if row.peer is None else _figure(row.peer),
-            row.unit,
-            "–" if row.ratio is None else f"{row.ratio:.2f}",
-            row.peer_name,
-            row.aim,
-        )
+        table.add_row(*_cells(row))
     console = Console()
     if not console.is_terminal:
         console.width = FILE_COLUMNS
     console.print(table)
-    console.print(", ".join(f"{fact} {value}" for fact, value in machine().items()), highlight=False)
+    console.print(_machine_line(), highlight=False)
+
+
+def _cells(row: Row) -> list[str]:
+    return [
+        row.name,
+        _figure(row.ours),
+        "–" if row.peer is None else _figure(row.peer),
+        row.unit,
+        "–" if row.ratio is None else f"{row.ratio:.2f}",
+        row.peer_name,
+        row.aim,
+    ]
+
+
+def _machine_line() -> str:
+    return ", ".join(f"{fact} {value}" for fact, value in machine().items())
 
 
 def _figure(value: float) -> str:

@@ -163,8 +163,9 @@ def test_a_damaged_key(home: Path, damage: str) -> None:
     refused(up(home), KeystoreDamaged, "identity.json")
 
 
-def test_a_bootstrap_address_that_is_none(home: Path) -> None:
-    refused(up(home, "--bootstrap", "nonsense"), MalformedAddress, "nonsense")
+@pytest.mark.parametrize("address", ["nonsense", "/ip4/127.0.0.1/tcp/4800", "/ip4/127.0.0.1/tcp/4800/p2p/nobody"])
+def test_a_bootstrap_address_that_is_none(home: Path, address: str) -> None:
+    refused(up(home, "--bootstrap", address), MalformedAddress, address)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
