@@ -9,6 +9,7 @@ NodeError (identity.errors.PagiError)
 ├── RevisionUnknown      40451
 ├── RevisionRefused      40951  a playbook change that does not fit
 ├── ContentUnavailable   40452
+├── ContentTooLarge      41350
 ├── MessageTimeout       50450
 └── JobUnknown           40453
 """
@@ -58,6 +59,11 @@ class RevisionRefused(NodeError):
 class ContentUnavailable(NodeError):
     code = 40452
     hint = "Nobody who is connected has it. Connect to a twin that has, then try again."
+
+
+class ContentTooLarge(NodeError):
+    code = 41350
+    hint = "Read it with an IPFS client, which need not hold it whole."
 
 
 class MessageTimeout(NodeError):

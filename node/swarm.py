@@ -196,10 +196,12 @@ class Directory:
         event = self._events.make("twin_offline", heard.author, {"did": heard.author}, source="swarm")
 
         def note(conn: sqlite3.Connection) -> bool:
-            known = rows.set_online(conn, heard.author, False, said_ms)
-            if known:
+            known = rows.get_twin(conn, heard.author)
+            rows.set_online(conn, heard.author, False, said_ms)
+            left = known is not None and known.online
+            if left:
                 self._events.record(conn, event)
-            return known
+            return left
 
         if await self._database.write(note):
             self._events.announce(event)

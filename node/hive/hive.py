@@ -15,13 +15,14 @@ from identity.cid import Cid
 from identity.did import Did, PeerId, did_key, peer_id_of_did
 from identity.keys import KeyPair
 from node.clock import NowMs, now_ms
-from node.errors import RevisionRefused, RevisionUnknown
+from node.errors import RevisionRefused
 from node.events import EventBus
 from node.gossip import Gossip, Heard
 from node.hive.fetch import fetch_history
 from node.hive.following import Following, Wanted
 from node.hive.judge import BLOCKED, Status, Verdict, judge
 from node.hive.proposal import write_revision
+from node.hive.shelf import Shelf
 from node.net.port import Network
 from node.trust import TrustList
 from protocols import limits
@@ -33,9 +34,7 @@ from protocols.playbook.merge import Playbook
 from protocols.playbook.messages import PLAYBOOK_UPDATE, Update, topic_of
 from protocols.playbook.revision import (
     SignedRevision,
-    link_of,
     parse_name,
-    verify_revision,
 )
 from storage import gossip as gossip_rows
 from storage import revisions as rows
@@ -72,7 +71,7 @@ class Hive:
         self._keys = keys
         self._did = did_key(keys.public)
         self._database = database
-        self._blocks = blocks
+        self._shelf = Shelf(database, blocks)
         self._network = network
         self._gossip = gossip
         self._trust = trust
@@ -90,7 +89,7 @@ class Hive:
     async def load(self) -> None:
         """Compute the effective playbooks from the adopted revisions. To be called once, before anything else."""
         for name in {*self._names, *await self._database.read(rows.playbooks)}:
-            self._playbooks[name] = await self._from_adopted(name)
+            self._playbooks[name] = await self._shelf.effective(name)
         self._judged.update(await self._database.read(rows.all_cids))
 
     async def view(self, name: str) -> Playbook:
@@ -145,7 +144,7 @@ class Hive:
             current = to_visit.popleft()
             if current not in keep:
                 keep.add(current)
-                to_visit.extend((await self._stored(name, current)).revision.parents)
+                to_visit.extend((await self._shelf.stored(name, current)).revision.parents)
         if cid not in adopted:
             raise RevisionRefused(f"{cid} is not adopted here, so there is no way back to it")
         verdict = Verdict("rejected", f"rolled back to {cid}")
@@ -199,26 +198,15 @@ class Hive:
             network=self._network,
             peers=peers,
             judged=self._judged,
-            held=self._held,
+            held=self._shelf.held,
         )
         async with self._lock:
             await self._take_in(fetched)
         await self._share(wanted.update.playbook, gossip=False)
 
-    def _held(self, cid: Cid) -> SignedRevision | None:
-        envelope = self._blocks.get(cid)
-        payload = self._blocks.get(link_of(envelope)) if envelope is not None else None
-        if envelope is None or payload is None:
-            return None
-        return verify_revision(envelope, payload)
-
     async def _take_in(self, revisions: Sequence[SignedRevision]) -> None:
         """Store, judge and adopt verified revisions, parents first. The caller holds the lock."""
-        blocks = [
-            pair for signed in revisions
-            for pair in ((signed.payload_cid, signed.payload_block), (signed.cid, signed.envelope_block))
-        ]  # fmt: skip
-        await asyncio.to_thread(self._blocks.put_many, blocks)
+        await asyncio.to_thread(self._shelf.put, revisions)
         # One that was judged before had only lost its blocks.
         revisions = [signed for signed in revisions if signed.cid not in self._judged]
         verdicts = [judge(signed.revision, own=self._did, trust=self._trust.current) for signed in revisions]
@@ -270,7 +258,9 @@ class Hive:
     async def _decide(self, name: str, verdicts: Mapping[Cid, Verdict]) -> Playbook:
         async with self._lock:
             for cid, verdict in verdicts.items():
-                await (self._stored(name, cid) if verdict.status == "adopted" else self._known(name, cid))
+                await (
+                    self._shelf.stored(name, cid) if verdict.status == "adopted" else self._shelf.check_known(name, cid)
+                )
             now = self._now()
 
             def store(conn: sqlite3.Connection) -> None:
@@ -278,7 +268,7 @@ class Hive:
                     rows.set_status(conn, cid, verdict.status, verdict.reason, updated_ms=now)
 
             await self._database.write(store)
-            self._playbooks[name] = await self._from_adopted(name)
+            self._playbooks[name] = await self._shelf.effective(name)
             await self._tell_updated(name)
         await self._share(name, gossip=True)
         return self._playbooks[name]
@@ -298,7 +288,7 @@ class Hive:
             for row in page.items:
                 if row.status != "quarantined" and row.reason != BLOCKED:
                     continue
-                signed = await asyncio.to_thread(self._held, row.cid)
+                signed = await asyncio.to_thread(self._shelf.held, row.cid)
                 if signed is not None:
                     verdict = judge(signed.revision, own=self._did, trust=trust)
                     if (verdict.status, verdict.reason) != (row.status, row.reason):
@@ -306,26 +296,6 @@ class Hive:
             if page.next is None:
                 return verdicts
             after = page.next
-
-    async def _known(self, name: str, cid: Cid) -> None:
-        row = await self._database.read(lambda conn: rows.get(conn, cid))
-        if row is None or row.playbook != name:
-            raise RevisionUnknown(f"no revision {cid} of the playbook {name!r} is known here")
-
-    async def _stored(self, name: str, cid: Cid) -> SignedRevision:
-        await self._known(name, cid)
-        signed = await asyncio.to_thread(self._held, cid)
-        if signed is None:
-            raise RevisionUnknown(f"the blocks of revision {cid} are missing here")
-        return signed
-
-    async def _from_adopted(self, name: str) -> Playbook:
-        adopted = await self._database.read(lambda conn: rows.adopted(conn, name))
-        found = [await asyncio.to_thread(self._held, cid) for cid in adopted]
-        missing = found.count(None)
-        if missing:
-            logger.error("%d adopted revisions of playbook %s have lost their blocks", missing, name)
-        return merge.from_revisions(name, [signed for signed in found if signed is not None])
 
     # Sharing
 

@@ -197,13 +197,17 @@ class Bitswap:
         """Send what waits for a peer on a stream of our own, until nothing has come for a while or it breaks."""
         stream = None
         try:
-            with messages, trio.fail_after(OPEN_TIMEOUT_S) as scope:
-                stream = await self._host.new_stream(peer, [wire.PROTOCOL])
-                scope.deadline = float("inf")
+            with messages:
                 while True:
                     with trio.fail_after(IDLE_S):
                         data = await messages.receive()
-                    await stream.write(data)
+                    if stream is not None and not await _written(stream, data):
+                        await drop(stream)
+                        stream = None
+                    if stream is None:
+                        with trio.fail_after(OPEN_TIMEOUT_S):
+                            stream = await self._host.new_stream(peer, [wire.PROTOCOL])
+                        await stream.write(data)
         except (BaseLibp2pError, trio.TooSlowError):
             pass
         except Exception:
@@ -212,3 +216,12 @@ class Bitswap:
             del self._outgoing[peer]
             if stream is not None:
                 await drop(stream)
+
+
+async def _written(stream: Any, data: bytes) -> bool:
+    """Write to a stream that was used before. A peer that restarted has left it dead, and only this write tells."""
+    try:
+        await stream.write(data)
+    except BaseLibp2pError:
+        return False
+    return True

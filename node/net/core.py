@@ -30,6 +30,9 @@ from node.net.settings import NetSettings
 MAX_STREAMS_PER_CONNECTION: Final = 256
 """Streams that one connection may have open; the protocols of a twin need about ten."""
 
+ADDRESSES_S: Final = 5.0
+"""How long our own addresses are kept before the interfaces are asked again."""
+
 CLOSE_S: Final = 3.0
 """Time to say goodbye to all peers at the end."""
 
@@ -104,6 +107,7 @@ class Core:
         check_listen(listen)
         async with self._host.run(listen_addrs=listen):
             check_listening(self._host, listen)
+            patches.remember_addresses(self._host, ADDRESSES_S)
             async with background_trio_service(self._gossip.router), background_trio_service(self._gossip):
                 await self._gossip.wait_until_ready()
                 for loop in (self._connections.run, self._requester.run, self._announce):

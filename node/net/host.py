@@ -3,9 +3,8 @@
 Runs on the trio side.
 """
 
-import time
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Any
 
 from libp2p import new_host
 from libp2p.crypto.ed25519 import create_new_key_pair
@@ -20,9 +19,6 @@ from identity.keys import KeyPair
 from node.net import patches
 from node.net.errors import CannotListen, MalformedAddress
 from node.net.settings import NetSettings
-
-_INTERFACES_S: Final = 30.0
-"""How long the list of interface addresses is kept: a laptop changes its network now and then."""
 
 
 def make_host(keys: KeyPair, settings: NetSettings) -> Any:
@@ -42,7 +38,7 @@ def make_host(keys: KeyPair, settings: NetSettings) -> Any:
             max_connections_per_peer=4,
         ),
         resource_manager=patches.resource_manager(limit),
-        addrs_factory=InterfaceAddresses(),
+        addrs_factory=announced,
         disable_identify_address_discovery=True,
         enable_mDNS=settings.mdns,
     )
@@ -69,23 +65,9 @@ def check_listening(host: Any, addresses: Sequence[Multiaddr]) -> None:
             raise CannotListen(f"cannot listen on {address}")
 
 
-class InterfaceAddresses:
-    """Replaces wildcard addresses by those of the interfaces that are up; what it returns is what we announce."""
-
-    def __init__(self) -> None:
-        self._read_at = -_INTERFACES_S
-        self._expanded: dict[Multiaddr, list[Multiaddr]] = {}
-
-    def __call__(self, candidates: Sequence[Multiaddr]) -> list[Multiaddr]:
-        if time.monotonic() - self._read_at > _INTERFACES_S:
-            self._read_at = time.monotonic()
-            self._expanded.clear()
-        result: list[Multiaddr] = []
-        for candidate in candidates:
-            if candidate not in self._expanded:
-                self._expanded[candidate] = _expand(candidate)
-            result += self._expanded[candidate]
-        return result
+def announced(candidates: Sequence[Multiaddr]) -> list[Multiaddr]:
+    """What we tell others: wildcard addresses replaced by those of the interfaces that are up."""
+    return [address for candidate in candidates for address in _expand(candidate)]
 
 
 def _expand(address: Multiaddr) -> list[Multiaddr]:

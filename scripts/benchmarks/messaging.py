@@ -24,6 +24,7 @@ import uuid
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from statistics import median, quantiles
 from typing import Any
@@ -103,9 +104,7 @@ def _twins(folder: Path) -> Iterator[tuple[Member, Member]]:
             for one, other in ((a, b), (b, a)):
                 trust = one.client().get("trust")
                 one.client().put("trust", body={**trust, "allow": [other.did]})
-                wait_until(
-                    "the twins are connected", lambda one=one: one.client().get("swarm", "peers")["items"] or None
-                )
+                wait_until("the twins are connected", partial(_peers, one))
             yield a, b
         finally:
             a.stop()
@@ -113,8 +112,9 @@ def _twins(folder: Path) -> Iterator[tuple[Member, Member]]:
         b.stop()
 
 
-def _peers(twin: Member) -> list[Any]:
-    return list(twin.client().get("swarm", "peers")["items"])
+def _peers(twin: Member) -> list[Any] | None:
+    """Who is connected to the twin; None if nobody is."""
+    return twin.client().get("swarm", "peers")["items"] or None
 
 
 async def _measure(a: Member, b: Member) -> tuple[float, list[float]]:

@@ -137,4 +137,4 @@ def _settled_rss_mb(pid: int) -> float:
         before, rss = rss, process.memory_info().rss
         if abs(rss - before) < SETTLED_BYTES:
             break
-    return rss / 1e6
+    return float(rss) / 1e6

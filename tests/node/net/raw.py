@@ -34,8 +34,8 @@ def throwing(protocol: str, writes: Iterable[bytes]) -> Deed:
 
     async def deed(host: Any, victim: Any) -> None:
         for data in writes:
-            stream = await host.new_stream(victim, [protocol])
             try:
+                stream = await host.new_stream(victim, [protocol])
                 await stream.write(data)
                 await stream.close_write()
                 with trio.move_on_after(1):

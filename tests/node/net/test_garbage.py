@@ -66,6 +66,7 @@ async def while_another_is_served(attack: Callable[[Any], Awaitable[None]]) -> N
         await friend.publish(TOPIC, b"still here")
         while (await inbox.next()).data != b"still here":
             pass
+        print(victim.counters())
         assert victim.alive
         assert "restarts" not in victim.counters()
 

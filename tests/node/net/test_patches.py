@@ -264,6 +264,23 @@ def test_a_living_peer_is_responsive_and_hanging_up_ends_its_connection() -> Non
     trio.run(main)
 
 
+@pytest.mark.slow
+def test_the_library_builds_its_addresses_anew_each_time_and_we_keep_them_a_while() -> None:
+    async def main() -> None:
+        async with running(new_host()) as host:
+            stock = [host.get_addrs()[0] for _ in range(2)]
+            assert stock[0] == stock[1]
+            assert stock[0] is not stock[1]
+            patches.remember_addresses(host, 60)
+            ours = [host.get_addrs()[0] for _ in range(2)]
+            assert ours[0] == stock[0]
+            assert ours[0] is ours[1]
+            patches.remember_addresses(host, 0)
+            assert host.get_addrs() == ours[:1]
+
+    trio.run(main)
+
+
 # Gossip
 
 

@@ -1,0 +1,64 @@
+"""The revisions on disk: their blocks in the block store, and a row for each that was judged."""
+
+import asyncio
+import logging
+from collections.abc import Sequence
+
+from identity.cid import Cid
+from node.errors import RevisionUnknown
+from protocols.playbook import merge
+from protocols.playbook.merge import Playbook
+from protocols.playbook.revision import SignedRevision, link_of, verify_revision
+from storage import revisions as rows
+from storage.blocks import BlockStore
+from storage.database import Database
+
+logger = logging.getLogger(__name__)
+
+
+class Shelf:
+    """Reads revisions back. Blocks may be missing where a disk lost them; rows may be where a crash came between."""
+
+    def __init__(self, database: Database, blocks: BlockStore) -> None:
+        self._database = database
+        self._blocks = blocks
+
+    def put(self, revisions: Sequence[SignedRevision]) -> None:
+        """Store both blocks of each. Blocks the calling thread. Raises StorageFull."""
+        self._blocks.put_many(
+            [
+                pair for signed in revisions
+                for pair in ((signed.payload_cid, signed.payload_block), (signed.cid, signed.envelope_block))
+            ]
+        )  # fmt: skip
+
+    def held(self, cid: Cid) -> SignedRevision | None:
+        """A revision, judged or not, if both its blocks are here. Blocks the calling thread."""
+        envelope = self._blocks.get(cid)
+        payload = self._blocks.get(link_of(envelope)) if envelope is not None else None
+        if envelope is None or payload is None:
+            return None
+        return verify_revision(envelope, payload)
+
+    async def check_known(self, name: str, cid: Cid) -> None:
+        """Raises RevisionUnknown if no revision of this CID and playbook was judged here."""
+        row = await self._database.read(lambda conn: rows.get(conn, cid))
+        if row is None or row.playbook != name:
+            raise RevisionUnknown(f"no revision {cid} of the playbook {name!r} is known here")
+
+    async def stored(self, name: str, cid: Cid) -> SignedRevision:
+        """A revision that was judged here. Raises RevisionUnknown, also if its blocks are lost."""
+        await self.check_known(name, cid)
+        signed = await asyncio.to_thread(self.held, cid)
+        if signed is None:
+            raise RevisionUnknown(f"the blocks of revision {cid} are missing here")
+        return signed
+
+    async def effective(self, name: str) -> Playbook:
+        """The join of the adopted revisions; those whose blocks are lost are left out, and the log says so."""
+        adopted = await self._database.read(lambda conn: rows.adopted(conn, name))
+        found = await asyncio.to_thread(lambda: [self.held(cid) for cid in adopted])
+        missing = found.count(None)
+        if missing:
+            logger.error("%d adopted revisions of playbook %s have lost their blocks", missing, name)
+        return merge.from_revisions(name, [signed for signed in found if signed is not None])
