@@ -5,10 +5,12 @@ A twin and a relay share this. Logs go to stderr; stdout belongs to what the com
 
 import asyncio
 import logging
+import os
 import signal
 import sys
 import time
 from collections.abc import Awaitable, Callable, Coroutine
+from pathlib import Path
 from typing import Any
 
 import psutil
@@ -45,7 +47,15 @@ def first_pagi_error(group: BaseExceptionGroup[BaseException]) -> PagiError | No
 
 
 def seconds_since_start() -> float:
-    """Seconds since this process was started, the interpreter's own start included."""
+    """Seconds since this process was started, the interpreter's own start included.
+
+    On Linux from the kernel's own count of clock ticks since boot (proc_pid_stat(5), field 22): psutil adds that to a
+    boot time in whole seconds, and can be wrong by one.
+    """
+    stat = Path("/proc/self/stat")
+    if stat.exists():
+        started_ticks = int(stat.read_text().rpartition(")")[2].split()[19])
+        return round(time.clock_gettime(time.CLOCK_BOOTTIME) - started_ticks / os.sysconf("SC_CLK_TCK"), 3)
     started: float = psutil.Process().create_time()
     return round(time.time() - started, 3)
 

@@ -4,14 +4,18 @@ faiss is loaded at the first use: it costs a third of a second that a run withou
 Thread-safe. One thread inside faiss: a single query is over before more threads have woken.
 """
 
+from __future__ import annotations
+
 import threading
 import warnings
 from collections.abc import Sequence
 from types import ModuleType
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-import numpy as np
-from numpy.typing import NDArray
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
 
 _importing = threading.Lock()
 
@@ -33,6 +37,8 @@ class VectorIndex:
 
         `vectors`: float32 (n, d), one row for each id, rows L2-normalised. No id may come twice.
         """
+        import numpy as np
+
         assert vectors.shape == (len(ids), self.dimensions)
         assert len(set(ids)) == len(ids)
         if not ids:
@@ -57,6 +63,8 @@ class VectorIndex:
         `query`: float32 (d,), L2-normalised, so that the product is the cosine. `among` limits the search to those
         ids; ids that are not here do no harm.
         """
+        import numpy as np
+
         assert query.shape == (self.dimensions,)
         with self._lock:
             candidates = None if among is None else np.fromiter((one for one in among if one in self._ids), np.int64)
@@ -72,6 +80,8 @@ class VectorIndex:
         return [(int(one), float(score)) for one, score in zip(ids[0], scores[0], strict=True) if one >= 0]
 
     def _remove(self, ids: list[int]) -> int:
+        import numpy as np
+
         if ids:
             self._opened().remove_ids(np.asarray(ids, np.int64))
             self._ids.difference_update(ids)

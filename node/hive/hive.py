@@ -207,7 +207,8 @@ class Hive:
     async def _take_in(self, revisions: Sequence[SignedRevision]) -> None:
         """Store, judge and adopt verified revisions, parents first. The caller holds the lock."""
         await asyncio.to_thread(self._shelf.put, revisions)
-        # One that was judged before had only lost its blocks.
+        # Those that were judged before had only lost their blocks: what was decided stands.
+        repaired = {signed.revision.playbook for signed in revisions if signed.cid in self._judged}
         revisions = [signed for signed in revisions if signed.cid not in self._judged]
         verdicts = [judge(signed.revision, own=self._did, trust=self._trust.current) for signed in revisions]
         events = []
@@ -243,7 +244,9 @@ class Hive:
         await self._database.write(store)
         self._judged.update(signed.cid for signed in revisions)
         self._events.announce(*events)
-        changed = set()
+        for name in repaired:
+            self._playbooks[name] = await self._shelf.effective(name)
+        changed = set(repaired)
         for signed, verdict in zip(revisions, verdicts, strict=True):
             self.counters[f"revisions_{verdict.status}"] += 1
             if verdict.status == "adopted":

@@ -4,15 +4,19 @@ It is a static model (one vector for each token, averaged): small, quick, determ
 the first text, because a run without memories need not spend the time and the memory.
 """
 
+from __future__ import annotations
+
 import logging
 import os
 import threading
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
-import numpy as np
-from numpy.typing import NDArray
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
 
 MAX_EMBED_CHARS: Final = 8192
 """Only so much of a text counts: an average over more says nothing, and time and memory grow with it."""
@@ -45,6 +49,8 @@ class WordLlamaEmbedder:
         self._model: Any = None
 
     def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        import numpy as np
+
         model = self._loaded()
         vectors = np.zeros((len(texts), self.dimensions), np.float32)
         for row, text in enumerate(texts):

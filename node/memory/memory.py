@@ -5,6 +5,8 @@ Search is by meaning alone, and filters hold inside it: no row outside the asked
 decides what is shared with whom only by namespace; it knows no twins and no messages.
 """
 
+from __future__ import annotations
+
 import asyncio
 import logging
 import time
@@ -12,10 +14,7 @@ import uuid
 from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from sqlite3 import Connection
-from typing import Any, Final, Self, TypeVar
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
 
 from node.inference.embedder import Embedder
 from node.memory.errors import BadMemory, MemoryTooLarge
@@ -37,6 +36,10 @@ from storage.database import Database
 from storage.memories import MemoryRow
 from storage.page import Page
 from storage.vectors import VectorIndex
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 __all__ = ["Memory", "NewMemory", "Recalled"]
 
@@ -64,6 +67,8 @@ class Memory:
         self._embedder = embedder
         self._now_ms = now_ms
         self._index = VectorIndex(embedder.dimensions)
+        self._loading = asyncio.Lock()
+        self._loaded = False
         self._unfinished: set[asyncio.Task[Any]] = set()
         self._changes = 0
         self._topics: tuple[int, tuple[str, ...]] = (-1, ())
@@ -73,10 +78,9 @@ class Memory:
     async def open(
         cls, database: Database, embedder: Embedder, *, now_ms: Callable[[], int] = _wall_clock_ms
     ) -> AsyncIterator[Self]:
-        """Build the index. Memories that another model embedded are embedded again first, which can take a while."""
+        """Memories that another model embedded are embedded again first, which can take a while."""
         memory = cls(database, embedder, now_ms=now_ms)
         await memory._embed_again()
-        await memory._build_index()
         try:
             yield memory
         finally:
@@ -136,7 +140,7 @@ class Memory:
         among = None
         if kinds is not None or namespaces is not None:
             among = await self._database.read(lambda conn: memories.matching(conn, kinds=kinds, namespaces=namespaces))
-        if not len(self._index) or among == []:
+        if among == [] or not len(await self._loaded_index()):
             return []
         vector = (await asyncio.to_thread(self._embedder.embed, [query]))[0]
         if not vector.any():
@@ -213,7 +217,7 @@ class Memory:
 
         seqs = await self._database.write(insert)
         self._changes += 1
-        await asyncio.to_thread(self._index.add, seqs, vectors)
+        await asyncio.to_thread((await self._loaded_index()).add, seqs, vectors)
         return ids
 
     async def _delete(self, memory_id: str) -> bool:
@@ -221,7 +225,7 @@ class Memory:
         if seq is None:
             return False
         self._changes += 1
-        await asyncio.to_thread(self._index.remove, [seq])
+        await asyncio.to_thread((await self._loaded_index()).remove, [seq])
         return True
 
     async def _to_the_end(self, work: Coroutine[Any, Any, T]) -> T:
@@ -246,7 +250,17 @@ class Memory:
                 return {seq: max(-1.0, min(1.0, score)) for seq, score in found}
             count *= 2
 
+    async def _loaded_index(self) -> VectorIndex:
+        """The index, built at its first use: a start need not wait for it, nor an idle twin hold it in memory."""
+        async with self._loading:
+            if not self._loaded:
+                await self._build_index()
+                self._loaded = True
+        return self._index
+
     async def _build_index(self) -> None:
+        import numpy as np
+
         rows = await self._database.read(lambda conn: list(memories.all_vectors(conn, self._embedder.model_id)))
         sound = [(seq, vector) for seq, vector in rows if len(vector) == 4 * self._embedder.dimensions]
         if len(sound) < len(rows):

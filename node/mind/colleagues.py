@@ -9,8 +9,6 @@ import logging
 from collections.abc import Sequence
 from typing import Final
 
-import numpy as np
-
 from identity.did import Did
 from identity.errors import PagiError
 from node.inference.embedder import Embedder
@@ -92,7 +90,7 @@ class Colleagues:
             spans.append((len(texts), len(texts) + len(words) + 1))
             texts += [*words, ", ".join(words)]
         vectors = self._embedder.embed(texts)
-        return [float(np.max(vectors[start:end] @ vectors[0])) for start, end in spans]
+        return [float((vectors[start:end] @ vectors[0]).max()) for start, end in spans]
 
     async def ask(self, action: AskTwin, candidate: Candidate, timeout_s: float) -> Asked:
         """Ask one twin and wait for its answer; that it gave none is a result, not an error."""

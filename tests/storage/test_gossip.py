@@ -86,3 +86,19 @@ def test_whatever_the_order_of_arrival_all_nodes_keep_the_same(arrivals: list[tu
     assert [signed for _, signed in gossip.since(conn, 0, 10)] == [b"c"]
     assert conn.execute("SELECT created_time FROM gossip").fetchall() == [(2,)]
     conn.close()
+
+
+def test_what_is_dropped_is_held_no_more_and_anything_is_newer(conn: sqlite3.Connection) -> None:
+    place = {"type": "news", "author": Did("did:key:zAnna"), "subject": "x"}
+
+    def keep(created_time: int) -> bool:
+        return gossip.keep_latest(conn, message_id="1", created_time=created_time, signed=b"{}", **place)
+
+    assert gossip.created_time_of(conn, **place) is None
+    assert keep(9)
+    assert gossip.created_time_of(conn, **place) == 9
+    assert not keep(8)
+    gossip.drop(conn, **place)
+    assert gossip.created_time_of(conn, **place) is None
+    assert gossip.since(conn, 0, 9) == []
+    assert keep(8)

@@ -329,9 +329,8 @@ def test_a_crash_between_the_blocks_and_the_row_is_made_good(tmp_path: Path) -> 
     asyncio.run(main())
 
 
-def test_blocks_that_were_lost_come_back_with_the_next_announcement(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+@pytest.mark.parametrize("status", ["adopted", "rejected"])
+def test_blocks_that_were_lost_come_back_with_the_next_announcement(tmp_path: Path, status: str) -> None:
     async def main() -> None:
         swarm, keys = FakeSwarm(), new_keys()
         async with open_member(swarm, tmp_path / "a") as a:
@@ -340,15 +339,18 @@ def test_blocks_that_were_lost_come_back_with_the_next_announcement(
                 await a.node.dial(b.node)
                 first = await a.propose("one")
                 await b.until_judged(first)
-                await b.hive.reject("common", first, "no")
+                if status == "rejected":
+                    await b.hive.reject("common", first, "no")
                 b.node.blocks.delete(first)
             async with open_member(swarm, tmp_path / "b", keys=keys) as b:
+                assert await b.texts() == set()
                 await a.node.dial(b.node)
                 second = await a.propose("two")
                 assert await b.until_judged(second) == "adopted"
                 assert b.node.blocks.has(first)
-                assert await b.status(first) == "rejected"  # what the owner decided stands
-                assert await b.texts() == {"two"}
+                assert await b.status(first) == status  # what was decided stands
+                async with b.hive._lock:
+                    assert await b.texts() == ({"one", "two"} if status == "adopted" else {"two"})
 
     asyncio.run(main())
 
