@@ -3,7 +3,8 @@
 Calls come in by the bridge as `Core`'s methods; what happens goes out by `Upcalls`, which post to the asyncio side.
 """
 
-from collections.abc import Callable, Sequence
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -19,7 +20,7 @@ from node.net import patches
 from node.net.bitswap import Bitswap
 from node.net.connections import Connections
 from node.net.counters import Counters
-from node.net.errors import RemoteUnavailable
+from node.net.errors import NetError
 from node.net.gossip import Gossip
 from node.net.host import check_listen, check_listening, make_host, parse_address
 from node.net.port import BlockSource, PeerDisconnected, PeerEvent, PeerInfo
@@ -32,6 +33,9 @@ MAX_STREAMS_PER_CONNECTION: Final = 256
 
 ADDRESSES_S: Final = 5.0
 """How long our own addresses are kept before the interfaces are asked again."""
+
+MEET_S: Final = 5.0
+"""Time to dial a neighbour that mDNS has found; it is on the same network."""
 
 CLOSE_S: Final = 3.0
 """Time to say goodbye to all peers at the end."""
@@ -112,11 +116,11 @@ class Core:
                 await self._gossip.wait_until_ready()
                 for loop in (self._connections.run, self._requester.run, self._announce):
                     self._nursery.start_soon(loop)
-                self._dial_neighbours()
                 self._read_addresses()
                 self._upcalls.on_started(self)
                 try:
-                    await until()
+                    with self._neighbours():
+                        await until()
                 finally:
                     await self._say_goodbye()
 
@@ -172,23 +176,25 @@ class Core:
             if self._gossip.topic_ids:
                 await self._gossip.message_all_peers(self._gossip.get_hello_packet().SerializeToString())
 
-    def _dial_neighbours(self) -> None:
+    @contextlib.contextmanager
+    def _neighbours(self) -> Iterator[None]:
         """With mDNS on, connect to whoever is found on the local network."""
-        if not self._plan.settings.mdns:
-            return
         token = trio.lowlevel.current_trio_token()
 
-        def found(info: Any) -> None:
-            if info.peer_id != self._host.get_id():
-                addresses = [f"{address}/p2p/{info.peer_id}" for address in info.addrs]
+        def found(info: Any) -> None:  # in a thread of zeroconf
+            addresses = [f"{address}/p2p/{info.peer_id}" for address in info.addrs]
+            with contextlib.suppress(trio.RunFinishedError):
                 token.run_sync_soon(self._nursery.start_soon, self._meet, addresses)
 
-        peerDiscovery.register_peer_discovered_handler(found)
+        if self._plan.settings.mdns:
+            peerDiscovery.register_peer_discovered_handler(found)
+        try:
+            yield
+        finally:
+            peerDiscovery.unregister_peer_discovered_handler(found)
 
     async def _meet(self, addresses: Sequence[str]) -> None:
         for address in addresses:
-            try:
-                await self._connections.dial(address, 5.0)
-            except RemoteUnavailable:
-                continue
-            return
+            with contextlib.suppress(NetError):
+                await self._connections.dial(address, MEET_S)
+                return

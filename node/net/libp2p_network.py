@@ -31,6 +31,7 @@ from node.net.port import (
     PeerInfo,
 )
 from node.net.settings import NetSettings
+from node.net.streams import MAX_FRAME_BYTES
 from protocols import limits
 
 if TYPE_CHECKING:
@@ -140,6 +141,8 @@ class Libp2pNetwork:
         await self._call(lambda core: core.subscribe(topic))
 
     async def request(self, peer: PeerId, protocol: str, payload: bytes, *, timeout_s: float = 10) -> bytes:
+        if len(payload) > MAX_FRAME_BYTES:
+            raise MessageTooLarge(f"{len(payload)} bytes; a request has at most {MAX_FRAME_BYTES}")
         return await self._call(lambda core: core.request(peer, protocol, payload, timeout_s))
 
     async def serve(
@@ -283,6 +286,9 @@ class Libp2pNetwork:
         try:
             async with asyncio.timeout(HANDLER_S):
                 reply = await self._services[protocol].handler(peer, payload)
+            if len(reply) > MAX_FRAME_BYTES:
+                reply = None
+                raise MessageTooLarge(f"{protocol} answers with more than {MAX_FRAME_BYTES} bytes")
         except Exception as error:  # noqa: BLE001 - the supervisor of all handlers; a remote can provoke these
             logger.warning("A request of %s on %s was not answered: %s", peer, protocol, error.__class__.__name__)
         finally:

@@ -5,6 +5,7 @@ What is mended by our own subclasses (the gossip reader, the control messages) s
 Issues of the library: https://github.com/libp2p/py-libp2p/issues.
 """
 
+import contextlib
 import errno
 import logging
 import os
@@ -16,6 +17,7 @@ from typing import Any
 import trio
 from libp2p.crypto.keys import KeyPair as Libp2pKeyPair
 from libp2p.crypto.x25519 import create_new_key_pair as new_noise_key
+from libp2p.exceptions import BaseLibp2pError
 from libp2p.network.config import RetryConfig
 from libp2p.network.health.ping_probe import ping_connection
 from libp2p.rcmgr.connection_limits import ConnectionLimits
@@ -163,7 +165,8 @@ async def is_responsive(connection: Any, timeout_s: float) -> float | None:
 
 async def hang_up(connection: Any) -> None:
     """Close a connection whose other side may be silent: closing politely waits for it, so the socket goes first."""
-    with trio.move_on_after(1):
+    gone = (BaseLibp2pError, OSError, trio.BrokenResourceError, trio.ClosedResourceError)
+    with contextlib.suppress(*gone), trio.move_on_after(1):
         await connection.muxed_conn.secured_conn.close()
-    with trio.move_on_after(2):
+    with contextlib.suppress(*gone), trio.move_on_after(2):
         await connection.close()

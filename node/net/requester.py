@@ -15,14 +15,11 @@ from libp2p.peer.id import ID
 
 from node.net.counters import Counters
 from node.net.errors import RemoteNetError, RemoteRefused, RemoteTimeout, RemoteUnavailable
-from node.net.streams import drop
+from node.net.streams import MAX_FRAME_BYTES, drop
 from protocols.errors import RemoteProtocolError
 from protocols.framing import FrameDecoder, encode_frame
 
 logger = logging.getLogger(__name__)
-
-MAX_REPLY_BYTES: Final = 2 * 1024 * 1024
-"""A reply that is taken from a peer: twice the largest sync answer."""
 
 OPEN_TIMEOUT_S: Final = 10.0
 """Time to open a stream and agree on its protocol."""
@@ -139,7 +136,7 @@ class _Channel:
         await stream.close_write()
 
     async def _read(self, stream: Any) -> None:
-        decoder = FrameDecoder(MAX_REPLY_BYTES)
+        decoder = FrameDecoder(MAX_FRAME_BYTES)
         while self.open or self._replies:
             for payload in decoder.feed(await stream.read(_READ_BYTES)):
                 if not self._replies:

@@ -1,8 +1,11 @@
 """What every stream of ours needs. Runs on the trio side."""
 
-from typing import Any
+from typing import Any, Final
 
 import trio
+
+MAX_FRAME_BYTES: Final = 2 * 1024 * 1024
+"""A request or a reply of ours, and a reply that is taken from a peer: twice the largest sync answer."""
 
 
 async def drop(stream: Any) -> None:

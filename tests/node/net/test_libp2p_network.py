@@ -6,13 +6,27 @@ import logging
 import socket
 import subprocess
 import sys
+from typing import Any
 
 import pytest
+from libp2p.exceptions import BaseLibp2pError
 
-from node.net.errors import AddressInUse, CannotListen, MalformedAddress, NetworkDown
+from node.net import connections, responder
+from node.net.errors import (
+    AddressInUse,
+    CannotListen,
+    MalformedAddress,
+    MessageTooLarge,
+    NetError,
+    NetworkDown,
+    RemoteRefused,
+    RemoteUnavailable,
+)
 from node.net.libp2p_network import Libp2pNetwork, open_network
 from node.net.port import PeerConnected, PeerDisconnected
 from node.net.settings import NetSettings
+from node.net.streams import MAX_FRAME_BYTES
+from tests.node.net.raw import as_raw_peer
 from tests.node.net.support import LOOPBACK, TOPIC, Blocks, Inbox, new_keys, real, real_with, until
 
 ECHO = "/pagi/test-echo/1.0"
@@ -189,6 +203,89 @@ def test_a_forgotten_peer_is_not_dialled_again() -> None:
             redials = network.counters()["redials"]
             await asyncio.sleep(0.3)
             assert network.counters()["redials"] <= redials + 1
+
+    asyncio.run(main())
+
+
+@pytest.mark.slow
+def test_no_more_peers_than_the_limit_are_connected() -> None:
+    async def main() -> None:
+        async with real_with(NetSettings(max_connections=2)) as network, contextlib.AsyncExitStack() as stack:
+            address = network.addresses()[0]
+            for _ in range(4):
+                peer = await stack.enter_async_context(real())
+                with contextlib.suppress(NetError):
+                    await peer.dial(address, timeout_s=5)
+            assert len(network.peers()) <= 2
+            assert network.counters()["peers_connected"] >= 2
+
+    asyncio.run(main())
+
+
+@pytest.mark.slow
+def test_a_frame_that_is_never_finished_ends_its_stream(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(responder, "FRAME_S", 0.1)
+
+    async def main() -> None:
+        async def begin(host: Any, victim: Any) -> None:
+            stream = await host.new_stream(victim, [ECHO])
+            await stream.write(b"\x64half")
+            with contextlib.suppress(BaseLibp2pError):
+                await stream.read(1)
+
+        async with real() as network:
+            await network.serve(ECHO, echo, max_request_bytes=1024, max_in_flight_per_peer=3)
+            await as_raw_peer(network.addresses()[0], begin)
+            await until(network, "streams_timed_out")
+
+    asyncio.run(main())
+
+
+@pytest.mark.slow
+def test_a_peer_has_a_bounded_number_of_streams() -> None:
+    async def main() -> None:
+        async def open_many(host: Any, victim: Any) -> None:
+            for _ in range(responder.MAX_STREAMS + 3):
+                with contextlib.suppress(BaseLibp2pError):
+                    await host.new_stream(victim, [ECHO])
+
+        async with real() as network:
+            await network.serve(ECHO, echo, max_request_bytes=1024, max_in_flight_per_peer=3)
+            await as_raw_peer(network.addresses()[0], open_many)
+            await until(network, "streams_refused", 3)
+
+    asyncio.run(main())
+
+
+@pytest.mark.slow
+def test_a_connection_with_too_much_unread_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connections, "MAX_BUFFERED_BYTES", 10_000)
+
+    async def main() -> None:
+        async with real_with(NetSettings(ping_interval_s=0.2)) as network, real() as peer:
+            await network.serve(ECHO, never, max_request_bytes=1024, max_in_flight_per_peer=1)
+            await peer.dial(network.addresses()[0])
+            asking = [asyncio.create_task(peer.request(network.peer_id, ECHO, bytes(1000))) for _ in range(200)]
+            results = await asyncio.gather(*asking, return_exceptions=True)
+            assert all(isinstance(result, RemoteUnavailable) for result in results)
+            assert network.counters()["connections_overfull"] >= 1
+
+    asyncio.run(main())
+
+
+@pytest.mark.slow
+def test_a_request_or_reply_that_is_too_large_is_ours_to_refuse() -> None:
+    async def too_much(peer: str, payload: bytes) -> bytes:
+        return bytes(MAX_FRAME_BYTES + 1)
+
+    async def main() -> None:
+        async with real() as one, real() as two:
+            await two.serve(ECHO, too_much, max_request_bytes=1024, max_in_flight_per_peer=1)
+            await one.dial(two.addresses()[0])
+            with pytest.raises(MessageTooLarge):
+                await one.request(two.peer_id, ECHO, bytes(MAX_FRAME_BYTES + 1))
+            with pytest.raises(RemoteRefused):
+                await one.request(two.peer_id, ECHO, b"")
 
     asyncio.run(main())
 
