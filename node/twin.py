@@ -35,6 +35,7 @@ from node.net.errors import MalformedAddress, NetError
 from node.net.libp2p_network import open_network
 from node.net.port import Network
 from node.net.settings import NetSettings
+from node.parts import keep_running
 from node.swarm import CAPABILITIES, Directory
 from node.trust import TrustList
 from plugins.builtin import calculator, clock
@@ -223,7 +224,7 @@ async def open_twin(home: Home, config: Config, keys: KeyPair, *, model: Path | 
             part_counters=(gossip.counters, intake.counters, delivery.counters, hive.counters),
         )
         async with asyncio.TaskGroup() as tasks:
-            parts = [tasks.create_task(part.run()) for part in (gossip, directory, mail, hive)]
+            parts = [tasks.create_task(keep_running(part)) for part in (gossip, directory, mail, hive)]
             parts += [tasks.create_task(_call(network, address)) for address in config.network.bootstrap]
             await events.publish("twin_registered", did, {"did": did, "name": config.name})
             try:
