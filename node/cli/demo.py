@@ -61,7 +61,7 @@ class Story:
         self._step(f"{b} is told facts that nobody else knows", self.tell_facts)
         self._step(f"{a} is asked what only {b} knows, and asks {b}", self.ask)
         self._step(f"{a} learned whom to ask; all adopt the signed lesson", self.learn)
-        self._step(f"{c} would now ask {b} too", self.use_lesson)
+        self._step(f"{c} would ask {b} too, on the lesson's advice", self.use_lesson)
         self._step(f"{c} loses power; {a} writes to it and teaches on", self.lose_power)
         self._step(f"{c} comes back: nothing was lost, nothing came twice", self.come_back)
 
@@ -184,11 +184,13 @@ class Story:
 
     def use_lesson(self) -> Evidence:
         planned = self.c.client().post("plan", body={"goal": self._question})["steps"]
-        asks = [step["input"]["did"] for step in planned if step["action"] == "ask_twin"]
-        advice = self.c.client().get("playbooks", PLAYBOOK)["bullets"]
-        if asks[:1] != [self.b.did] or not any(self.b.did in bullet["text"] for bullet in advice):
-            raise DemoFailed(f"{self.c.name} would not ask {self.b.name}: {planned}")
-        return {"plan": " -> ".join(step["action"] for step in planned), "asks": self.b.did}
+        asks = [step["input"] for step in planned if step["action"] == "ask_twin"]
+        learned = self.c.client().get("playbooks", PLAYBOOK)["bullets"]
+        bullet = next((item for item in learned if item["revision"] == self._lesson_head), None)
+        if bullet is None or not asks or asks[0]["did"] != self.b.did or asks[0]["advice"] != bullet["id"]:
+            raise DemoFailed(f"{self.c.name} would not ask {self.b.name} on the lesson's advice: {planned}")
+        plan = " -> ".join(step["action"] for step in planned)
+        return {"plan": plan, "asks": self.b.did, "on the advice of": f"bullet {bullet['id']} by {bullet['author']}"}
 
     def lose_power(self) -> Evidence:
         self.c.kill()

@@ -52,11 +52,12 @@ class UseTool:
 
 @dataclass(frozen=True, slots=True)
 class AskTwin:
-    """Ask another twin, one that the owner named."""
+    """Ask another twin, one that the owner named. `advice` is the playbook bullet that speaks for it, if one does."""
 
     did: Did
     name: str
     question: str
+    advice: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +131,7 @@ def decide(situation: Situation) -> Action:
     asked = {entry.candidate.did for entry in situation.asked}
     for candidate in situation.candidates:
         if candidate.did not in asked:
-            return AskTwin(candidate.did, candidate.name, situation.goal)
+            return AskTwin(candidate.did, candidate.name, situation.goal, candidate.bullet_id)
     return Respond()
 
 
@@ -141,8 +142,8 @@ def described(action: Action) -> tuple[str, dict[str, Any]]:
             return "recall", {"query": query}
         case UseTool(name, parameters):
             return "use_tool", {"tool": name, "parameters": dict(parameters)}
-        case AskTwin(did, name, question):
-            return "ask_twin", {"did": did, "name": name, "question": question}
+        case AskTwin(did, name, question, advice):
+            return "ask_twin", {"did": did, "name": name, "question": question, "advice": advice}
         case Respond():
             return "respond", {}
         case _:
