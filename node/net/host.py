@@ -24,6 +24,7 @@ from node.net.settings import NetSettings
 def make_host(keys: KeyPair, settings: NetSettings) -> Any:
     """A host that is not running yet."""
     patches.quiet_logging()
+    patches.update_windows_by_halves()
     key_pair = create_new_key_pair(keys.seed)
     limit = settings.max_connections
     return new_host(

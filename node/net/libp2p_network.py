@@ -16,6 +16,7 @@ import trio
 
 from identity.cid import Cid
 from identity.did import PeerId, peer_id
+from identity.errors import PagiError
 from identity.keys import KeyPair
 from node.net.bridge import TrioThread
 from node.net.counters import Counters
@@ -31,6 +32,7 @@ from node.net.port import (
     PeerInfo,
 )
 from node.net.settings import NetSettings
+from node.net.spared_imports import spare_http_clients
 from node.net.streams import MAX_FRAME_BYTES
 from protocols import limits
 
@@ -195,6 +197,7 @@ class Libp2pNetwork:
 
     async def _body(self, thread: TrioThread, nursery: trio.Nursery, started: "asyncio.Future[Core]") -> None:
         """The main task of the thread."""
+        spare_http_clients()
         from node.net.core import Core, Plan, Upcalls  # imports libp2p: a second, in this thread
 
         plan = Plan(
@@ -289,6 +292,8 @@ class Libp2pNetwork:
             if len(reply) > MAX_FRAME_BYTES:
                 reply = None
                 raise MessageTooLarge(f"{protocol} answers with more than {MAX_FRAME_BYTES} bytes")
+        except PagiError as error:
+            logger.debug("A request of %s on %s was refused: %s", peer, protocol, error)
         except Exception as error:  # noqa: BLE001 - the supervisor of all handlers; a remote can provoke these
             logger.warning("A request of %s on %s was not answered: %s", peer, protocol, error.__class__.__name__)
         finally:

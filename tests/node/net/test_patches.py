@@ -31,6 +31,7 @@ from libp2p.pubsub.rpc_queue import RpcQueue
 from libp2p.pubsub.score import PeerScorer, ScoreParams, TopicScoreParams
 from libp2p.rcmgr.manager import ResourceLimits, ResourceManager
 from libp2p.security.insecure.transport import PLAINTEXT_PROTOCOL_ID, InsecureTransport
+from libp2p.stream_muxer.yamux.yamux import YamuxStream
 from multiaddr import Multiaddr
 
 from node.net import patches
@@ -41,6 +42,9 @@ from node.net.gossip_router import MAX_WANTED_IDS, GossipRouter
 from node.net.host import make_host
 from node.net.settings import NetSettings
 from tests.node.net.support import TOPIC, new_keys
+
+LIBRARY_WINDOW_UPDATE = YamuxStream._auto_tune_and_send_window_update
+"""As the library has it: this module is imported before any test patches it."""
 
 LISTEN = Multiaddr("/ip4/127.0.0.1/tcp/0")
 
@@ -388,3 +392,74 @@ def test_only_our_topics_are_noted() -> None:
         gossip.handle_subscription(peer, rpc_pb2.RPC.SubOpts(subscribe=True, topicid=topic))
     assert set(gossip.peer_topics) == {"pagi-x"}
     assert gossip._counters["gossip_refused_topic"] == 2
+
+
+class YamuxReader:
+    """A yamux stream of which small pieces are read, and the window updates that it sends."""
+
+    def __init__(self) -> None:
+        connection = types.SimpleNamespace(stream_buffers={}, rtt=lambda: 0.001)
+        self.stream = YamuxStream(1, connection, is_initiator=True)
+        self.updates: list[int] = []
+        self.stream.send_window_update = self._record
+
+    async def _record(self, increment: int, skip_lock: bool = False) -> None:
+        self.updates.append(increment)
+
+    async def read(self, update: Any, size: int, times: int) -> None:
+        for _ in range(times):
+            self.stream.recv_window -= size
+            await update(self.stream, bytes_read=size)
+
+
+def test_the_library_updates_the_window_after_nearly_every_read() -> None:
+    async def main() -> None:
+        reader = YamuxReader()
+        await reader.read(LIBRARY_WINDOW_UPDATE, 1000, 50)
+        assert len(reader.updates) > 25
+
+    trio.run(main)
+
+
+def test_the_window_is_updated_by_halves() -> None:
+    async def main() -> None:
+        patches.update_windows_by_halves()
+        reader = YamuxReader()
+        ours = YamuxStream._auto_tune_and_send_window_update
+        await reader.read(ours, 1000, 50)
+        assert reader.updates == []
+        await reader.read(ours, 64 * 1024, 100)
+        assert reader.updates
+        assert reader.stream.recv_window >= reader.stream.target_recv_window // 2
+
+    trio.run(main)
+
+
+def _modules_after(code: str) -> set[str]:
+    script = f"import sys\n{code}\nprint(*sys.modules)"
+    return set(
+        subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout.split()
+    )
+
+
+@pytest.mark.slow
+def test_the_library_imports_http_clients() -> None:
+    assert {"httpx._client", "requests.api"} <= _modules_after("import libp2p")
+
+
+@pytest.mark.slow
+def test_the_http_clients_are_spared() -> None:
+    loaded = _modules_after(
+        "from node.net.spared_imports import spare_http_clients\nspare_http_clients()\nimport node.net.core"
+    )
+    assert "libp2p" in loaded
+    assert not {"httpx._client", "requests.api"} & loaded
+
+
+@pytest.mark.slow
+def test_a_spared_module_is_loaded_when_it_is_used() -> None:
+    loaded = _modules_after(
+        "from node.net.spared_imports import spare_http_clients\nspare_http_clients()\n"
+        "import requests\nassert requests.get.__module__ == 'requests.api'"
+    )
+    assert "requests.api" in loaded
