@@ -46,11 +46,6 @@ class KeyPair:
         """The X25519 private key, 32 bytes, that belongs to this signing key."""
         return crypto_sign_ed25519_sk_to_curve25519(bytes(self._key) + self.public)
 
-    @cached_property
-    def agreement_public(self) -> bytes:
-        """The X25519 public key, 32 bytes."""
-        return agreement_key_of(self.public)
-
 
 def verify(public: bytes, data: bytes, signature: bytes) -> None:
     """Check an Ed25519 signature (RFC 8032). Raises BadSignature, or UnsupportedKey if `public` is no good key."""

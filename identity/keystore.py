@@ -62,9 +62,6 @@ class Kdf:
 MODERATE: Final = Kdf(argon2id.OPSLIMIT_MODERATE, argon2id.MEMLIMIT_MODERATE)
 """256 MiB and some 0.5 s: for each guess too, and for us once at start."""
 
-INTERACTIVE: Final = Kdf(argon2id.OPSLIMIT_INTERACTIVE, argon2id.MEMLIMIT_INTERACTIVE)
-"""64 MiB: for small machines."""
-
 _MAX_KDF: Final = Kdf(16, 1024 * 1024 * 1024)
 """What a file may ask of us: SENSITIVE (1 GiB) and a few passes more. A hostile file must not take the machine down."""
 

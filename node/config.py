@@ -91,8 +91,8 @@ class Config(Section):
     mind: MindConfig = MindConfig()
 
 
-def load_config(path: Path, overrides: Mapping[str, Mapping[str, Any]] | None = None) -> Config:
-    """Read `config.toml` (absent means all defaults), then lay `overrides` (`{section: {key: value}}`) over it.
+def load_config(path: Path, overrides: Mapping[str, Any] | None = None) -> Config:
+    """Read `config.toml` (absent means all defaults), then lay `overrides` over it: a table is laid key by key.
 
     Raises ConfigInvalid, which names the setting and what is wrong with it.
     """
@@ -104,11 +104,14 @@ def load_config(path: Path, overrides: Mapping[str, Mapping[str, Any]] | None = 
             raise ConfigInvalid(f"{path.name} is not TOML: {error}") from error
         except OSError as error:
             raise ConfigInvalid(f"{path} cannot be read: {error.strerror}") from error
-    for section, values in (overrides or {}).items():
-        table = settings.setdefault(section, {})
+    for name, value in (overrides or {}).items():
+        if not isinstance(value, Mapping):
+            settings[name] = value
+            continue
+        table = settings.setdefault(name, {})
         if not isinstance(table, dict):
-            raise ConfigInvalid(f"{section}: should be a table")
-        table.update(values)
+            raise ConfigInvalid(f"{name}: should be a table")
+        table.update(value)
     try:
         return Config.model_validate(settings)
     except ValidationError as error:

@@ -14,7 +14,11 @@ NodeError (identity.errors.PagiError)
 └── JobUnknown           40453
 """
 
+from typing import TypeVar
+
 from identity.errors import PagiError
+
+E = TypeVar("E", bound=Exception)
 
 
 class NodeError(PagiError):
@@ -74,3 +78,13 @@ class MessageTimeout(NodeError):
 class JobUnknown(NodeError):
     code = 40453
     hint = "See the jobs with `pagi jobs`."
+
+
+def first_of(kind: type[E], group: BaseExceptionGroup[BaseException]) -> E | None:
+    """The first error of a kind in a group, at any depth."""
+    for error in group.exceptions:
+        if isinstance(error, kind):
+            return error
+        if isinstance(error, BaseExceptionGroup) and (inner := first_of(kind, error)):
+            return inner
+    return None

@@ -2,7 +2,8 @@
 
 Broadcast is observation only, never control: a subscriber that is slow loses the oldest events and is told
 how many (`Lagged`). An event that belongs to a change of state is recorded in the transaction of that change
-(`record`) and broadcast after it (`announce`); all others go through `publish`, which does both.
+(`record`) and broadcast after it (`announce`); all others go through `publish`, which does both. The log grows for
+ever, so what strangers can cause without end is broadcast alone (`broadcast`).
 """
 
 import asyncio
@@ -124,6 +125,12 @@ class EventBus:
         """Record an event in a transaction of its own, then broadcast it."""
         event = self.make(event_type, subject, data, source=source, trace_id=trace_id)
         await self._database.write(lambda conn: self.record(conn, event))
+        self.announce(event)
+        return event
+
+    def broadcast(self, event_type: str, subject: str, data: Mapping[str, Any], *, source: str = "node") -> Event:
+        """Broadcast an event without recording it: for what anybody can cause as often as they like."""
+        event = self.make(event_type, subject, data, source=source)
         self.announce(event)
         return event
 

@@ -1,9 +1,10 @@
 """Gossip: signed messages to everyone, kept, handed on and caught up.
 
-A message passes: size, signature, `from` = signer, clock, body, rate per author, and "newer than what we hold" (one
-row for each kind, author and subject). Only then is it stored, and after that handed to its listeners. The newest rows
-are what `/pagi/sync/1.0` serves to a peer that was away, so catching up and hearing live are the same thing twice:
-what was dropped or throttled live comes by sync.
+A message passes: size, signature, `from` = signer, clock, body, rate per author, "newer than what we hold" (one row for
+each kind, author and subject), and room: what a neighbour brings of strangers may take new rows only so fast. Only
+then is it stored, and after that handed to its listeners. The newest rows are what `/pagi/sync/1.0` serves to a peer
+that was away, so catching up and hearing live are the same thing twice: what was dropped or throttled live comes by
+sync.
 
 A twin and a relay use this same class; it does not know what the messages mean.
 """
@@ -13,9 +14,9 @@ import logging
 import secrets
 import sqlite3
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from identity.did import Did, PeerId, did_key
 from identity.errors import PagiError
@@ -26,6 +27,7 @@ from node.net.errors import NetError
 from node.net.port import GossipMessage, Network, PeerConnected
 from protocols import limits
 from protocols.didcomm.envelope import pack_signed, verify_signed
+from protocols.errors import RemoteProtocolError
 from protocols.gossip import check_body, slot_of
 from protocols.message import Message, check_times
 from protocols.ratelimit import KeyedBuckets
@@ -51,9 +53,13 @@ class Heard:
 
 GossipListener = Callable[[Heard], Awaitable[None]]
 
+Outcome = Literal["taken", "passed over", "garbage", "no room"]
+"""What became of a message. `garbage`: it is no signed message. `no room`: its neighbour has brought too much that is
+new, and may bring it again later."""
+
 
 class Gossip:
-    """The signed, public messages of one node."""
+    """The signed, public messages of one node. `named` are the authors that its owner named: they always have room."""
 
     def __init__(
         self,
@@ -62,6 +68,7 @@ class Gossip:
         network: Network,
         database: Database,
         sync_every_s: float,
+        named: Callable[[], Collection[Did]] = tuple,
         now: NowMs = now_ms,
     ) -> None:
         self._keys = keys
@@ -69,11 +76,15 @@ class Gossip:
         self._network = network
         self._database = database
         self._sync_every_s = sync_every_s
+        self._named = named
         self._now = now
         self._listeners: dict[str, list[GossipListener]] = {}
         self._waiting: asyncio.Queue[tuple[bytes, PeerId]] = asyncio.Queue(MAX_WAITING)
         self._per_author = KeyedBuckets(limits.GOSSIP_RATE_PER_S, limits.GOSSIP_BURST, limits.MAX_RATED_KEYS)
+        self._new_rows = KeyedBuckets(limits.STRANGER_ROWS_PER_S, limits.STRANGER_ROWS_BURST, limits.MAX_RATED_KEYS)
+        self._per_asker = KeyedBuckets(limits.SYNC_RATE_PER_S, limits.SYNC_BURST, limits.MAX_RATED_KEYS)
         self._cursors: dict[PeerId, int] = {}
+        self._catching_up: set[PeerId] = set()
         self._accepting = asyncio.Lock()
         self._last_ms = 0
         self.counters: Counter[str] = Counter()
@@ -111,7 +122,7 @@ class Gossip:
                 created_time=stamp_ms // 1000,
             )
             signed = pack_signed(message, signer=self._keys)
-            if await self._store(message, self._did, signed):
+            if await self._store(message, self._did, signed, spare=(self._did,)):
                 return message, signed
             await self._pass_what_is_held(message)
 
@@ -142,7 +153,7 @@ class Gossip:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._verify_waiting())
             tasks.create_task(self._sync_on_connect(tasks))
-            tasks.create_task(self._sync_periodically())
+            tasks.create_task(self._sync_periodically(tasks))
 
     def _take(self, gossip: GossipMessage) -> None:
         self.counters["gossip_taken"] += 1
@@ -155,34 +166,52 @@ class Gossip:
         while True:
             data, via = await self._waiting.get()
             try:
-                await self._accept(data, via, limited=True)
+                await self._accept(data, via)
             except StorageError as error:
                 self.counters["gossip_not_stored"] += 1
                 logger.error("gossip could not be stored: %s", error)
 
-    async def _accept(self, data: bytes, via: PeerId, *, limited: bool) -> None:
-        """Verify a message, keep it if it is newer, and hand it on. Raises StorageError if it could not be kept."""
+    async def _accept(self, data: bytes, via: PeerId, *, live: bool = True) -> Outcome:
+        """Verify a message, keep it if it is newer, and hand it on. Raises StorageError if it could not be kept.
+
+        What comes by sync counts for its author at this neighbour alone: it is what the author's flood hid live.
+        """
+        outcome: Outcome = "garbage"
         try:
             unpacked = verify_signed(data)
+            outcome = "passed over"
             check_times(unpacked.message, self._now() // 1000)
             check_body(unpacked.message)
         except PagiError as error:
             self.counters[f"gossip_refused_{error.code}"] += 1
             logger.debug("gossip refused from %s: %s", via, error)
-            return
+            return outcome
         author = unpacked.signer
         assert author is not None
         if author == self._did:
-            return
-        if limited and not self._per_author.allow(author, self._now() / 1000):
+            return "passed over"
+        if not self._per_author.allow(author if live else (author, via), self._now() / 1000):
             self.counters["gossip_refused_rate"] += 1
-            return
+            return "passed over"
         async with self._accepting:  # Listeners must not be told of a newer message first and of an older one then.
-            if await self._store(unpacked.message, author, data):
+            spare = {self._did, *self._named(), *(peer.did for peer in self._network.peers() if peer.did is not None)}
+            if author not in spare and not await self._has_room(unpacked.message, author, via):
+                self.counters["gossip_refused_room"] += 1
+                return "no room"
+            if await self._store(unpacked.message, author, data, spare=spare):
                 self.counters["gossip_accepted"] += 1
                 await self._hand_on(Heard(unpacked.message, author, via))
             else:
                 self.counters["gossip_not_newer"] += 1
+        return "taken"
+
+    async def _has_room(self, message: Message, author: Did, via: PeerId) -> bool:
+        """Whether a stranger's message replaces one that is held, or its neighbour may bring more that is new."""
+        kind, subject = slot_of(message)
+        held = await self._database.read(
+            lambda conn: rows.created_time_of(conn, type=kind, author=author, subject=subject)
+        )
+        return held is not None or self._new_rows.allow(via, self._now() / 1000)
 
     async def _hand_on(self, heard: Heard) -> None:
         for listener in self._listeners.get(heard.message.type, ()):
@@ -195,7 +224,7 @@ class Gossip:
                 self.counters["gossip_listener_failed"] += 1
                 logger.exception("a listener failed at a message of type %s", heard.message.type)
 
-    async def _store(self, message: Message, author: Did, signed: bytes) -> bool:
+    async def _store(self, message: Message, author: Did, signed: bytes, *, spare: Collection[Did]) -> bool:
         kind, subject = slot_of(message)
         return await self._database.write(
             lambda conn: rows.keep_latest(
@@ -206,6 +235,7 @@ class Gossip:
                 message_id=message.id,
                 created_time=message.created_time or 0,
                 signed=signed,
+                spare=spare,
             )
         )
 
@@ -213,6 +243,9 @@ class Gossip:
 
     async def _serve_sync(self, peer: PeerId, payload: bytes) -> bytes:
         request = SyncRequest.decode(payload)
+        if not self._per_asker.allow(peer, self._now() / 1000):
+            self.counters["sync_throttled"] += 1
+            raise RemoteProtocolError("it asks again and again")
 
         def read(conn: sqlite3.Connection) -> SyncResponse:
             # A cursor that we never gave is from before this database: whoever has it starts anew.
@@ -232,26 +265,44 @@ class Gossip:
                 # A peer that comes back may have a new database: its cursors mean nothing then.
                 self._cursors.pop(event.peer_id, None)
 
-    async def _sync_periodically(self) -> None:
+    async def _sync_periodically(self, tasks: asyncio.TaskGroup) -> None:
         while True:
             spread = secrets.randbelow(1000) / 1000 * 0.2 + 0.9
             await asyncio.sleep(self._sync_every_s * spread)
-            for peer in self._network.peers():
-                await self.catch_up(peer.peer_id)
+            for peer in self._network.peers():  # Each on its own: a peer that answers slowly delays nobody else's.
+                tasks.create_task(self.catch_up(peer.peer_id))
 
     async def catch_up(self, peer: PeerId) -> None:
-        """Ask one peer for what it holds that is new since we last asked. A peer that cannot answer is passed over."""
+        """Ask one peer for what it holds that is new since we last asked. A peer that cannot answer is passed over.
+
+        Nothing happens while that peer is being asked already.
+        """
+        if peer in self._catching_up:
+            return
+        self._catching_up.add(peer)
+        try:
+            await self._ask_in_rounds(peer)
+        except PagiError as error:
+            self.counters["sync_failed"] += 1
+            logger.debug("sync with %s: %s", peer, error)
+        finally:
+            self._catching_up.discard(peer)
+
+    async def _ask_in_rounds(self, peer: PeerId) -> None:
+        garbage = 0
         for _ in range(limits.MAX_SYNC_ROUNDS):
             request = SyncRequest(after=self._cursors.get(peer, 0), limit=limits.MAX_SYNC_MESSAGES)
-            try:
-                response = SyncResponse.decode(await self._network.request(peer, PROTOCOL, request.encode()))
-                for signed in response.messages:
-                    await self._accept(signed, peer, limited=False)
-            except PagiError as error:
-                self.counters["sync_failed"] += 1
-                logger.debug("sync with %s: %s", peer, error)
-                return
+            response = SyncResponse.decode(await self._network.request(peer, PROTOCOL, request.encode()))
+            for signed in response.messages:
+                outcome = await self._accept(signed, peer, live=False)
+                garbage += outcome == "garbage"
+                if garbage > limits.MAX_SYNC_GARBAGE:
+                    raise RemoteProtocolError("what it hands on is no signed messages")
+                if outcome == "no room":
+                    return  # The cursor stays: the next time goes on from here.
             self.counters["sync_messages"] += len(response.messages)
+            if all(peer != other.peer_id for other in self._network.peers()):
+                return  # It has gone, and its cursor with it.
             self._cursors[peer] = response.next
             if not response.more or response.next == request.after:
                 return

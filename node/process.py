@@ -16,6 +16,7 @@ from typing import Any
 import psutil
 
 from identity.errors import PagiError
+from node.errors import first_of
 
 Main = Callable[[Callable[[], Awaitable[None]]], Coroutine[Any, Any, None]]
 """The node: given `wait_stopped`, which returns once a signal asks the process to end."""
@@ -30,20 +31,10 @@ def run_until_stopped(main: Main) -> None:
         try:
             runner.run(_with_signals(main))
         except BaseExceptionGroup as group:
-            error = first_pagi_error(group)
+            error = first_of(PagiError, group)
             if error is None:
                 raise
             raise error from group
-
-
-def first_pagi_error(group: BaseExceptionGroup[BaseException]) -> PagiError | None:
-    """The first error in a group that has something to say to a person, at any depth."""
-    for error in group.exceptions:
-        if isinstance(error, PagiError):
-            return error
-        if isinstance(error, BaseExceptionGroup) and (inner := first_pagi_error(error)):
-            return inner
-    return None
 
 
 def seconds_since_start() -> float:
@@ -65,8 +56,10 @@ def log_to_stderr(level: str) -> None:
     logging.basicConfig(
         stream=sys.stderr, level=level, format="%(asctime)s %(levelname)-7s %(name)s: %(message)s", force=True
     )
-    for noisy in ("libp2p", "multiaddr", "asyncio", "async_service", "zeroconf", "faiss.loader"):
-        logging.getLogger(noisy).setLevel(logging.CRITICAL if noisy == "libp2p" else logging.WARNING)
+    for noisy in ("multiaddr", "asyncio", "async_service", "faiss.loader"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
+    for silent in ("libp2p", "zeroconf"):  # they log with a traceback what peers and networks do every day
+        logging.getLogger(silent).setLevel(logging.CRITICAL)
 
 
 async def _with_signals(main: Main) -> None:

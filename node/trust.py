@@ -5,11 +5,10 @@ It is read on each message, so it is kept in memory; the database row is the tru
 
 from collections.abc import Awaitable, Callable
 
-from storage.trust import Trust
-
 from identity.did import Did
 from storage import trust as rows
 from storage.database import Database
+from storage.trust import Trust
 
 OnChange = Callable[[Trust], Awaitable[None]]
 
@@ -21,6 +20,7 @@ class TrustList:
         self._database = database
         self._own = own
         self._trust = trust
+        self._named = trust.allow - trust.block
         self._watchers: list[OnChange] = []
 
     @classmethod
@@ -33,9 +33,14 @@ class TrustList:
         """The list as it is now."""
         return self._trust
 
+    @property
+    def named(self) -> frozenset[Did]:
+        """The twins that the owner named and did not block; without our own."""
+        return self._named
+
     def allows(self, did: Did) -> bool:
         """Whether the owner named this twin (or it is the owner's own), and did not block it."""
-        return did == self._own or (did in self._trust.allow and did not in self._trust.block)
+        return did == self._own or did in self._named
 
     def blocks(self, did: Did) -> bool:
         """Whether the owner wants nothing from this twin."""
@@ -52,6 +57,6 @@ class TrustList:
     async def put(self, trust: Trust) -> None:
         """Replace the list, durably, then tell the watchers."""
         await self._database.write(lambda conn: rows.put_trust(conn, trust))
-        self._trust = trust
+        self._trust, self._named = trust, trust.allow - trust.block
         for watcher in self._watchers:
             await watcher(trust)

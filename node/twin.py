@@ -6,12 +6,14 @@ error comes out of `open_twin`: a twin runs whole or not at all.
 
 import asyncio
 import logging
+import shutil
 from collections import Counter
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Final
 
 from identity.did import Did, DidDocument, PeerId, did_key, peer_id, resolve_did_key
 from identity.keys import KeyPair
@@ -21,7 +23,7 @@ from node.content import Content
 from node.events import EventBus
 from node.gossip import Gossip
 from node.hive.hive import Hive
-from node.inference.embedder import WordLlamaEmbedder
+from node.inference.embedder import Embedder, WordLlamaEmbedder
 from node.inference.local import LocalModel, load_in_background
 from node.memory.memory import Memory
 from node.messaging.delivery import Delivery
@@ -35,7 +37,7 @@ from node.net.errors import MalformedAddress, NetError
 from node.net.libp2p_network import open_network
 from node.net.port import Network
 from node.net.settings import NetSettings
-from node.parts import keep_running
+from node.supervisor import keep_running
 from node.swarm import CAPABILITIES, Directory
 from node.trust import TrustList
 from plugins.builtin import calculator, clock
@@ -46,13 +48,17 @@ from storage.home import Home
 
 logger = logging.getLogger(__name__)
 
+LEAST_FREE_BYTES: Final = 16 * 1024**2
+"""With less free on the home's disk any write may be the one that fails."""
+
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One check of `GET /ready`."""
+    """One check of `GET /ready`. `degraded` is what works, but not as the owner would have it."""
 
     ok: bool
     detail: str
+    degraded: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,6 +86,7 @@ class Twin:
     part_counters: Sequence[Counter[str]]
     version: str = __version__
     capabilities: tuple[str, ...] = CAPABILITIES
+    resting: dict[str, str] = field(default_factory=dict)
 
     def document(self) -> DidDocument:
         """This twin's DID document."""
@@ -90,14 +97,18 @@ class Twin:
         if self.model.loading:
             model = Check(True, "loading")
         elif self.model.engine is None:
-            model = Check(True, f"degraded: {self.model.reason}")
+            model = Check(True, f"degraded: {self.model.reason}", degraded=True)
         else:
             model = Check(True, self.model.engine.name)
-        return {
-            "network": Check(self.network.alive, f"{len(self.network.peers())} peers"),
-            "storage": Check(True, "open"),
-            "model": model,
-        }
+        peers = len(self.network.peers())
+        network = Check(True, f"{peers} peers") if self.network.alive else Check(False, "libp2p is being restarted")
+        return {"network": network, "storage": self._storage_health(), "model": model}
+
+    def _storage_health(self) -> Check:
+        free_bytes = shutil.disk_usage(self.home.path).free
+        if self.resting:
+            return Check(False, "; ".join(f"{part} rests: {reason}" for part, reason in self.resting.items()))
+        return Check(free_bytes >= LEAST_FREE_BYTES, f"{free_bytes >> 20} MiB free")
 
     def counters(self) -> Mapping[str, int]:
         """Every count since the start, for `GET /metrics`."""
@@ -113,126 +124,166 @@ async def open_twin(home: Home, config: Config, keys: KeyPair, *, model: Path | 
 
     Raises StorageError, NetError (an address in use, a relay's address that is none), InferenceError.
     """
-    did = did_key(keys.public)
     async with AsyncExitStack() as stack:
         database = await stack.enter_async_context(Database.open(home.node_db))
         blocks = await asyncio.to_thread(BlockStore, home.blocks, config.content.quota_bytes)
-        events = EventBus(database, did)
-        trust = await TrustList.load(database, did)
+        trust = await TrustList.load(database, did_key(keys.public))
         embedder = WordLlamaEmbedder()
         memory = await stack.enter_async_context(Memory.open(database, embedder))
         local_model = await stack.enter_async_context(
             load_in_background(model, threads=config.inference.threads, context_tokens=config.inference.context_tokens)
         )
+        settings = NetSettings(mdns=config.network.mdns)
         network = await stack.enter_async_context(
-            open_network(
-                keys,
-                listen=config.network.listen,
-                blocks=blocks,
-                settings=NetSettings(mdns=config.network.mdns),
-            )
+            open_network(keys, listen=config.network.listen, blocks=blocks, settings=settings)
         )
         for address in config.network.bootstrap:
             _check_relay(address)
-        gossip = Gossip(keys=keys, network=network, database=database, sync_every_s=config.network.sync_every_s)
-        directory = Directory(
-            did=did,
-            name=config.name,
-            config=config.network,
-            network=network,
-            gossip=gossip,
-            database=database,
-            events=events,
-            topics=memory.topics,
-            blocks_twin=trust.blocks,
-        )
-        delivery = Delivery(
-            keys=keys,
-            config=config.mail,
-            database=database,
-            events=events,
-            network=network,
-            addresses_of=directory.addresses_of,
-        )
-        intake = Intake(keys=keys, database=database, events=events, trust=trust)
-        mail = PostOffice(
-            keys=keys,
-            config=config.mail,
-            database=database,
-            network=network,
-            intake=intake,
-            delivery=delivery,
-            trust=trust,
-        )
-        hive = Hive(
-            keys=keys,
+        twin = _assembled(
+            home,
+            config,
+            keys,
             database=database,
             blocks=blocks,
-            network=network,
-            gossip=gossip,
             trust=trust,
-            events=events,
-            names=(config.mind.playbook,),
-        )
-        writer = Writer(local_model, events)
-        colleagues = Colleagues(
-            own=did,
-            directory=directory,
-            trust=trust,
-            mail=mail,
-            memory=memory,
             embedder=embedder,
-            writer=writer,
-            recall_items=config.mind.recall_items,
-        )
-        tools = PluginHost()
-        for plugin in (calculator.plugin(), clock.plugin(lambda: datetime.now(UTC))):
-            tools.register(plugin)
-        jobs = Jobs(database)
-        executive = Executive(
-            config=config.mind,
             memory=memory,
-            embedder=embedder,
-            tools=tools,
-            colleagues=colleagues,
-            writer=writer,
-            hive=hive,
-            jobs=jobs,
-            events=events,
-        )
-        await hive.load()
-        await jobs.interrupted()
-        twin = Twin(
-            did=did,
-            peer_id=peer_id(keys.public),
-            name=config.name,
-            home=home,
-            database=database,
-            network=network,
-            gossip=gossip,
-            directory=directory,
-            mail=mail,
-            hive=hive,
-            memory=memory,
-            executive=executive,
-            jobs=jobs,
-            trust=trust,
-            content=Content(blocks=blocks, network=network, database=database),
-            tools=tools,
-            events=events,
             model=local_model,
-            part_counters=(gossip.counters, intake.counters, delivery.counters, hive.counters),
+            network=network,
         )
-        async with asyncio.TaskGroup() as tasks:
-            parts = [tasks.create_task(keep_running(part)) for part in (gossip, directory, mail, hive)]
-            parts += [tasks.create_task(_call(network, address)) for address in config.network.bootstrap]
-            await events.publish("twin_registered", did, {"did": did, "name": config.name})
-            try:
-                yield twin
-                await directory.leave()
-            finally:
-                for part in parts:
-                    part.cancel()
+        async with _running(twin, config.network.bootstrap):
+            yield twin
+
+
+def _assembled(
+    home: Home,
+    config: Config,
+    keys: KeyPair,
+    *,
+    database: Database,
+    blocks: BlockStore,
+    trust: TrustList,
+    embedder: Embedder,
+    memory: Memory,
+    model: LocalModel,
+    network: Network,
+) -> Twin:
+    """Every part over what was opened: nothing runs yet. A list, and long for that reason only."""
+    did = did_key(keys.public)
+    events = EventBus(database, did)
+    gossip = Gossip(
+        keys=keys,
+        network=network,
+        database=database,
+        sync_every_s=config.network.sync_every_s,
+        named=lambda: trust.named,
+    )
+    directory = Directory(
+        did=did,
+        name=config.name,
+        config=config.network,
+        network=network,
+        gossip=gossip,
+        database=database,
+        events=events,
+        topics=memory.topics,
+        trust=trust,
+    )
+    delivery = Delivery(
+        keys=keys,
+        config=config.mail,
+        database=database,
+        events=events,
+        network=network,
+        addresses_of=directory.addresses_of,
+    )
+    intake = Intake(keys=keys, database=database, events=events, trust=trust)
+    mail = PostOffice(
+        keys=keys,
+        config=config.mail,
+        database=database,
+        network=network,
+        intake=intake,
+        delivery=delivery,
+        trust=trust,
+    )
+    hive = Hive(
+        keys=keys,
+        database=database,
+        blocks=blocks,
+        network=network,
+        gossip=gossip,
+        trust=trust,
+        events=events,
+        names=(config.mind.playbook,),
+    )
+    writer = Writer(model, events)
+    colleagues = Colleagues(
+        own=did,
+        directory=directory,
+        trust=trust,
+        mail=mail,
+        memory=memory,
+        embedder=embedder,
+        writer=writer,
+        recall_items=config.mind.recall_items,
+    )
+    tools = PluginHost()
+    for plugin in (calculator.plugin(), clock.plugin(lambda: datetime.now(UTC))):
+        tools.register(plugin)
+    jobs = Jobs(database)
+    executive = Executive(
+        config=config.mind,
+        memory=memory,
+        embedder=embedder,
+        tools=tools,
+        colleagues=colleagues,
+        writer=writer,
+        hive=hive,
+        jobs=jobs,
+        events=events,
+    )
+    return Twin(
+        did=did,
+        peer_id=peer_id(keys.public),
+        name=config.name,
+        home=home,
+        database=database,
+        network=network,
+        gossip=gossip,
+        directory=directory,
+        mail=mail,
+        hive=hive,
+        memory=memory,
+        executive=executive,
+        jobs=jobs,
+        trust=trust,
+        content=Content(blocks=blocks, network=network, database=database),
+        tools=tools,
+        events=events,
+        model=model,
+        part_counters=(gossip.counters, intake.counters, delivery.counters, hive.counters),
+    )
+
+
+@asynccontextmanager
+async def _running(twin: Twin, relays: Sequence[str]) -> AsyncIterator[None]:
+    """Load what was there, run the parts, and say goodbye to the others at the end."""
+    await twin.hive.load()
+    await twin.jobs.interrupted()
+    async with asyncio.TaskGroup() as tasks:
+        parts = [
+            tasks.create_task(keep_running(part, twin.resting))
+            for part in (twin.gossip, twin.directory, twin.mail, twin.hive)
+        ]
+        parts += [tasks.create_task(_call(twin.network, address)) for address in relays]
+        await twin.events.publish("twin_registered", twin.did, {"did": twin.did, "name": twin.name})
+        try:
+            yield
+            await twin.directory.leave()
+        finally:
+            for part in parts:
+                part.cancel()
 
 
 def _check_relay(address: str) -> None:

@@ -12,10 +12,8 @@ ProtocolError
 │   ├── SenderMismatch          40321  `from`, `to`, signer and encrypting key do not belong together
 │   ├── UnknownRecipient        40421  no key of ours is named
 │   ├── UnresolvableKey         40422  the sender's DID or key cannot be resolved
-│   ├── Replayed                40921  seen before
 │   ├── Expired                 41021  past its expires_time, or older than the replay window
-│   ├── TooLarge                41321
-│   └── RateExceeded            42921
+│   └── TooLarge                41321
 └── LocalProtocolError          50020  our own caller asked for something that cannot be sent
     ├── MessageTooLarge         41322
     └── UnusableRecipient       42221  no recipient, too many, or one without a key that we can encrypt to
@@ -85,11 +83,6 @@ class UnresolvableKey(RemoteProtocolError):
     hint = "The sender's DID does not resolve, or its document does not hold the key that was used."
 
 
-class Replayed(RemoteProtocolError):
-    code = 40921
-    hint = "This message was received before; nothing is to be done."
-
-
 class Expired(RemoteProtocolError):
     code = 41021
     hint = "The sender should send a new message."
@@ -98,11 +91,6 @@ class Expired(RemoteProtocolError):
 class TooLarge(RemoteProtocolError):
     code = 41321
     hint = "Put large content into blocks and send its CID."
-
-
-class RateExceeded(RemoteProtocolError):
-    code = 42921
-    hint = "Send more slowly."
 
 
 class LocalProtocolError(ProtocolError):

@@ -6,6 +6,7 @@ Of each (kind, author, subject) only the newest message is kept, handed on and c
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
+from protocols.errors import MalformedMessage
 from protocols.message import Message
 from protocols.playbook.messages import PLAYBOOK_UPDATE, Update
 from protocols.swarm import TASK_BROADCAST, TWIN_OFFLINE, TWIN_ONLINE, TwinOnline
@@ -26,6 +27,8 @@ def check_body(message: Message) -> None:
 
     Raises RemoteProtocolError. What was refused is not kept, so it is never read again or served to others.
     """
+    if message.created_time is None:
+        raise MalformedMessage("a public message says when it was made: it can be replayed for ever if it does not")
     if reader := _READERS.get(message.type):
         reader(message.body)
 

@@ -51,8 +51,9 @@ laptop that was closed over a holiday still get its mail."""
 
 # Gossip and catch-up
 
-MAX_GOSSIP_BYTES: Final = 64 * 1024
-"""A gossiped message, packed: each peer of the mesh sends it on, and libp2p drops frames over 1 MiB without a word."""
+MAX_GOSSIP_BYTES: Final = 16 * 1024
+"""A gossiped message, packed. The longest announcement that we make has 11 KiB; what is larger is content and travels
+by its CID. Anybody can make authors, and thousands of these are held in memory and kept on disk."""
 
 MAX_BLOCK_BYTES: Final = 1024 * 1024
 """A block that we store. IPFS implementations exchange at most 1–2 MiB."""
@@ -64,13 +65,23 @@ MAX_REVISION_BYTES: Final = 256 * 1024
 """One block of a playbook revision: half of what bitswap carries, and the chunk size of every IPFS implementation."""
 
 MAX_SYNC_RESPONSE_BYTES: Final = 1024 * 1024
-"""One answer of /pagi/sync/1.0: 16 gossip messages of the largest size."""
+"""One answer of /pagi/sync/1.0: 64 gossip messages of the largest size, 512 of the usual one."""
 
 MAX_SYNC_MESSAGES: Final = 512
 """Messages in one sync answer: each costs a signature check of about 0.1 ms, so an answer costs at most 50 ms."""
 
 MAX_SYNC_ROUNDS: Final = 64
-"""Answers taken from one peer in one go: more than a full table of 20,000 messages needs."""
+"""Answers taken from one peer in one go: a full table of 8,192 usual messages needs 16. The rest comes the next time."""
+
+MAX_SYNC_GARBAGE: Final = 16
+"""Messages in the answers of one go that are no signed messages at all. An honest peer has verified what it hands on;
+each costs us a signature check, and an answer could hold 512 of them."""
+
+SYNC_RATE_PER_S: Final = 2.0
+"""Sync answers given to one peer: each is a read of the disk and up to 1 MiB to pack, for a request of 20 bytes."""
+
+SYNC_BURST: Final = 2 * MAX_SYNC_ROUNDS
+"""Sync answers given to one peer at once: it takes all that we hold, is cut off, and begins again."""
 
 # Rates and queues
 
@@ -85,6 +96,64 @@ GOSSIP_RATE_PER_S: Final = 20.0
 
 GOSSIP_BURST: Final = 200
 """Public messages taken from one author at once: announcements, heads and tasks of a busy twin that comes back."""
+
+STRANGER_ROWS_PER_S: Final = 10.0
+"""Public messages taken from one neighbour that take new room on our disk, from authors who are neither named nor
+connected: keys cost nothing. A relay with 3,000 twins behind it has each of them announce itself within 5 minutes."""
+
+STRANGER_ROWS_BURST: Final = 1024
+"""Such messages taken from one neighbour at once: an eighth of all that are kept. A newcomer learns a swarm of this
+size in one go, and a larger one in a few minutes."""
+
+DIDCOMM_STRANGER_RATE_PER_S: Final = 20.0
+"""Private messages taken from a peer that nobody here has named: each may cost a decryption, and few will be kept."""
+
+DIDCOMM_STRANGER_BURST: Final = 100
+"""Private messages taken from such a peer at once."""
+
+MAIL_BYTES_PER_S: Final = 8 * 1024.0
+"""What one named twin may add to our disk on average, 700 MB a day: it is trusted, but perhaps not with the disk."""
+
+MAIL_BURST_BYTES: Final = 256 * 1024 * 1024
+"""What one named twin may add to our disk at once: a week of what its outbox has gathered."""
+
+MAIL_ROW_BYTES: Final = 1024
+"""What a message costs on disk beside its text: its row in the inbox, its event, and their indexes."""
+
+MAX_UNHANDLED_PER_SENDER: Final = 32
+"""Messages of one sender that wait to be worked on: minutes of work for a local model. It is told to try later."""
+
+MAX_WORK_BYTES: Final = 128 * 1024
+"""A private message that asks us to work: a question of 16 KiB whose every character JSON has to escape."""
+
+MAX_HISTORY_BYTES_PER_AUTHOR: Final = 64 * 1024 * 1024
+"""Playbook revisions kept of one named author, and of all other authors together: 50,000 usual ones. The rest of the
+block store is for the owner's own content and for the other authors."""
+
+PRESENCE_ROWS_PER_S: Final = 1 / 60
+"""Events in the log about one named twin's coming and going. One that flaps, or wants to fill our disk, is only
+broadcast beyond that."""
+
+PRESENCE_ROWS_BURST: Final = 10
+"""Such events at once: a few restarts."""
+
+MAX_STRANGER_DIALS: Final = 256
+"""Twins that nobody here has named and that wait to be dialled. One that finds no place announces itself again."""
+
+MAX_STRANGER_ADDRESSES: Final = 4
+"""Addresses of such a twin that are tried: with each it makes us, and the whole swarm, knock at somebody's door."""
+
+KNOCKS_PER_S: Final = 0.1
+"""Dials to one host for such twins: an announcement of somebody else's address must not become a flood there."""
+
+KNOCKS_BURST: Final = 16
+"""Dials to one host for such twins at once: as many may share an address behind a router, or a machine."""
+
+WANTS_PER_S: Final = 2000.0
+"""Blocks that one peer may ask for: each costs a look at the disk. What it asks beyond that waits on the wire."""
+
+WANTS_BURST: Final = 20_000
+"""Blocks that one peer may ask for at once: the longest history that a newcomer fetches, both blocks of each revision."""
 
 MAX_RATED_KEYS: Final = 16384
 """Peers or authors whose rate is tracked, about 200 bytes each; the one that was silent longest is forgotten first."""

@@ -1,10 +1,12 @@
 """The newest signed gossip message of each (type, author, subject): what a twin that was away can ask for.
 
 Every message kept gets a new cursor, greater than all before it and never given again, so "since my cursor" is
-exact. Both bounds drop the oldest first.
+exact. Both bounds drop the oldest first, and those whom the caller spares last: anybody can make authors without end.
 """
 
+import json
 import sqlite3
+from collections.abc import Collection
 from typing import Final
 
 from identity.did import Did
@@ -12,8 +14,8 @@ from identity.did import Did
 MAX_ROWS_PER_AUTHOR: Final = 64
 """One author's messages cannot push out everybody else's. A twin has one presence and one head for each playbook."""
 
-MAX_ROWS: Final = 20_000
-"""Bounds the disk: at 64 KiB each, the most that gossip allows, 1.3 GB; at the usual 1 KiB, 20 MB."""
+MAX_ROWS: Final = 8192
+"""Bounds the disk: at 16 KiB each, the most that gossip allows, 128 MB; at the usual 1 KiB, 8 MB."""
 
 
 def keep_latest(
@@ -25,8 +27,11 @@ def keep_latest(
     message_id: str,
     created_time: int,
     signed: bytes,
+    spare: Collection[Did] = (),
 ) -> bool:
     """Keep a message if it is newer than the one that is held for its type, author and subject. False if it is not.
+
+    Where room is short, what the authors in `spare` said goes last.
 
     `created_time` is in seconds. Within one second the greater message id is the newer one, so that all nodes keep
     the same: an author who may speak twice in a second needs ids that grow with time.
@@ -44,7 +49,7 @@ def keep_latest(
         (type, author, subject, message_id, created_time, signed),
     )
     if not held:
-        _enforce_bounds(conn, author)
+        _enforce_bounds(conn, author, spare)
     return True
 
 
@@ -79,15 +84,18 @@ def newest_cursor(conn: sqlite3.Connection) -> int:
     return int(found[0]) if found else 0
 
 
-def _enforce_bounds(conn: sqlite3.Connection, author: Did) -> None:
+def _enforce_bounds(conn: sqlite3.Connection, author: Did, spare: Collection[Did]) -> None:
     conn.execute(
         "DELETE FROM gossip WHERE cursor IN"
         " (SELECT cursor FROM gossip WHERE author = ? ORDER BY cursor DESC LIMIT -1 OFFSET ?)",
         (author, MAX_ROWS_PER_AUTHOR),
     )
-    rows = conn.execute("SELECT rows FROM row_counts WHERE name = 'gossip'").fetchone()[0]
-    if rows > MAX_ROWS:
+    for spared in (json.dumps(list(spare)), "[]"):
+        rows = conn.execute("SELECT rows FROM row_counts WHERE name = 'gossip'").fetchone()[0]
+        if rows <= MAX_ROWS:
+            return
         conn.execute(
-            "DELETE FROM gossip WHERE cursor IN (SELECT cursor FROM gossip ORDER BY cursor LIMIT ?)",
-            (rows - MAX_ROWS,),
+            "DELETE FROM gossip WHERE cursor IN (SELECT cursor FROM gossip"
+            " WHERE author NOT IN (SELECT value FROM json_each(?)) ORDER BY cursor LIMIT ?)",
+            (spared, rows - MAX_ROWS),
         )

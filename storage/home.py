@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Final
 
 from storage.errors import HomeBusy, HomeUnwritable
-from storage.files import atomic_write as atomic_write
 
 FOLDER_MODE: Final = 0o700
 """Keys and memories are the owner's alone."""

@@ -77,11 +77,6 @@ def put_step(
     )
 
 
-def set_job_status(conn: sqlite3.Connection, job_id: str, status: str) -> bool:
-    """Note how a job stands; whether it is known."""
-    return conn.execute("UPDATE jobs SET status = ? WHERE id = ?", (status, job_id)).rowcount == 1
-
-
 def finish_job(
     conn: sqlite3.Connection,
     job_id: str,
@@ -105,13 +100,11 @@ def get_job(conn: sqlite3.Connection, job_id: str) -> JobRow | None:
     return replace(JobRow(*found), steps=tuple(StepRow(*row) for row in steps))
 
 
-def list_jobs(
-    conn: sqlite3.Connection, *, limit: int, after: str | None = None, status: str | None = None
-) -> Page[JobRow]:
+def list_jobs(conn: sqlite3.Connection, *, limit: int, after: str | None = None) -> Page[JobRow]:
     """Jobs without their steps, newest first."""
     rows = conn.execute(
-        f"SELECT {_COLUMNS} FROM jobs WHERE seq < ? AND (? IS NULL OR status = ?) ORDER BY seq DESC LIMIT ?",
-        (position(after, start=LAST_SEQ), status, status, limit + 1),
+        f"SELECT {_COLUMNS} FROM jobs WHERE seq < ? ORDER BY seq DESC LIMIT ?",
+        (position(after, start=LAST_SEQ), limit + 1),
     )
     return page_of([JobRow(*row) for row in rows], limit, lambda job: job.seq)
 

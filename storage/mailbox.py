@@ -5,8 +5,9 @@ Outbound: in order within a thread. A message that waits for its next attempt ho
 same thread to the same recipient, and no others.
 """
 
+import json
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -39,6 +40,16 @@ class InboxRow:
     created_time: int | None
     received_ms: int
     status: InboxStatus
+
+
+@dataclass(frozen=True, slots=True)
+class Unhandled:
+    """A message that is to be handled, without its text: many may wait, and each may be long."""
+
+    seq: int
+    message_id: str
+    from_did: Did | None
+    type: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,10 +93,24 @@ def put_inbound(
     return done.rowcount == 1
 
 
-def unhandled(conn: sqlite3.Connection, limit: int) -> list[InboxRow]:
-    """The oldest messages of status `received`."""
-    rows = conn.execute(f"SELECT {_INBOX} FROM inbox WHERE status = 'received' ORDER BY seq LIMIT ?", (limit,))
-    return [_inbox_row(row) for row in rows]
+def unhandled(conn: sqlite3.Connection, limit: int) -> list[Unhandled]:
+    """Messages of status `received`, all senders in turn: the oldest of each, then the second of each, and so on."""
+    rows = conn.execute(
+        "SELECT seq, message_id, from_did, type FROM inbox WHERE status = 'received'"
+        " ORDER BY row_number() OVER (PARTITION BY from_did ORDER BY seq), seq LIMIT ?",
+        (limit,),
+    )
+    return [Unhandled(seq, message_id, from_did or None, kind) for seq, message_id, from_did, kind in rows]
+
+
+def count_unhandled(conn: sqlite3.Connection, from_did: Did, types: Collection[str]) -> int:
+    """How many messages of these types and this sender have status `received`."""
+    found = conn.execute(
+        "SELECT count(*) FROM inbox WHERE status = 'received' AND from_did = ?"
+        " AND type IN (SELECT value FROM json_each(?))",
+        (from_did, json.dumps(list(types))),
+    )
+    return int(found.fetchone()[0])
 
 
 def mark_handled(

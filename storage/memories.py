@@ -13,7 +13,7 @@ from storage.page import LAST_SEQ, Page, page_of, position
 
 FLOAT32_BYTES: Final = 4
 
-_COLUMNS: Final = "seq, id, kind, content, namespace, role, session_id, tags, source, ts_ms, model_id, dimensions"
+_COLUMNS: Final = "seq, id, kind, content, namespace, role, session_id, tags, source, ts_ms, model_id"
 _TAGS: Final = 7
 
 
@@ -32,7 +32,6 @@ class MemoryRow:
     source: str | None
     ts_ms: int
     model_id: str
-    dimensions: int
 
 
 def add_memory(
@@ -59,10 +58,11 @@ def add_memory(
     if known:
         return int(known[0])
     words = json.dumps(list(tags), ensure_ascii=False)
+    dimensions = len(vector) // FLOAT32_BYTES
     done = conn.execute(
         "INSERT INTO memories (id, kind, content, namespace, role, session_id, tags, source, ts_ms, model_id,"
         " dimensions, vector) VALUES (?,?,?,?,?,?,?,?,?,?,?,?)",
-        (id, kind, content, namespace, role, session_id, words, source, ts_ms, model_id, len(vector) // 4, vector),
+        (id, kind, content, namespace, role, session_id, words, source, ts_ms, model_id, dimensions, vector),
     )
     assert done.lastrowid is not None
     return done.lastrowid
@@ -143,11 +143,6 @@ def matching(
             where += f" AND {column} IN (SELECT value FROM json_each(?))"
             values.append(json.dumps(list(wanted)))
     return [row[0] for row in conn.execute(f"SELECT seq FROM memories WHERE {where} ORDER BY seq", values)]
-
-
-def namespaces(conn: sqlite3.Connection) -> list[str]:
-    """The namespaces that have a memory, sorted."""
-    return [row[0] for row in conn.execute("SELECT DISTINCT namespace FROM memories ORDER BY namespace")]
 
 
 def _memory(row: Sequence[Any]) -> MemoryRow:

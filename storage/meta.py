@@ -15,8 +15,3 @@ def put(conn: sqlite3.Connection, key: str, value: str) -> None:
         "INSERT INTO meta (key, value) VALUES (?,?) ON CONFLICT (key) DO UPDATE SET value = excluded.value",
         (key, value),
     )
-
-
-def delete(conn: sqlite3.Connection, key: str) -> None:
-    """Forget a value."""
-    conn.execute("DELETE FROM meta WHERE key = ?", (key,))

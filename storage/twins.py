@@ -2,15 +2,16 @@
 
 import json
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from identity.did import Did
 from storage.page import Page, page_of
 
-MAX_TWINS: Final = 20_000
-"""Anybody can make a key and announce it: the ones not seen for longest go."""
+MAX_TWINS: Final = 4096
+"""Anybody can make a key and announce it: the ones not seen for longest go. At 11 KiB each, the longest announcement,
+45 MB; every goal reads them all."""
 
 _COLUMNS: Final = "did, name, addresses, capabilities, topics, last_seen_ms, online"
 
@@ -37,19 +38,27 @@ def upsert_twin(
     topics: Sequence[str],
     last_seen_ms: int,
     online: bool,
+    *,
+    spare: Collection[Did] = (),
 ) -> None:
-    """Keep what a twin says of itself, in place of what it said before. `last_seen_ms` never goes back."""
+    """Keep what a twin says of itself, in place of what it said before. `last_seen_ms` never goes back.
+
+    Where room is short, the twins in `spare` go last.
+    """
     conn.execute(
         f"INSERT INTO twins ({_COLUMNS}) VALUES (?,?,?,?,?,?,?) ON CONFLICT (did) DO UPDATE SET name = excluded.name,"
         " addresses = excluded.addresses, capabilities = excluded.capabilities, topics = excluded.topics,"
         " last_seen_ms = max(last_seen_ms, excluded.last_seen_ms), online = excluded.online",
         (did, name, _text(addresses), _text(capabilities), _text(topics), last_seen_ms, int(online)),
     )
-    rows = conn.execute("SELECT rows FROM row_counts WHERE name = 'twins'").fetchone()[0]
-    if rows > MAX_TWINS:
+    for spared in (json.dumps([did, *spare]), json.dumps([did])):
+        rows = conn.execute("SELECT rows FROM row_counts WHERE name = 'twins'").fetchone()[0]
+        if rows <= MAX_TWINS:
+            return
         conn.execute(
-            "DELETE FROM twins WHERE did IN (SELECT did FROM twins WHERE did <> ? ORDER BY last_seen_ms LIMIT ?)",
-            (did, rows - MAX_TWINS),
+            "DELETE FROM twins WHERE did IN (SELECT did FROM twins"
+            " WHERE did NOT IN (SELECT value FROM json_each(?)) ORDER BY last_seen_ms LIMIT ?)",
+            (spared, rows - MAX_TWINS),
         )
 
 

@@ -16,7 +16,7 @@ from aiohttp import web
 from aiohttp.typedefs import Middleware
 
 from identity.errors import PagiError
-from node.api.errors import ForbiddenHost, Unauthorized, Unexpected
+from node.api.errors import ForbiddenHost, InvalidRequest, Unauthorized, Unexpected
 from node.api.metrics import Metrics
 from node.api.problem import from_http, problem_of, response_of
 from node.trace import TRACE_ID, trace_id_of
@@ -61,6 +61,8 @@ async def _answer(request: web.Request, handler: Handler, trace_id: str) -> web.
         problem = problem_of(from_http(error), trace_id)
         if "Allow" in error.headers:
             headers["Allow"] = error.headers["Allow"]
+    except web.RequestPayloadError:
+        problem = problem_of(InvalidRequest("the body was cut off, or is not in the encoding that it names"), trace_id)
     except (asyncio.CancelledError, ConnectionResetError):
         raise
     except Exception:

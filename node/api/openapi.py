@@ -84,7 +84,7 @@ def _operation(route: Route, refs: dict[tuple[type[BaseModel], Mode], JsonSchema
         schema = refs[route.body, "validation"]
         operation["requestBody"] = {"required": True, "content": {"application/json": {"schema": schema}}}
     elif route.consumes is not None:
-        operation["requestBody"] = {"required": True, "content": {route.consumes: {"schema": {}}}}
+        operation["requestBody"] = {"content": {route.consumes: {"schema": {}}}}
     return operation
 
 

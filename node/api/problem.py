@@ -77,5 +77,6 @@ def from_validation(error: ValidationError, where: str) -> InvalidRequest:
     """The first fault of a document as one line that points at its member, such as `body: /ops/0/text: …`."""
     first = error.errors(include_url=False, include_context=False, include_input=False)[0]
     pointer = "".join(f"/{part}" for part in first["loc"])
+    text = "should be a JSON object" if first["type"] == "model_type" else first["msg"]
     more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
-    return InvalidRequest(f"{where}: {pointer or '/'}: {first['msg']}{more}")
+    return InvalidRequest(f"{where}: {pointer or '/'}: {text}{more}")

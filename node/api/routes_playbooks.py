@@ -5,12 +5,14 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from identity.cid import Cid
+from node.api.errors import InvalidRequest
 from node.api.router import Routes
 from node.api.wire import Integral, JsonObject, PageQuery, Wire, page
 from node.clock import rfc3339
 from node.hive.judge import Status
 from node.twin import Twin
 from protocols import limits
+from protocols.errors import RemoteProtocolError
 from protocols.playbook.merge import Bullet, MetricTotal, Playbook
 from protocols.playbook.revision import parse_name
 from protocols.playbook.toml import render
@@ -138,34 +140,42 @@ class RevisionQuery(PageQuery):
 
 @routes.add("GET", "/v1/playbooks/{name}", "The playbook as this twin has accepted it.")
 async def show(twin: Twin, name: str) -> PlaybookOut:
-    return _playbook(await twin.hive.view(parse_name(name)))
+    return _playbook(await twin.hive.view(_known_as(name)))
 
 
 @routes.add("POST", "/v1/playbooks/{name}/revisions", "Propose a change: it is signed, adopted here and gossiped.")
 async def propose(twin: Twin, name: str, body: Proposal) -> RevisionId:
-    cid = await twin.hive.propose(parse_name(name), body.critique, [op.model_dump() for op in body.ops])
+    cid = await twin.hive.propose(_known_as(name), body.critique, [op.model_dump() for op in body.ops])
     return RevisionId(cid=str(cid))
 
 
 @routes.add("GET", "/v1/playbooks/{name}/revisions", "The revisions that are known here, and how they were judged.")
 async def list_revisions(twin: Twin, name: str, query: RevisionQuery) -> RevisionPage:
-    rows = await twin.hive.revisions(parse_name(name), query.status, query.limit, query.after)
+    rows = await twin.hive.revisions(_known_as(name), query.status, query.limit, query.after)
     return RevisionPage(**page(rows, _revision))
 
 
 @routes.add("POST", "/v1/playbooks/{name}/revisions/{cid}/approve", "Adopt a revision.")
 async def approve(twin: Twin, name: str, cid: Cid) -> PlaybookOut:
-    return _playbook(await twin.hive.approve(parse_name(name), cid))
+    return _playbook(await twin.hive.approve(_known_as(name), cid))
 
 
 @routes.add("POST", "/v1/playbooks/{name}/revisions/{cid}/reject", "Do not adopt a revision.")
 async def reject(twin: Twin, name: str, cid: Cid, body: Reject) -> PlaybookOut:
-    return _playbook(await twin.hive.reject(parse_name(name), cid, body.reason))
+    return _playbook(await twin.hive.reject(_known_as(name), cid, body.reason))
 
 
 @routes.add("POST", "/v1/playbooks/{name}/rollback", "Undo what was adopted after a revision.")
 async def rollback(twin: Twin, name: str, body: Rollback) -> PlaybookOut:
-    return _playbook(await twin.hive.rollback(parse_name(name), Cid.parse(body.to)))
+    return _playbook(await twin.hive.rollback(_known_as(name), Cid.parse(body.to)))
+
+
+def _known_as(name: str) -> str:
+    """The name of a playbook as the owner gave it. Raises InvalidRequest."""
+    try:
+        return parse_name(name)
+    except RemoteProtocolError as error:
+        raise InvalidRequest(f"path: name: {error}") from error
 
 
 def _playbook(playbook: Playbook) -> PlaybookOut:

@@ -1,5 +1,7 @@
 """Whether the twin is well, and who it is."""
 
+from typing import Literal
+
 from aiohttp import web
 
 from node.api.router import Routes
@@ -15,7 +17,9 @@ class CheckOut(Wire):
 
 
 class Health(Wire):
-    status: str
+    """`degraded` is ready: it works, but not as the owner would have it; the check that says so names the reason."""
+
+    status: Literal["ok", "degraded", "unavailable"]
     checks: dict[str, CheckOut]
 
 
@@ -35,9 +39,13 @@ async def live() -> Health:
 
 @routes.add("GET", "/ready", "Whether each part of the twin works; 503 while one does not.", statuses=(200, 503))
 async def ready(twin: Twin) -> web.StreamResponse:
-    checks = {name: CheckOut(ok=check.ok, detail=check.detail) for name, check in twin.health().items()}
-    well = all(check.ok for check in checks.values())
-    health = Health(status="ok" if well else "unavailable", checks=checks)
+    found = twin.health()
+    well = all(check.ok for check in found.values())
+    degraded = any(check.degraded for check in found.values())
+    health = Health(
+        status="unavailable" if not well else "degraded" if degraded else "ok",
+        checks={name: CheckOut(ok=check.ok, detail=check.detail) for name, check in found.items()},
+    )
     return web.Response(
         body=health.model_dump_json().encode(), content_type="application/json", status=200 if well else 503
     )

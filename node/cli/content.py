@@ -4,7 +4,7 @@ import sys
 from pathlib import Path
 
 from node.cli.command import Call, Commands
-from node.cli.errors import FileUnreadable
+from node.cli.errors import BadInput, FileUnreadable
 from node.cli.inputs import read_bytes
 from node.cli.output import say
 
@@ -25,6 +25,8 @@ def add(call: Call) -> None:
 
 
 def cat(call: Call) -> None:
+    if call.json and call.args.output is None:
+        raise BadInput("with --json the content needs a place of its own: give --output FILE")
     data = call.client().get_bytes("ipfs", "cat", call.args.cid)
     if call.args.output is None:
         sys.stdout.buffer.write(data)

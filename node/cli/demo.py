@@ -11,12 +11,13 @@ from pathlib import Path
 from typing import Any, Final
 
 from identity.did import PeerId, did_of_peer_id, parse_did
+from identity.errors import PagiError
 from node.cli import output
 from node.cli.demo_swarm import DemoFailed, Member, Swarm, wait_until
-from node.cli.errors import FileUnreadable
+from node.cli.errors import EXIT_FAILED, FileUnreadable
+from node.cli.mail import BASIC_MESSAGE
+from node.cli.model import model_path
 
-QUESTION: Final = "How many tonnes of flour does the Sallow Creek tide mill grind in a week of spring tides?"
-FACTS: Final = Path(__file__).with_name("demo_facts.txt")
 PLAYBOOK: Final = "common"
 _NAMES: Final = ("Ada", "Bela", "Cleo", "Dora", "Egon", "Finn", "Gita", "Hugo")
 
@@ -25,18 +26,19 @@ Evidence = dict[str, Any]
 
 def run(args: argparse.Namespace) -> int:
     """Play the story; 0 only if every step was seen to happen."""
-    facts = Path(args.facts) if args.facts else FACTS
+    facts = Path(args.facts).expanduser()
     if not facts.is_file():
         raise FileUnreadable(f"there is no file {facts}")
-    model = _settle_model(args.model)
+    model = str(model_path(args.model) or "none")
     names = [*_NAMES, *(f"Twin{number}" for number in range(len(_NAMES) + 1, args.twins + 1))][: args.twins]
     with Swarm(names, model=model) as swarm:
-        story = Story(swarm, facts, getattr(args, "question", None) or QUESTION, as_json=args.json)
+        story = Story(swarm, facts, args.question, as_json=args.json)
         try:
             story.play()
-        except DemoFailed as error:
-            story.finish(str(error))
-            return 1
+        except PagiError as error:
+            swarm.keep = True
+            story.finish(f"{error}\nThe homes and the logs of this run are in {swarm.folder}")
+            return EXIT_FAILED
         story.finish(None)
     return 0
 
@@ -196,7 +198,7 @@ class Story:
         self.c.kill()
         text = "The ferry leaves at nine."
         sent = self.a.client().post(
-            "didcomm", "send", body={"to": self.c.did, "type": _BASIC_MESSAGE, "body": {"content": text}}
+            "didcomm", "send", body={"to": self.c.did, "type": BASIC_MESSAGE, "body": {"content": text}}
         )
         self._message_id = sent["id"]
         ops = [{"op": "add", "section": "manners", "text": "Thank whoever answered.", "tags": []}]
@@ -282,25 +284,3 @@ class Story:
     def _say(self, text: str) -> None:
         if not self._as_json:
             print(output.safe(text), flush=True)
-
-
-_BASIC_MESSAGE: Final = "https://didcomm.org/basicmessage/2.0/message"
-
-
-def _settle_model(choice: str | None) -> str:
-    """The model of all twins, fetched once before any of them starts. None means the bundled one if it can be had."""
-    import asyncio
-
-    from identity.errors import PagiError
-    from node.cli.progress import bytes_progress
-    from node.inference.models import ensure_bundled
-
-    if choice not in (None, "bundled"):
-        return str(choice)
-    try:
-        return str(asyncio.run(ensure_bundled(bytes_progress("Fetching the bundled model"))))
-    except PagiError as error:
-        if choice == "bundled":
-            raise
-        output.remark(f"DEGRADED: the twins run without a model: {error}")
-        return "none"

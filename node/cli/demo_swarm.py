@@ -3,6 +3,7 @@
 import json
 import os
 import select
+import shutil
 import signal
 import subprocess
 import sys
@@ -97,25 +98,24 @@ class Member:
 
 
 class Swarm:
-    """A relay and twins. Leaving the context ends all of them; the homes stay if `keep` names a folder."""
+    """A relay and twins. Leaving the context ends them all, and removes homes and logs unless `keep` is set."""
 
-    def __init__(self, names: Sequence[str], *, model: str, keep: Path | None = None) -> None:
-        self._temporary = tempfile.TemporaryDirectory(prefix="pagi-demo-") if keep is None else None
-        self.folder = keep or Path(self._temporary.name if self._temporary else "")
+    def __init__(self, names: Sequence[str], *, model: str) -> None:
+        self.folder = Path(tempfile.mkdtemp(prefix="pagi-demo-"))
+        self.keep = False
         self._model = model
         self.relay = Member("relay", [*_program("bootstrap"), "--listen", _LOOPBACK], self.folder / "relay")
         self.names = tuple(names)
         self.twins: list[Member] = []
 
     def __enter__(self) -> Self:
-        self.folder.mkdir(parents=True, exist_ok=True)
         return self
 
     def __exit__(self, *_: object) -> None:
         for member in (*reversed(self.twins), self.relay):
             member.stop()
-        if self._temporary is not None:
-            self._temporary.cleanup()
+        if not self.keep:
+            shutil.rmtree(self.folder)
 
     def start(self, started: Callable[[Member], None]) -> None:
         """Start the relay, then the twins, which know nothing but its address."""

@@ -82,7 +82,7 @@ def check_libraries(_: Call) -> Finding:
         "    except BaseException as error: print(f'{name}: {type(error).__name__}')\n"
         "print('end')\n"
     )
-    hint = "Install pagi-twin again in a fresh environment: ./scripts/up does it."
+    hint = "Install pagi-twin again in a fresh environment: remove .venv, then ./scripts/up makes a new one."
     try:
         done = subprocess.run(
             [sys.executable, "-W", "ignore", "-c", code, *_LIBRARIES],
@@ -143,13 +143,22 @@ def check_node(call: Call) -> Finding:
             return Finding("node", "warn", "not running", "Start it with `pagi up`.")
     except HomeBusy as error:
         pid = error.pid
+    if not (call.home / "api").exists():
+        detail = f"process {pid} holds the home and is not up yet"
+        return Finding(
+            "node", "warn", detail, "It may be starting, or asking for the passphrase. Look at its terminal."
+        )
     try:
         status, health = call.client().ready()
     except NodeNotRunning:
         return Finding("node", "fail", f"process {pid} holds the home but does not answer", f"Look at process {pid}.")
-    faults = [f"{name}: {check['detail']}" for name, check in health.get("checks", {}).items() if not check["ok"]]
+    checks = health.get("checks", {})
+    faults = [f"{name}: {check['detail']}" for name, check in checks.items() if not check["ok"]]
     if status != 200:
         return Finding("node", "fail", f"process {pid} is not ready: {'; '.join(faults)}", "Look at the twin's log.")
+    if health.get("status") == "degraded":
+        detail = f"process {pid} is ready, {checks['model']['detail']}"
+        return Finding("node", "warn", detail, "Start it with `--model bundled`, or with `--model` and a GGUF file.")
     return Finding("node", "ok", f"process {pid} answers and is ready")
 
 

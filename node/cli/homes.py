@@ -1,9 +1,14 @@
 """Commands about a twin as a whole: init, up, demo, version."""
 
 import argparse
+from pathlib import Path
+from typing import Final
 
 from node.cli.command import Call, Commands, bounded
 from node.cli.output import say
+
+DEMO_FACTS: Final = Path(__file__).with_name("demo_facts.txt")
+DEMO_QUESTION: Final = "How many tonnes of flour does the Sallow Creek tide mill grind in a week of spring tides?"
 
 
 def register(commands: Commands) -> None:
@@ -13,8 +18,15 @@ def register(commands: Commands) -> None:
     _register_up(commands)
     demo_parser = commands.add("demo", "a relay and several twins on this machine, end to end", demo)
     demo_parser.add_argument("--twins", type=bounded(3, 32), default=3, metavar="N", help="how many twins (3)")
-    demo_parser.add_argument("--facts", metavar="FILE", help="a text whose paragraphs one of the twins is told")
-    demo_parser.add_argument("--model", metavar="PATH|bundled|none", help="the model that the twins use (bundled)")
+    demo_parser.add_argument(
+        "--facts", metavar="FILE", default=str(DEMO_FACTS), help="a text whose paragraphs one of the twins is told"
+    )
+    demo_parser.add_argument(
+        "--question", metavar="TEXT", default=DEMO_QUESTION, help="what another twin is asked about these facts"
+    )
+    demo_parser.add_argument(
+        "--model", metavar="PATH|bundled|none", default="bundled", help="the model that the twins use (bundled)"
+    )
     commands.add("version", "print the version", version)
 
 
@@ -29,8 +41,8 @@ def _register_up(commands: Commands) -> None:
 
 
 def _add_new_home(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--name", metavar="N", help="what other twins see")
-    parser.add_argument("--passphrase-file", metavar="F", help="its first line seals, or opens, the key")
+    parser.add_argument("--name", metavar="N", help="what other twins see (twin)")
+    parser.add_argument("--passphrase-file", metavar="F", help="its first line seals or opens the key")
     parser.add_argument("--unsealed", action="store_true", help="make the new key without a passphrase")
 
 

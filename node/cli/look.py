@@ -30,13 +30,20 @@ def peers(call: Call) -> None:
     rows = [
         (
             peer["peer_id"],
-            "?" if peer["latency_ms"] is None else f"{peer['latency_ms']:.1f} ms",
+            _latency(peer["latency_ms"]),
             "relayed" if peer["relayed"] else "direct",
             ", ".join(peer["addresses"]),
         )
         for peer in document["items"]
     ]
     call.show_list(document, ("peer ID", "latency", "path", "addresses"), rows, empty="No peer is connected.")
+
+
+def _latency(ms: float | None) -> str:
+    """Pings are measured in whole milliseconds."""
+    if ms is None:
+        return "not measured yet"
+    return f"{ms:.0f} ms" if ms >= 1 else "under 1 ms"
 
 
 def twins(call: Call) -> None:

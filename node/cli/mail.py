@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from node.cli.command import Call, Commands, add_paging, bounded, paging
 from node.cli.errors import EXIT_FAILED
-from node.cli.output import one_line, say
+from node.cli.output import one_line, remark, say
 
 BASIC_MESSAGE: Final = "https://didcomm.org/basicmessage/2.0/message"
 
@@ -32,6 +32,8 @@ def send(call: Call) -> int:
         body["wait_s"] = args.timeout
     sent = call.client().post("didcomm", "send", body=body)
     call.show(sent, lambda: say(f"{sent['status']}  {sent['id']}"))
+    if args.wait and sent["status"] == "queued" and not call.json:
+        remark(f"Not delivered within {args.timeout} s. It is tried on, also after a restart: see `pagi outbox`.")
     undelivered = sent["status"] == "failed" or (args.wait and sent["status"] != "delivered")
     return EXIT_FAILED if undelivered else 0
 
@@ -43,6 +45,8 @@ def inbox(call: Call) -> None:
         for row in document["items"]
     ]
     call.show_list(document, ("received", "status", "from", "type", "body"), rows, empty="No messages.")
+    if not call.json and any(row["status"] == "request" for row in document["items"]):
+        remark("A request is from a twin that you have not named: `pagi trust allow DID` lets it in.")
 
 
 def outbox(call: Call) -> None:

@@ -1,5 +1,6 @@
 """Commands that give the twin a goal: ask, chat; and jobs, what became of them."""
 
+import json
 import sys
 from collections.abc import Mapping
 from typing import Any
@@ -33,6 +34,7 @@ def ask(call: Call) -> int:
 
     def human() -> None:
         _say_steps(outcome)
+        say()
         _say_answer(outcome)
         if outcome["reflection"]:
             say()
@@ -106,4 +108,8 @@ def _say_answer(outcome: Mapping[str, Any]) -> None:
 
 
 def _members(document: Mapping[str, Any]) -> str:
-    return ", ".join(f"{name}: {value}" for name, value in document.items())
+    texts = {
+        name: value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+        for name, value in document.items()
+    }
+    return ", ".join(f"{name}: {text}" for name, text in texts.items())

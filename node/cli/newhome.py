@@ -9,7 +9,8 @@ from identity.did import Did, PeerId, did_key, peer_id
 from identity.errors import KeystoreExists
 from identity.keys import SEED_BYTES, KeyPair
 from node.cli.errors import BadInput
-from storage.home import Home, atomic_write
+from storage.files import atomic_write
+from storage.home import Home
 
 
 @dataclass(frozen=True, slots=True)

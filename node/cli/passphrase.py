@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
+from identity.keystore import MAX_PASSPHRASE_CHARS, MIN_PASSPHRASE_CHARS
 from node.cli.errors import BadInput, NoPassphrase
 from node.cli.inputs import read_text
 from node.cli.output import remark
@@ -75,9 +76,12 @@ def _ask(prompt: str) -> str:
 
 
 def _ask_twice() -> str:
-    first = _ask("A passphrase for the new key (at least 8 characters): ")
+    remark("A new key is made, and a passphrase seals it. Who has forgotten the passphrase has lost the key.")
+    prompt = f"Passphrase (at least {MIN_PASSPHRASE_CHARS} characters): "
+    while not MIN_PASSPHRASE_CHARS <= len(first := _ask(prompt)) <= MAX_PASSPHRASE_CHARS:
+        remark(f"A passphrase has {MIN_PASSPHRASE_CHARS} to {MAX_PASSPHRASE_CHARS} characters.")
     if _ask("The same again: ") != first:
-        raise BadInput("the two are not the same")
+        raise BadInput("the two passphrases are not the same; nothing was made")
     return first
 
 

@@ -7,7 +7,7 @@ from typing import Any, Final
 from node.cli.command import Call, Commands, add_paging, paging
 from node.cli.errors import BadInput
 from node.cli.inputs import read_text
-from node.cli.output import one_line, say
+from node.cli.output import one_line, remark, say
 
 COMMON: Final = "common"
 """The playbook that every twin has."""
@@ -63,6 +63,8 @@ def log(call: Call) -> None:
     ]
     columns = ("height", "revision", "status", "made", "author", "critique", "reason")
     call.show_list(document, columns, rows, empty="No revisions yet.")
+    if not call.json and any(row["status"] == "quarantined" for row in document["items"]):
+        remark("A quarantined revision waits for you: `pagi playbook approve CID` adopts it, `reject` does not.")
 
 
 def propose(call: Call) -> None:

@@ -17,6 +17,8 @@ def register(commands: Commands) -> None:
         ("remove", "make twins strangers again", remove),
     ):
         group.add(name, text, handler).add_argument("did", metavar="DID", nargs="+")
+    adopting = group.add("adopt", "whether what named twins teach is adopted unasked", adopt)
+    adopting.add_argument("when", choices=("unasked", "asked"))
 
 
 def show(call: Call) -> None:
@@ -35,6 +37,12 @@ def remove(call: Call) -> None:
     _change(call, lambda _: {"allow": set(), "block": set()})
 
 
+def adopt(call: Call) -> None:
+    client = call.client()
+    trust = {**client.get("trust"), "auto_adopt": call.args.when == "unasked"}
+    _show(call, client.put("trust", body=trust))
+
+
 def _change(call: Call, put_on: Callable[[set[str]], dict[str, set[str]]]) -> None:
     """Take the twins off both lists, and put them onto the one that was asked for."""
     client, dids = call.client(), set(call.args.did)
@@ -51,6 +59,9 @@ def _show(call: Call, trust: dict[str, Any]) -> None:
                 say(f"{name:<6} {did}")
         if not trust["allow"] and not trust["block"]:
             say("Nobody is named: every other twin is a stranger.")
-        say(f"Reputation threshold {trust['reputation_threshold']}; adopt by itself: {trust['auto_adopt']}")
+        if trust["auto_adopt"]:
+            say("What named twins teach is adopted unasked.")
+        else:
+            say("What named twins teach waits for you: see `pagi playbook log`, or `pagi trust adopt unasked`.")
 
     call.show(trust, human)

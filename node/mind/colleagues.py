@@ -13,10 +13,12 @@ from identity.did import Did
 from identity.errors import PagiError
 from node.inference.embedder import Embedder
 from node.memory.memory import Memory
+from node.memory.record import SHARED
 from node.messaging.post_office import PostOffice, Reply
-from node.mind.actions import Asked, AskTwin, Candidate, supports
+from node.mind.actions import Asked, Candidate
 from node.mind.answering import NO_MODEL, Writer
 from node.mind.reflection import asked_by
+from node.mind.relevance import MIN_TOPIC_LIKENESS, supports, topic_likeness
 from node.swarm import Directory
 from node.trust import TrustList
 from protocols import limits
@@ -25,12 +27,6 @@ from protocols.playbook.merge import Bullet
 from protocols.task import ANSWER, ASK, Answer, Ask, Source
 
 logger = logging.getLogger(__name__)
-
-SHARED: Final = ("shared",)
-"""The only namespace whose memories may be used in an answer to another twin."""
-
-MIN_TOPIC_LIKENESS: Final = 0.15
-"""A twin whose topics are less like the goal than this is not asked: it would only learn the goal."""
 
 BULLET_BONUS: Final = 0.1
 """What one adopted routing bullet adds to a twin's score; three net helpful counts add as much again."""
@@ -70,7 +66,7 @@ class Colleagues:
         ]
         if not twins:
             return ()
-        likeness = await asyncio.to_thread(self._topic_likeness, goal, [twin.topics for twin in twins])
+        likeness = await asyncio.to_thread(topic_likeness, self._embedder, goal, [twin.topics for twin in twins])
         advice = {did: bullet for bullet in bullets if (did := asked_by(bullet)) is not None}
         found = []
         for twin, score in zip(twins, likeness, strict=True):
@@ -82,22 +78,12 @@ class Colleagues:
             found.append(Candidate(twin.did, twin.name, twin.topics, round(score, 3), bullet.id if bullet else None))
         return tuple(sorted(found, key=lambda candidate: (-candidate.score, candidate.did)))
 
-    def _topic_likeness(self, goal: str, topics: Sequence[Sequence[str]]) -> list[float]:
-        """For each twin the best likeness of the goal to one of its topics, or to all of them together."""
-        texts = [goal]
-        spans = []
-        for words in topics:
-            spans.append((len(texts), len(texts) + len(words) + 1))
-            texts += [*words, ", ".join(words)]
-        vectors = self._embedder.embed(texts)
-        return [float((vectors[start:end] @ vectors[0]).max()) for start, end in spans]
-
-    async def ask(self, action: AskTwin, candidate: Candidate, timeout_s: float) -> Asked:
+    async def ask(self, candidate: Candidate, question: str, timeout_s: float) -> Asked:
         """Ask one twin and wait for its answer; that it gave none is a result, not an error."""
-        if not self._trust.allows(action.did):
+        if not self._trust.allows(candidate.did):
             return Asked(candidate, None, None, "the owner no longer names it")
         try:
-            reply = await self._mail.request(action.did, ASK, Ask(action.question).to_body(), timeout_s=timeout_s)
+            reply = await self._mail.request(candidate.did, ASK, Ask(question).to_body(), timeout_s=timeout_s)
             if reply.type != ANSWER:
                 return Asked(candidate, None, reply.thread, f"it replied with {reply.type}")
             return Asked(candidate, Answer.from_body(reply.body), reply.thread)
@@ -106,7 +92,7 @@ class Colleagues:
 
     async def _answer(self, sender: Did, message: Message) -> Sequence[Reply]:
         question = Ask.from_body(message.body).question
-        found = await self._memory.search(question, k=self._recall_items, namespaces=SHARED)
+        found = await self._memory.search(question, k=self._recall_items, namespaces=(SHARED,))
         notes = [memory for memory in found if supports(question, memory)]
         if not notes:
             none = Answer(answer="", sources=(), confidence=0.0, model=NO_MODEL, degraded=False)

@@ -8,7 +8,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Final, Literal, assert_never
 
 from identity.errors import PagiError
@@ -18,11 +18,12 @@ from node.hive.hive import Hive
 from node.inference.embedder import Embedder
 from node.inference.errors import GoalTooLong
 from node.memory.memory import Memory
-from node.mind.actions import Action, AskTwin, Recall, Respond, Situation, UseTool, decide, described
+from node.mind.actions import Action, Asked, AskTwin, Recall, Respond, Situation, UseTool, decide, described
 from node.mind.answering import Writer
 from node.mind.colleagues import Colleagues
 from node.mind.jobs import Jobs, Step
-from node.mind.reflection import reflect
+from node.mind.reflection import asked_by, reflect
+from node.mind.relevance import fitting_bullets
 from plugins.host import PluginHost
 from protocols.playbook.merge import Bullet
 
@@ -31,12 +32,11 @@ logger = logging.getLogger(__name__)
 MAX_GOAL_BYTES: Final = 16 * 1024
 """A goal travels whole in one message to another twin; documents belong into the memory."""
 
+MAX_STEPS: Final = 8
+"""A recall, a tool, the answer, and more twins asked than anybody waits for."""
+
 RECALLED_KINDS: Final = ("semantic", "episodic")
 """What answers a goal. Working memory holds the conversation itself: it would find the goal."""
-
-BULLET_LIKENESS: Final = 0.35
-MAX_BULLETS: Final = 4
-"""Playbook bullets that fit the goal go into the prompt: few, and only those that are like it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +77,7 @@ class Executive:
         self._jobs = jobs
         self._events = events
 
-    async def interact(self, goal: str, *, session_id: str | None = None, max_steps: int = 8) -> JobResult:
+    async def interact(self, goal: str, *, session_id: str | None = None, max_steps: int = MAX_STEPS) -> JobResult:
         """Work on a goal until it is answered. Raises GoalTooLong; other failures are a result with status `failed`."""
         if len(goal.encode()) > MAX_GOAL_BYTES:
             raise GoalTooLong(f"a goal has at most {MAX_GOAL_BYTES} bytes")
@@ -109,18 +109,9 @@ class Executive:
 
     async def plan(self, goal: str) -> tuple[Step, ...]:
         """What would be done for a goal, as far as that can be told without doing it."""
-        recalled = await self._memory.search(goal, k=self._config.recall_items, kinds=RECALLED_KINDS)
-        bullets = await self._bullets()
-        situation = Situation(
-            goal=goal,
-            steps_left=8,
-            tools=self._tool_names(),
-            recalled=recalled,
-            candidates=(await self._colleagues.candidates(goal, bullets))[: self._config.max_asked],
-        )
-        planned: list[Action] = [Recall(goal)]
+        situation = await self._recall(Situation(goal=goal, steps_left=MAX_STEPS, tools=self._tool_names()))
         following = decide(situation)
-        planned.append(following)
+        planned: list[Action] = [Recall(goal), following]
         if not isinstance(following, Respond):
             planned.append(Respond())
         await self._events.publish("plan_generated", goal[:80], {"steps": len(planned)}, source="mind")
@@ -161,9 +152,8 @@ class Executive:
         situation = run.situation
         match action:
             case Recall():
-                recalled = await self._memory.search(action.query, k=self._config.recall_items, kinds=RECALLED_KINDS)
-                run.situation = replace(situation, recalled=recalled)
-                await self._find_candidates(run)
+                run.situation = await self._recall(situation)
+                recalled = run.situation.recalled or ()
                 found = [{"id": item.id, "score": round(item.score, 4), "source": item.source} for item in recalled]
                 return {"found": found, "support": len(run.situation.support)}
             case UseTool():
@@ -171,19 +161,21 @@ class Executive:
                 run.situation = replace(situation, tool_results={**situation.tool_results, action.name: result})
                 return {"result": result}
             case AskTwin():
-                candidate = next(entry for entry in situation.candidates if entry.did == action.did)
-                asked = await self._colleagues.ask(action, candidate, self._config.ask_timeout_s)
+                asked = await self._colleagues.ask(action.candidate, action.question, self._config.ask_timeout_s)
                 run.situation = replace(situation, asked=(*situation.asked, asked))
-                return _told(asked.answer.to_body() if asked.answer else None, asked.error, asked.thread)
+                return _told(asked)
             case _:
                 assert_never(action)
 
-    async def _find_candidates(self, run: "_Run") -> None:
-        if run.situation.support:
-            return
-        run.bullets = await self._bullets()
-        found = await self._colleagues.candidates(run.situation.goal, run.bullets)
-        run.situation = replace(run.situation, candidates=found[: self._config.max_asked])
+    async def _recall(self, situation: Situation) -> Situation:
+        """The situation with what is remembered and, if that answers nothing, with the twins that could be asked."""
+        goal = situation.goal
+        recalled = await self._memory.search(goal, k=self._config.recall_items, kinds=RECALLED_KINDS)
+        situation = replace(situation, recalled=recalled)
+        if situation.support:
+            return situation
+        candidates = await self._colleagues.candidates(goal, await self._bullets())
+        return replace(situation, candidates=candidates[: self._config.max_asked])
 
     async def _use_tool(self, action: UseTool) -> Any:
         try:
@@ -225,22 +217,16 @@ class Executive:
         return _Answer(written.text, written.degraded, output)
 
     async def _guidance(self, goal: str) -> list[str]:
-        """The texts of the playbook bullets that are like the goal, best first."""
-        bullets = await self._bullets()
-        if not bullets:
-            return []
-        texts = [bullet.text for bullet in bullets]
-        vectors = await asyncio.to_thread(self._embedder.embed, [goal, *texts])
-        likeness = vectors[1:] @ vectors[0]
-        ranked = sorted(zip(likeness.tolist(), texts, strict=True), reverse=True)
-        return [text for score, text in ranked[:MAX_BULLETS] if score >= BULLET_LIKENESS]
+        """The playbook bullets that are like the goal; not those that only say whom to ask."""
+        texts = [bullet.text for bullet in await self._bullets() if asked_by(bullet) is None]
+        return await asyncio.to_thread(fitting_bullets, self._embedder, goal, texts)
 
     async def _bullets(self) -> Sequence[Bullet]:
         return (await self._hive.view(self._config.playbook)).bullets
 
     async def _reflect(self, run: "_Run") -> str | None:
         seconds = time.monotonic() - run.started
-        lesson = reflect(run.situation, job_id=run.job_id, seconds=seconds, bullets=run.bullets)
+        lesson = reflect(run.situation, job_id=run.job_id, seconds=seconds, bullets=await self._bullets())
         if lesson is None:
             return None
         try:
@@ -268,23 +254,22 @@ class _Answer:
     output: Mapping[str, Any]
 
 
+@dataclass(slots=True)
 class _Run:
-    """One job under way."""
+    """One job under way. `started` is of the monotonic clock, in seconds."""
 
-    def __init__(self, job_id: str, situation: Situation, started: float) -> None:
-        self.job_id = job_id
-        self.situation = situation
-        self.started = started
-        self.steps: list[Step] = []
-        self.bullets: Sequence[Bullet] = ()
+    job_id: str
+    situation: Situation
+    started: float
+    steps: list[Step] = field(default_factory=list)
 
 
-def _told(answer: Mapping[str, Any] | None, error: str | None, thread: str | None) -> dict[str, Any]:
-    told: dict[str, Any] = {"thread": thread}
-    if answer is not None:
-        told["answer"] = answer
-    if error is not None:
-        told["error"] = error
+def _told(asked: Asked) -> dict[str, Any]:
+    told: dict[str, Any] = {"thread": asked.thread}
+    if asked.answer is not None:
+        told["answer"] = asked.answer.to_body()
+    if asked.error is not None:
+        told["error"] = asked.error
     return told
 
 

@@ -18,9 +18,10 @@ from node.net import bitswap_wire as wire
 from node.net.counters import Counters
 from node.net.errors import BlockNotFound
 from node.net.port import BlockSource
-from node.net.streams import drop
+from node.net.streams import FrameReader, Inflow, drop
+from protocols import limits
 from protocols.errors import RemoteProtocolError
-from protocols.framing import FrameDecoder
+from protocols.ratelimit import KeyedBuckets
 
 logger = logging.getLogger(__name__)
 
@@ -30,15 +31,20 @@ MAX_ANSWER_BYTES: Final = 1024 * 1024
 MAX_SERVED_BYTES: Final = 2 * 1024 * 1024
 """The largest block that the other implementations take."""
 
-MAX_QUEUED: Final = 8
-"""Messages that wait for one peer; we read no further wants of a peer that does not take its answers."""
+MAX_QUEUED: Final = 2
+"""Messages of up to 2 MiB that wait for one peer; we read no further wants of a peer that does not take its answers."""
 
-MAX_STREAMS: Final = 8
-"""Streams on which one peer may send us messages at once."""
+MAX_STREAMS: Final = 4
+"""Streams on which one peer may send us messages of up to 4 MiB at once."""
+
+WRITE_S: Final = 30.0
+"""A peer must take a message within this time, or what waits for it is dropped."""
+
+PACE_S: Final = 0.1
+"""How long a peer that asks for too much is not read from."""
 
 IDLE_S: Final = 60.0
 OPEN_TIMEOUT_S: Final = 10.0
-_READ_BYTES: Final = 64 * 1024
 
 
 class _Wanted:
@@ -54,11 +60,15 @@ class _Wanted:
 class Bitswap:
     """Block exchange of one host."""
 
-    def __init__(self, host: Any, nursery: trio.Nursery, blocks: BlockSource, counters: Counters) -> None:
+    def __init__(
+        self, host: Any, nursery: trio.Nursery, inflow: Inflow, blocks: BlockSource, counters: Counters
+    ) -> None:
         self._host = host
         self._nursery = nursery
+        self._inflow = inflow
         self._blocks = blocks
         self._counters = counters
+        self._wants = KeyedBuckets(limits.WANTS_PER_S, limits.WANTS_BURST, limits.MAX_RATED_KEYS)
         self._wanted: dict[ID, dict[bytes, list[_Wanted]]] = {}
         self._outgoing: dict[ID, trio.MemorySendChannel[bytes]] = {}
         self._streams: dict[ID, int] = {}
@@ -112,13 +122,11 @@ class Bitswap:
             await stream.reset()
             return
         self._streams[peer] = self._streams.get(peer, 0) + 1
-        decoder = FrameDecoder(wire.MAX_MESSAGE_BYTES)
         try:
-            while True:
-                with trio.fail_after(IDLE_S):
-                    chunk = await stream.read(_READ_BYTES)
-                for frame in decoder.feed(chunk):
-                    await self._take(peer, wire.parse(frame))
+            with FrameReader(stream, self._inflow, wire.MAX_MESSAGE_BYTES, idle_s=IDLE_S) as frames:
+                while True:
+                    for frame in await frames.read():
+                        await self._take(peer, wire.parse(frame))
         except RemoteProtocolError:
             self._counters.add("frames_refused")
         except (StreamError, trio.TooSlowError):
@@ -130,6 +138,9 @@ class Bitswap:
             await drop(stream)
 
     async def _take(self, peer: ID, message: wire.Incoming) -> None:
+        while not self._wants.allow(peer, trio.current_time(), 1 + len(message.wants)):
+            self._counters.add("bitswap_paced")
+            await trio.sleep(PACE_S)
         for block in message.blocks:
             self._take_block(peer, block)
         for key in message.missing:
@@ -201,13 +212,14 @@ class Bitswap:
                 while True:
                     with trio.fail_after(IDLE_S):
                         data = await messages.receive()
-                    if stream is not None and not await _written(stream, data):
-                        await drop(stream)
-                        stream = None
-                    if stream is None:
-                        with trio.fail_after(OPEN_TIMEOUT_S):
-                            stream = await self._host.new_stream(peer, [wire.PROTOCOL])
-                        await stream.write(data)
+                    with trio.fail_after(WRITE_S):
+                        if stream is not None and not await _written(stream, data):
+                            await drop(stream)
+                            stream = None
+                        if stream is None:
+                            with trio.fail_after(OPEN_TIMEOUT_S):
+                                stream = await self._host.new_stream(peer, [wire.PROTOCOL])
+                            await stream.write(data)
         except (BaseLibp2pError, trio.TooSlowError):
             pass
         except Exception:

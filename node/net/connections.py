@@ -85,14 +85,21 @@ class Connections(INotifee):  # type: ignore[misc] # the library is not typed fo
         addresses.insert(0, address)
         del addresses[MAX_ADDRESSES:]
         try:
-            with trio.fail_after(timeout_s):
-                await self._connect(peer, [address])
-        except trio.TooSlowError:
-            raise RemoteTimeout(f"{text} did not answer within {timeout_s:g} s") from None
+            await self.dial_once(text, timeout_s)
         finally:
             if peer not in self._keepers:
                 self._keepers[peer] = trio.CancelScope()
                 self._nursery.start_soon(self._keep, peer, self._keepers[peer])
+        return PeerId(peer.to_base58())
+
+    async def dial_once(self, text: str, timeout_s: float) -> PeerId:
+        """Connect, and do nothing more for it. Raises as `dial` does."""
+        peer, address = self._parse(text)
+        try:
+            with trio.fail_after(timeout_s):
+                await self._connect(peer, [address])
+        except trio.TooSlowError:
+            raise RemoteTimeout(f"{text} did not answer within {timeout_s:g} s") from None
         return PeerId(peer.to_base58())
 
     def forget(self, peer: ID) -> None:
@@ -160,7 +167,8 @@ class Connections(INotifee):  # type: ignore[misc] # the library is not typed fo
         buffered = sum(map(len, connection.muxed_conn.stream_buffers.values()))
         latency_ms = await patches.is_responsive(connection, timeout_s) if buffered <= MAX_BUFFERED_BYTES else None
         if latency_ms is not None:
-            self._latency_ms[connection.muxed_conn.peer_id] = latency_ms
+            if connection in self._live:  # It may have gone meanwhile, and what is known of its peer with it.
+                self._latency_ms[connection.muxed_conn.peer_id] = latency_ms
         elif not connection.is_closed:
             self._counters.add("connections_silent" if buffered <= MAX_BUFFERED_BYTES else "connections_overfull")
             await patches.hang_up(connection)
@@ -175,6 +183,8 @@ class Connections(INotifee):  # type: ignore[misc] # the library is not typed fo
     async def close(self) -> None:
         """Hang up on everybody: leaving the host leaves connections open, and their sockets too if it was a fault
         that ended it."""
+        for peer in tuple(self._keepers):
+            self.forget(peer)
         async with trio.open_nursery() as nursery:
             for connection in tuple(self._live):
                 nursery.start_soon(patches.hang_up, connection)

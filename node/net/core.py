@@ -4,12 +4,11 @@ Calls come in by the bridge as `Core`'s methods; what happens goes out by `Upcal
 """
 
 import contextlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 import trio
-from libp2p.discovery.events.peerDiscovery import peerDiscovery
 from libp2p.peer.id import ID
 from libp2p.tools.anyio_service import background_trio_service
 
@@ -23,10 +22,13 @@ from node.net.counters import Counters
 from node.net.errors import NetError
 from node.net.gossip import Gossip
 from node.net.host import check_listen, check_listening, make_host, parse_address
+from node.net.neighbours import Neighbours
 from node.net.port import BlockSource, PeerDisconnected, PeerEvent, PeerInfo
 from node.net.requester import Requester
 from node.net.responder import Responder, Slot
 from node.net.settings import NetSettings
+from node.net.streams import Inflow
+from node.reach import may_dial
 
 MAX_STREAMS_PER_CONNECTION: Final = 256
 """Streams that one connection may have open; the protocols of a twin need about ten."""
@@ -36,6 +38,15 @@ ADDRESSES_S: Final = 5.0
 
 MEET_S: Final = 5.0
 """Time to dial a neighbour that mDNS has found; it is on the same network."""
+
+MEET_WAIT_S: Final = 1.0
+"""Of two neighbours that find each other, the one with the greater peer ID waits this long, so that one dials."""
+
+MAX_MEETING: Final = 16
+"""Neighbours that are dialled at once: anybody on the network can announce any number."""
+
+MAX_NEIGHBOURS: Final = 32
+"""With so many peers connected no more neighbours are dialled; gossip reaches them all the same."""
 
 CLOSE_S: Final = 3.0
 """Time to say goodbye to all peers at the end."""
@@ -71,18 +82,20 @@ class Core:
         self._upcalls = upcalls
         self._nursery = nursery
         self._addresses: tuple[str, ...] = ()
+        self._meeting: set[str] = set()
         self._host = make_host(plan.keys, plan.settings)
         swarm = self._host.get_network()
         patches.dial_nobody_unasked(swarm)
         patches.guard_streams(swarm, self._admit, self._stream_failed)
         counters = plan.counters
-        self._gossip = Gossip(self._host, plan.settings, counters, upcalls.on_gossip, upcalls.backlog)
+        inflow = Inflow()
+        self._gossip = Gossip(self._host, plan.settings, inflow, counters, upcalls.on_gossip, upcalls.backlog)
         self._connections = Connections(
             self._host, nursery, plan.settings, counters, self._on_event, self._gossip.renew_stream
         )
         self._requester = Requester(self._host, nursery, counters)
-        self._responder = Responder(self._host, counters, upcalls.on_request)
-        self._bitswap = Bitswap(self._host, nursery, plan.blocks, counters)
+        self._responder = Responder(self._host, inflow, counters, upcalls.on_request)
+        self._bitswap = Bitswap(self._host, nursery, inflow, plan.blocks, counters)
 
     @property
     def peers(self) -> tuple[PeerInfo, ...]:
@@ -117,10 +130,11 @@ class Core:
                 for loop in (self._connections.run, self._requester.run, self._announce):
                     self._nursery.start_soon(loop)
                 self._read_addresses()
+                if self._plan.settings.mdns:
+                    self._nursery.start_soon(Neighbours(self.addresses, self._on_neighbour).run)
                 self._upcalls.on_started(self)
                 try:
-                    with self._neighbours():
-                        await until()
+                    await until()
                 finally:
                     await self._say_goodbye()
 
@@ -131,8 +145,8 @@ class Core:
 
     # Calls
 
-    async def dial(self, address: str, timeout_s: float) -> PeerId:
-        return await self._connections.dial(address, timeout_s)
+    async def dial(self, address: str, timeout_s: float, *, keep: bool) -> PeerId:
+        return await (self._connections.dial if keep else self._connections.dial_once)(address, timeout_s)
 
     def forget(self, peer: PeerId) -> None:
         self._connections.forget(ID.from_string(peer))
@@ -176,25 +190,26 @@ class Core:
             if self._gossip.topic_ids:
                 await self._gossip.message_all_peers(self._gossip.get_hello_packet().SerializeToString())
 
-    @contextlib.contextmanager
-    def _neighbours(self) -> Iterator[None]:
-        """With mDNS on, connect to whoever is found on the local network."""
-        token = trio.lowlevel.current_trio_token()
+    def _on_neighbour(self, addresses: Sequence[str]) -> None:
+        """Somebody on the local network says that a twin is at these addresses."""
+        peer = addresses[0].rpartition("/p2p/")[2]
+        if peer not in self._meeting and len(self._meeting) < MAX_MEETING and peer != str(self._host.get_id()):
+            self._meeting.add(peer)
+            self._nursery.start_soon(self._meet, peer, addresses)
 
-        def found(info: Any) -> None:  # in a thread of zeroconf
-            addresses = [f"{address}/p2p/{info.peer_id}" for address in info.addrs]
-            with contextlib.suppress(trio.RunFinishedError):
-                token.run_sync_soon(self._nursery.start_soon, self._meet, addresses)
-
-        if self._plan.settings.mdns:
-            peerDiscovery.register_peer_discovered_handler(found)
+    async def _meet(self, peer: str, addresses: Sequence[str]) -> None:
+        """Connect to a neighbour, and stay connected once it has answered, unless we have enough company."""
         try:
-            yield
+            if str(self._host.get_id()) > peer:
+                await trio.sleep(MEET_WAIT_S)
+            for address in addresses:
+                connected = {info.peer_id for info in self.peers}
+                if peer in connected or len(connected) >= MAX_NEIGHBOURS or not address.endswith(f"/p2p/{peer}"):
+                    return
+                # Who can announce here is on our network, and could knock at any door of it without us.
+                if may_dial(address, named=True, own=self._addresses):
+                    with contextlib.suppress(NetError):
+                        await self._connections.dial_once(address, MEET_S)
+                        await self._connections.dial(address, MEET_S)
         finally:
-            peerDiscovery.unregister_peer_discovered_handler(found)
-
-    async def _meet(self, addresses: Sequence[str]) -> None:
-        for address in addresses:
-            with contextlib.suppress(NetError):
-                await self._connections.dial(address, MEET_S)
-                return
+            self._meeting.discard(peer)

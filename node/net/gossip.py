@@ -5,6 +5,8 @@ writing are ours: its reader takes one byte at a time, lets a malformed signatur
 verifies one more signature for each message than the protocol has.
 """
 
+import math
+from collections import Counter
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -21,11 +23,12 @@ from libp2p.pubsub.validators import signature_validator
 from node.net import patches
 from node.net.counters import Counters
 from node.net.errors import PublishTimeout
-from node.net.gossip_router import GossipRouter
+from node.net.gossip_router import MAX_WANTED_IDS, GossipRouter
 from node.net.settings import NetSettings
+from node.net.streams import FrameReader, Inflow
 from protocols import limits
 from protocols.errors import RemoteProtocolError
-from protocols.framing import FrameDecoder, encode_frame
+from protocols.framing import encode_frame
 from protocols.ratelimit import KeyedBuckets
 
 MAX_RPC_BYTES: Final = 1024 * 1024
@@ -52,8 +55,10 @@ FLOOD_PAUSE_S: Final = 0.1
 MAX_TOPIC_CHARS: Final = 256
 """A topic's name; a playbook's topic is its longest use."""
 
+MAX_STREAMS: Final = 4
+"""Streams on which one neighbour may gossip at once: one on each connection, and the old ones while they end."""
+
 _BATCH_BYTES: Final = 60 * 1024
-_READ_BYTES: Final = 64 * 1024
 
 Deliver = Callable[[str, bytes, str], None]
 """Takes a message that passed: topic, data, the neighbour's peer ID."""
@@ -63,17 +68,27 @@ class Gossip(Pubsub):  # type: ignore[misc] # the library is not typed for us
     """Gossipsub over `host`. `deliver` must not block; `backlog` says how much it has not passed on yet."""
 
     def __init__(
-        self, host: Any, settings: NetSettings, counters: Counters, deliver: Deliver, backlog: Callable[[], int]
+        self,
+        host: Any,
+        settings: NetSettings,
+        inflow: Inflow,
+        counters: Counters,
+        deliver: Deliver,
+        backlog: Callable[[], int],
     ) -> None:
         super().__init__(host, GossipRouter(), strict_signing=True, max_subscriptions_per_peer=settings.max_topics)
         patches.count_from_now(self)
         self._settings = settings
+        self._inflow = inflow
         self._counters = counters
         self._deliver = deliver
         self._backlog = backlog
         rate, burst = settings.gossip_rate_per_s, settings.gossip_burst
+        self._burst = burst * NEIGHBOUR_FACTOR
         self._authors = KeyedBuckets(rate, burst, limits.MAX_RATED_KEYS)
         self._neighbours = KeyedBuckets(rate * NEIGHBOUR_FACTOR, burst * NEIGHBOUR_FACTOR, limits.MAX_RATED_KEYS)
+        self._frames = KeyedBuckets(rate * NEIGHBOUR_FACTOR, burst * NEIGHBOUR_FACTOR, limits.MAX_RATED_KEYS)
+        self._reading: Counter[ID] = Counter()
         self._greeted: set[ID] = set()
         self._changed = trio.Event()  # replaced whenever it is set: a queue moved on, or a peer told its topics
         self._moved_at: dict[ID, float] = {}
@@ -201,21 +216,38 @@ class Gossip(Pubsub):  # type: ignore[misc] # the library is not typed for us
     async def stream_handler(self, stream: Any) -> None:
         """Read a neighbour's frames until its stream ends; one that cannot be read resets the stream."""
         peer_id = stream.muxed_conn.peer_id
-        decoder = FrameDecoder(MAX_RPC_BYTES)
+        if self._reading[peer_id] >= MAX_STREAMS:
+            self._counters.add("streams_refused")
+            await stream.reset()
+            return
+        self._reading[peer_id] += 1
         try:
-            while True:
-                flooded = self._counters["gossip_refused_flood"]
-                for frame in decoder.feed(await stream.read(_READ_BYTES)):
-                    await self._take(peer_id, rpc_pb2.RPC.FromString(frame))
-                if self._counters["gossip_refused_flood"] > flooded:
-                    await trio.sleep(FLOOD_PAUSE_S)
+            with FrameReader(stream, self._inflow, MAX_RPC_BYTES, idle_s=math.inf) as frames:
+                while True:
+                    flooded = self._counters["gossip_refused_flood"]
+                    for frame in await frames.read():
+                        await self._take(peer_id, rpc_pb2.RPC.FromString(frame))
+                    if self._counters["gossip_refused_flood"] > flooded:
+                        await trio.sleep(FLOOD_PAUSE_S)
         except (RemoteProtocolError, DecodeError):
             self._counters.add("gossip_refused_garbage")
             await stream.reset()
-        except StreamError:
+        except (StreamError, trio.TooSlowError):
             await stream.reset()
+        finally:
+            self._reading[peer_id] -= 1
+            if not self._reading[peer_id]:
+                del self._reading[peer_id]
+
+    async def _pace(self, peer_id: ID, rpc: Any) -> None:
+        """Wait while this neighbour sends more frames, or asks for more, than so many messages could take."""
+        cost = 1 + min(MAX_WANTED_IDS, sum(len(iwant.messageIDs) for iwant in rpc.control.iwant))
+        while not self._frames.allow(peer_id, trio.current_time(), min(cost, self._burst)):
+            self._counters.add("gossip_paced")
+            await trio.sleep(FLOOD_PAUSE_S)
 
     async def _take(self, peer_id: ID, rpc: Any) -> None:
+        await self._pace(peer_id, rpc)
         for message in rpc.publish:
             await self.push_msg(peer_id, message)
         for subscription in rpc.subscriptions[: self.max_subscriptions_per_rpc]:

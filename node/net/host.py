@@ -41,7 +41,6 @@ def make_host(keys: KeyPair, settings: NetSettings) -> Any:
         resource_manager=patches.resource_manager(limit),
         addrs_factory=announced,
         disable_identify_address_discovery=True,
-        enable_mDNS=settings.mdns,
     )
 
 

@@ -115,16 +115,18 @@ class Libp2pNetwork:
     def peers(self) -> tuple[PeerInfo, ...]:
         return self._core.peers if self._core is not None else ()
 
-    async def dial(self, address: str, *, timeout_s: float = 10) -> PeerId:
+    async def dial(self, address: str, *, timeout_s: float = 10, keep: bool = True) -> PeerId:
+        if not keep:
+            return await self._call(lambda core: core.dial(address, timeout_s, keep=False))
         target = PeerId(address.rpartition("/p2p/")[2])
         known = self._targets.setdefault(target, [])
         known[:] = [address, *(other for other in known if other != address)][:MAX_TARGET_ADDRESSES]
         try:
-            return await self._call(lambda core: core.dial(address, timeout_s))
+            return await self._call(lambda core: core.dial(address, timeout_s, keep=True))
         except MalformedAddress:
             known.remove(address)
             if not known:
-                del self._targets[target]
+                self._targets.pop(target, None)
             raise
 
     def forget(self, peer: PeerId) -> None:
@@ -253,7 +255,7 @@ class Libp2pNetwork:
 
     async def _dial_again(self, address: str) -> None:
         with contextlib.suppress(Exception):
-            await self._call(lambda core: core.dial(address, 10))
+            await self._call(lambda core: core.dial(address, 10, keep=True))
 
     async def _close(self) -> None:
         self._core = None

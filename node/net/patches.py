@@ -19,6 +19,7 @@ from libp2p.crypto.keys import KeyPair as Libp2pKeyPair
 from libp2p.crypto.x25519 import create_new_key_pair as new_noise_key
 from libp2p.exceptions import BaseLibp2pError
 from libp2p.network.config import RetryConfig
+from libp2p.network.exceptions import SwarmException
 from libp2p.network.health.ping_probe import ping_connection
 from libp2p.rcmgr.connection_limits import ConnectionLimits
 from libp2p.rcmgr.manager import ResourceLimits, ResourceManager
@@ -44,13 +45,22 @@ def quiet_logging() -> None:
 
 
 def dial_nobody_unasked(swarm: Any) -> None:
-    """Switch the auto-connector off. It dials peers that are merely known, up to half of the connection limit, also
-    with both watermarks at 0, and so undoes `forget`."""
+    """Leave all dialling to us. The auto-connector dials peers that are merely known, up to half of the connection
+    limit, also with both watermarks at 0; and opening a stream to a peer that has just gone dials it, at addresses of
+    its own choice, which gossip does again and again for peers that do not speak it. Both undo `forget`."""
 
     async def stay() -> None:
         pass
 
+    new_stream = swarm.new_stream
+
+    async def new_stream_if_connected(peer: Any) -> Any:
+        if not swarm.get_connections(peer):
+            raise SwarmException(f"no connection to {peer}")
+        return await new_stream(peer)
+
     swarm.auto_connector.maybe_connect = stay
+    swarm.new_stream = new_stream_if_connected
 
 
 def resource_manager(max_connections: int) -> ResourceManager:

@@ -80,10 +80,11 @@ class Network(Protocol):
     def peers(self) -> tuple[PeerInfo, ...]:
         """The peers that are connected now."""
 
-    async def dial(self, address: str, *, timeout_s: float = 10) -> PeerId:
+    async def dial(self, address: str, *, timeout_s: float = 10, keep: bool = True) -> PeerId:
         """Connect to a multiaddr that ends in `/p2p/<peer id>`, and keep that peer connected from then on.
 
-        A target is kept, and dialled again with growing pauses, also when this first attempt fails.
+        A target is kept, and dialled again with growing pauses, also when this first attempt fails. Without `keep`
+        there is this one attempt and nothing afterwards: each target costs a task and a dial every half minute.
         Raises MalformedAddress (nothing is kept), RemoteUnavailable or RemoteTimeout.
         """
 

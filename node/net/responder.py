@@ -14,20 +14,15 @@ from libp2p.network.stream.exceptions import StreamEOF, StreamError
 from libp2p.peer.id import ID
 
 from node.net.counters import Counters
-from node.net.streams import drop
+from node.net.streams import FrameReader, Inflow, drop
 from protocols.errors import RemoteProtocolError
-from protocols.framing import FrameDecoder, encode_frame
+from protocols.framing import encode_frame
 
 IDLE_S: Final = 180.0
 """A stream without requests is reset after this time: it costs memory, and a peer that needs one opens it in 2 ms."""
 
-FRAME_S: Final = 30.0
-"""A frame that has begun must be whole within this time, or its stream is reset."""
-
 MAX_STREAMS: Final = 8
 """Streams of one protocol that one peer may keep open; a requester of ours uses one."""
-
-_READ_BYTES: Final = 64 * 1024
 
 
 class _Failed(Exception):
@@ -74,8 +69,9 @@ OnRequest = Callable[[str, str, bytes, Slot], None]
 class Responder:
     """Serves request protocols on a host."""
 
-    def __init__(self, host: Any, counters: Counters, on_request: OnRequest) -> None:
+    def __init__(self, host: Any, inflow: Inflow, counters: Counters, on_request: OnRequest) -> None:
         self._host = host
+        self._inflow = inflow
         self._counters = counters
         self._on_request = on_request
 
@@ -93,7 +89,8 @@ class Responder:
             return
         caller.streams += 1
         try:
-            await _Conversation(service, caller, peer, stream, self._counters, self._on_request).run()
+            with FrameReader(stream, self._inflow, service.max_request_bytes, idle_s=IDLE_S) as frames:
+                await _Conversation(service, caller, peer, stream, frames, self._counters, self._on_request).run()
         except* RemoteProtocolError:
             self._counters.add("frames_refused")
         except* _Failed:
@@ -113,12 +110,20 @@ class _Conversation:
     """One stream: frames come in, replies go out in the same order."""
 
     def __init__(
-        self, service: _Service, caller: _Caller, peer: ID, stream: Any, counters: Counters, on_request: OnRequest
+        self,
+        service: _Service,
+        caller: _Caller,
+        peer: ID,
+        stream: Any,
+        frames: FrameReader,
+        counters: Counters,
+        on_request: OnRequest,
     ) -> None:
         self._service = service
         self._caller = caller
         self._peer_text = peer.to_base58()
         self._stream = stream
+        self._frames = frames
         self._counters = counters
         self._on_request = on_request
         self._slots: deque[Slot] = deque()
@@ -133,18 +138,15 @@ class _Conversation:
         await self._stream.close()
 
     async def _read(self) -> None:
-        decoder = FrameDecoder(self._service.max_request_bytes)
         try:
             while True:
-                with trio.fail_after(FRAME_S if decoder.pending else IDLE_S):
-                    chunk = await self._stream.read(_READ_BYTES)
-                for payload in decoder.feed(chunk):
+                for payload in await self._frames.read():
                     await self._caller.gate.acquire()
                     slot = Slot(self._on_settled)
                     self._slots.append(slot)
                     self._on_request(self._service.protocol, self._peer_text, payload, slot)
         except StreamEOF:
-            if decoder.pending:
+            if self._frames.pending:
                 raise RemoteProtocolError("the stream ended inside a frame") from None
             self._ended = True
             self._wake.set()

@@ -10,7 +10,6 @@ import sys
 from typing import Any
 
 from benchmarks.table import Row
-
 from node.inference.models import SMOLLM2, cache_folder
 
 TWINS = 3

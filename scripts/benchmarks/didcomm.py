@@ -16,7 +16,6 @@ from typing import Any
 from benchmarks import didcomm_node
 from benchmarks.didcomm_node import PEER, NodeProcess
 from benchmarks.table import Row
-
 from identity.did import did_key, resolve_did_key
 from identity.keys import KeyPair
 from protocols.didcomm.agreement import agree_static

@@ -16,6 +16,9 @@ from time import perf_counter
 from typing import Any, Final, Literal
 
 import trio
+from libp2p.peer.peerinfo import info_from_p2p_addr
+from multiaddr import Multiaddr
+
 from benchmarks.gossip_receiver import (
     ECHO,
     FLOOD,
@@ -32,9 +35,6 @@ from benchmarks.gossip_receiver import (
     stamped,
 )
 from benchmarks.table import Row
-from libp2p.peer.peerinfo import info_from_p2p_addr
-from multiaddr import Multiaddr
-
 from identity.keys import KeyPair
 from node.net.libp2p_network import open_network
 

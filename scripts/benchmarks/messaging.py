@@ -30,10 +30,10 @@ from statistics import median, quantiles
 from typing import Any
 
 import aiohttp
+
 from benchmarks import didcomm_node
 from benchmarks.didcomm_node import NodeProcess
 from benchmarks.table import Row
-
 from identity.did import did_key
 from identity.keys import KeyPair
 from node.cli.demo_swarm import Member, wait_until

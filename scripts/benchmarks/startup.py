@@ -17,8 +17,8 @@ from pathlib import Path
 from statistics import median
 
 import psutil
-from benchmarks.table import Row
 
+from benchmarks.table import Row
 from node.cli.demo_swarm import Member
 from node.cli.newhome import make_home
 from node.inference.models import SMOLLM2, cache_folder

@@ -17,7 +17,6 @@ from statistics import median
 from typing import Any
 
 from benchmarks.table import Row
-
 from identity.cid import Cid
 from identity.multibase import CODEC_RAW
 from storage.blocks import BlockStore
@@ -111,7 +110,7 @@ def _sqlite3(folder: Path) -> float:
 
 
 async def _aiosqlite(folder: Path, *, commit_each: bool) -> float:
-    import aiosqlite
+    import aiosqlite  # type: ignore[import-not-found, unused-ignore]
 
     async with aiosqlite.connect(folder / "db", isolation_level=None if commit_each else "") as conn:
         await conn.execute("PRAGMA journal_mode=WAL")

@@ -95,6 +95,7 @@ async def open_node(
     did = did_key(keys.public)
     blocks = BlockStore(home / "blocks", 1024**3)  # makes `home` too
     async with Database.open(home / "node.db") as database, swarm.open(keys, blocks) as network:
+        trust = await TrustList.load(database, did)
         yield Node(
             keys=keys,
             did=did,
@@ -104,8 +105,15 @@ async def open_node(
             blocks=blocks,
             network=network,
             events=EventBus(database, did, now=clock),
-            trust=await TrustList.load(database, did),
-            gossip=Gossip(keys=keys, network=network, database=database, sync_every_s=3600, now=clock),
+            trust=trust,
+            gossip=Gossip(
+                keys=keys,
+                network=network,
+                database=database,
+                sync_every_s=3600,
+                named=lambda: trust.named,
+                now=clock,
+            ),
         )
 
 

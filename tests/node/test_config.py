@@ -60,4 +60,4 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
 
 def test_a_config_does_not_change() -> None:
     with pytest.raises(ValidationError):
-        Config().mind.max_asked = 5  # type: ignore[misc]
+        Config().mind.max_asked = 5

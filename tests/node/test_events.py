@@ -45,6 +45,17 @@ def test_an_event_whose_transaction_fails_is_nowhere(tmp_path: Path) -> None:
     asyncio.run(main())
 
 
+def test_what_is_only_broadcast_leaves_nothing_on_disk(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with open_node(FakeSwarm(), tmp_path / "a") as node, node.events.subscribe() as events:
+            made = node.events.broadcast("peer_connected", "p", {"peer_id": "p"}, source="net")
+            assert await soon(anext(events)) == made
+            assert (made.event_type, made.payload, made.source) == ("peer_connected", {"peer_id": "p"}, "net")
+            assert (await node.events.log()).items == ()
+
+    asyncio.run(main())
+
+
 def test_a_slow_subscriber_is_told_how_many_it_lost_before_the_next(tmp_path: Path) -> None:
     async def main() -> None:
         async with open_node(FakeSwarm(), tmp_path / "a") as node:

@@ -1,7 +1,8 @@
 import asyncio
 import contextlib
 import os
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from protocols import limits
 from protocols.didcomm.envelope import pack_signed
 from protocols.message import Message
 from protocols.swarm import TOPIC, TWIN_OFFLINE, TWIN_ONLINE, TwinOnline
-from protocols.sync import PROTOCOL
+from protocols.sync import PROTOCOL, SyncRequest, SyncResponse
 from storage import gossip as rows
 from storage.errors import StorageFull
 from tests.node.net.fake import FakeSwarm
@@ -269,28 +270,156 @@ async def _heard(ear: Ear, n: int) -> Heard:
         await ear.next()
 
 
+async def fill(node: Node, authors: Sequence[KeyPair]) -> None:
+    """Let a node hold a message of each author."""
+
+    def put(conn: Any) -> None:
+        for n, keys in enumerate(authors):
+            rows.keep_latest(
+                conn,
+                type=NEWS,
+                author=did_key(keys.public),
+                subject="",
+                message_id=f"{n:08}",
+                created_time=START_MS // 1000,
+                signed=signed(keys, n),
+            )
+
+    await node.database.write(put)
+
+
+def test_one_neighbour_fills_the_disk_only_so_fast_neither_live_nor_by_sync(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "STRANGER_ROWS_BURST", 5)
+
+    async def main() -> None:
+        swarm, clock = FakeSwarm(), Clock()
+        async with (
+            open_node(swarm, tmp_path / "a", clock=clock) as a,
+            open_node(swarm, tmp_path / "b", clock=clock) as b,
+        ):
+            await fill(a, [new_keys() for _ in range(12)])
+            await b.gossip.join(TOPIC)
+            async with running(a.gossip.run()):
+                await a.dial(b)
+                for _ in range(3):  # the next time goes on where the last one ended, once there is room again
+                    await b.gossip.catch_up(a.peer_id)
+                assert len(await held(b)) == 5
+                assert a.peer_id not in b.gossip._cursors
+                flood = [signed(new_keys()) for _ in range(3)]
+                for data in flood:
+                    assert await b.gossip._accept(data, a.peer_id) == "no room"
+                assert await b.gossip._accept(flood[0], b.peer_id) == "taken"  # another neighbour
+                assert await b.gossip._accept(signed(a.keys), a.peer_id) == "taken"  # one that is connected
+                await b.trust.put(replace(b.trust.current, allow=frozenset([did_key(ANNA.public)])))
+                assert await b.gossip._accept(signed(ANNA), a.peer_id) == "taken"  # one that is named
+                clock.advance(1)
+                await b.gossip.catch_up(a.peer_id)
+                clock.advance(1)
+                await b.gossip.catch_up(a.peer_id)
+                assert len(await held(b)) == 12 + 3
+                assert b.gossip._cursors == {a.peer_id: 12}
+
+    asyncio.run(main())
+
+
+def test_strangers_push_out_neither_named_nor_connected_authors_nor_ourselves(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rows, "MAX_ROWS", 6)
+
+    async def main() -> None:
+        swarm = FakeSwarm()
+        async with open_node(swarm, tmp_path / "a") as a, open_node(swarm, tmp_path / "b") as b:
+            await a.dial(b)
+            await b.trust.put(replace(b.trust.current, allow=frozenset([did_key(ANNA.public)])))
+            _, own = await b.gossip.keep(NEWS, {})
+            spared = [own, signed(ANNA), signed(a.keys)]
+            for data in (*spared[1:], *(signed(new_keys()) for _ in range(20))):
+                assert await b.gossip._accept(data, a.peer_id) == "taken"
+            kept = await held(b)
+            assert kept[:3] == spared
+            assert len(kept) == 6
+
+    asyncio.run(main())
+
+
+def test_a_peer_that_hands_on_garbage_is_not_listened_to_for_long(tmp_path: Path) -> None:
+    async def main() -> None:
+        swarm = FakeSwarm()
+        async with open_node(swarm, tmp_path / "a") as a, open_node(swarm, tmp_path / "b") as b:
+            garbage = SyncResponse((b"{}",) * limits.MAX_SYNC_MESSAGES, 1, more=True).encode()
+            asked = 0
+
+            async def answer(peer: Any, payload: bytes) -> bytes:
+                nonlocal asked
+                asked += 1
+                return garbage
+
+            await a.network.serve(PROTOCOL, answer, max_request_bytes=64, max_in_flight_per_peer=1)
+            await a.dial(b)
+            await b.gossip.catch_up(a.peer_id)
+            assert asked == 1
+            assert b.gossip.counters["gossip_refused_40021"] == limits.MAX_SYNC_GARBAGE + 1
+            assert b.gossip.counters["sync_failed"] == 1
+
+    asyncio.run(main())
+
+
+async def _serving(node: Node) -> None:
+    while PROTOCOL not in node.network.services:  # noqa: ASYNC110
+        await asyncio.sleep(0)
+
+
+def test_a_peer_that_asks_again_and_again_is_throttled(tmp_path: Path) -> None:
+    async def main() -> None:
+        swarm = FakeSwarm()
+        async with open_node(swarm, tmp_path / "a") as a, open_node(swarm, tmp_path / "b") as b:
+            await a.dial(b)
+            async with running(a.gossip.run()):
+                await soon(_serving(a))
+                request = SyncRequest(0, 1).encode()
+                for _ in range(limits.SYNC_BURST):
+                    await b.network.request(a.peer_id, PROTOCOL, request)
+                with pytest.raises(RemoteRefused):
+                    await b.network.request(a.peer_id, PROTOCOL, request)
+                assert a.gossip.counters["sync_throttled"] == 1
+
+    asyncio.run(main())
+
+
+def test_nothing_is_kept_of_a_peer_that_has_gone(tmp_path: Path) -> None:
+    async def main() -> None:
+        swarm = FakeSwarm()
+        async with open_node(swarm, tmp_path / "a") as a, open_node(swarm, tmp_path / "b") as b:
+
+            async def answer(peer: Any, payload: bytes) -> bytes:
+                swarm.cut(a.peer_id, b.peer_id)
+                return SyncResponse((), 7, more=False).encode()
+
+            await a.network.serve(PROTOCOL, answer, max_request_bytes=64, max_in_flight_per_peer=1)
+            await a.dial(b)
+            await b.gossip.catch_up(a.peer_id)
+            assert b.gossip._cursors == {}
+            assert b.gossip._catching_up == set()
+
+    asyncio.run(main())
+
+
 @pytest.mark.slow
-def test_a_newcomer_gets_everything_page_by_page_and_asks_only_for_what_is_new(tmp_path: Path) -> None:
+def test_a_newcomer_gets_everything_page_by_page_and_asks_only_for_what_is_new(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     count = 2 * limits.MAX_SYNC_MESSAGES + 7
+    monkeypatch.setattr(limits, "STRANGER_ROWS_BURST", count)
 
     async def main() -> None:
         swarm = FakeSwarm()
         async with open_node(swarm, tmp_path / "a") as a, open_node(swarm, tmp_path / "b") as b:
             authors = [new_keys() for _ in range(count)]
 
-            def fill(conn: Any) -> None:
-                for n, keys in enumerate(authors):
-                    rows.keep_latest(
-                        conn,
-                        type=NEWS,
-                        author=did_key(keys.public),
-                        subject="",
-                        message_id=f"{n:08}",
-                        created_time=START_MS // 1000,
-                        signed=signed(keys, n),
-                    )
-
-            await a.database.write(fill)
+            await fill(a, authors)
             ear = Ear(b)
             async with running(a.gossip.run()):
                 await a.dial(b)

@@ -1,7 +1,9 @@
 import asyncio
 import contextlib
 import os
-from collections.abc import AsyncIterator, Sequence
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,7 @@ from identity.did import did_key, peer_id
 from identity.keys import KeyPair
 from node import swarm as swarm_module
 from node.config import NetworkConfig
+from node.net.errors import RemoteUnavailable
 from node.swarm import CAPABILITIES, DIALLING_AT_ONCE, Directory, KnownTwin
 from protocols import limits
 from protocols.didcomm.envelope import pack_signed
@@ -44,7 +47,7 @@ class Member:
             database=node.database,
             events=node.events,
             topics=self._topics,
-            blocks_twin=node.trust.blocks,
+            trust=node.trust,
             now=node.clock,
         )
 
@@ -56,7 +59,7 @@ class Member:
 
     async def hear(self, *messages: bytes) -> None:
         for data in messages:
-            await self.node.gossip._accept(data, self.node.peer_id, limited=True)
+            await self.node.gossip._accept(data, self.node.peer_id)
 
 
 @contextlib.asynccontextmanager
@@ -227,9 +230,10 @@ def test_one_that_is_connected_is_online_whatever_it_says(tmp_path: Path) -> Non
     asyncio.run(main())
 
 
-def test_coming_and_going_is_in_the_log_and_repeating_it_is_not(tmp_path: Path) -> None:
+def test_the_coming_and_going_of_named_twins_is_in_the_log_and_repeating_it_is_not(tmp_path: Path) -> None:
     async def main() -> None:
         async with open_member(FakeSwarm(), tmp_path, "ada", run=False) as ada:
+            await name(ada, ANNA)
             await ada.hear(online(n=1), online(n=2), online(n=3, topics=["more"]))
             await ada.hear(offline(n=4), offline(n=5), online(n=6))
             log = [entry.event_type for entry in (await ada.node.events.log()).items]
@@ -239,6 +243,45 @@ def test_coming_and_going_is_in_the_log_and_repeating_it_is_not(tmp_path: Path) 
             assert len((await ada.node.events.log()).items) == 3
 
     asyncio.run(main())
+
+
+def test_what_strangers_do_is_broadcast_and_leaves_no_row(tmp_path: Path) -> None:
+    async def main() -> None:
+        swarm = FakeSwarm()
+        async with open_member(swarm, tmp_path, "ada") as ada, watching(ada.node) as watch:
+            for _ in range(20):
+                stranger = new_keys()
+                await ada.hear(online(stranger, 1), offline(stranger, 2))
+            async with open_node(swarm, tmp_path / "stranger") as stranger_node:
+                await stranger_node.dial(ada.node)
+                await watch.until("peer_connected")
+            await watch.until("peer_disconnected")
+            seen = Counter(event.event_type for event in watch.seen)
+            assert (seen["twin_online"], seen["twin_offline"]) == (20, 20)
+            assert (await ada.node.events.log()).items == ()
+
+    asyncio.run(main())
+
+
+def test_a_named_twin_that_flaps_leaves_only_so_many_rows(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with open_member(FakeSwarm(), tmp_path, "ada", run=False) as ada, watching(ada.node) as watch:
+            await name(ada, ANNA)
+            for n in range(0, 60, 2):
+                await ada.hear(online(n=n + 1), offline(n=n + 2))
+            assert len((await ada.node.events.log()).items) == limits.PRESENCE_ROWS_BURST
+            await watch.until("twin_offline", lambda event: len(watch.seen) == 60)
+            ada.node.clock.advance(1 / limits.PRESENCE_ROWS_PER_S)
+            await ada.hear(online(n=61))
+            assert len((await ada.node.events.log()).items) == limits.PRESENCE_ROWS_BURST + 1
+
+    asyncio.run(main())
+
+
+async def name(member: Member, *named: KeyPair) -> None:
+    """The owner names exactly these."""
+    allow = frozenset(did_key(keys.public) for keys in named)
+    await member.node.trust.put(replace(member.node.trust.current, allow=allow))
 
 
 def test_those_seen_last_come_first(tmp_path: Path) -> None:
@@ -273,7 +316,9 @@ def _announcement_of(member: Member, n: int = 1) -> bytes:
     return online(member.node.keys, n, seconds=n - 1, addresses=list(member.node.network.addresses()), name="ada")
 
 
-def test_a_crowd_of_strangers_is_dialled_a_few_at_a_time(tmp_path: Path) -> None:
+def test_a_crowd_of_strangers_is_dialled_a_few_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "MAX_STRANGER_DIALS", 20)
+
     async def main() -> None:
         async with open_member(FakeSwarm(), tmp_path, "ada") as ada:
             dialling = 0
@@ -281,8 +326,9 @@ def test_a_crowd_of_strangers_is_dialled_a_few_at_a_time(tmp_path: Path) -> None
             dialled = asyncio.Queue[str]()
             release = asyncio.Event()
 
-            async def dial(address: str, *, timeout_s: float = 10) -> Any:
+            async def dial(address: str, *, timeout_s: float = 10, keep: bool = True) -> Any:
                 nonlocal dialling, most
+                assert keep is address.startswith("/ip4/127.")  # the named one
                 dialling += 1
                 most = max(most, dialling)
                 dialled.put_nowait(address)
@@ -291,16 +337,119 @@ def test_a_crowd_of_strangers_is_dialled_a_few_at_a_time(tmp_path: Path) -> None
                 return peer_id(ANNA.public)
 
             ada.node.network.dial = dial  # type: ignore[method-assign]
-            count = 2 * DIALLING_AT_ONCE
-            for _ in range(count):
-                await ada.hear(online(KeyPair(os.urandom(32))))
-            for _ in range(DIALLING_AT_ONCE):
+            at_once, count = DIALLING_AT_ONCE // 2, limits.MAX_STRANGER_DIALS
+            for n in range(count + 9):
+                stranger = KeyPair(os.urandom(32))
+                await ada.hear(online(stranger, addresses=[at(f"/ip4/8.8.{n // 250}.{1 + n % 250}", stranger)]))
+            for _ in range(at_once):
                 await soon(dialled.get())
-            assert most == DIALLING_AT_ONCE
+            assert most == at_once
+            await name(ada, ANNA)
+            await ada.hear(online())
+            await until(lambda: len(ada.directory._dialling) == count + 1)  # a named twin is never one too many
             release.set()
-            for _ in range(count - DIALLING_AT_ONCE):
+            for _ in range(count - at_once + 1):
                 await soon(dialled.get())
-            assert most == DIALLING_AT_ONCE
+            assert dialled.empty()
+
+    asyncio.run(main())
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(20):
+        while not condition():  # noqa: ASYNC110
+            await asyncio.sleep(0.001)
+
+
+def at(host: str, keys: KeyPair, port: int = 4801) -> str:
+    return f"{host}/tcp/{port}/p2p/{peer_id(keys.public)}"
+
+
+def test_named_twins_are_dialled_while_strangers_keep_us_busy(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with open_member(FakeSwarm(), tmp_path, "ada", max_twin_connections=1) as ada:
+            dialled = asyncio.Queue[tuple[str, bool]]()
+
+            async def dial(address: str, *, timeout_s: float = 10, keep: bool = True) -> Any:
+                dialled.put_nowait((address, keep))
+                await asyncio.Event().wait()
+
+            ada.node.network.dial = dial  # type: ignore[method-assign]
+            for n in range(DIALLING_AT_ONCE):
+                stranger = new_keys()
+                await ada.hear(online(stranger, addresses=[at(f"/ip4/8.8.8.{n}", stranger)]))
+            for _ in range(DIALLING_AT_ONCE // 2):
+                assert not (await soon(dialled.get()))[1]
+            address = at("/ip4/10.1.2.3", ANNA)
+            await name(ada, ANNA)
+            await ada.hear(online(addresses=[address]))
+            assert await soon(dialled.get()) == (address, True)
+
+    asyncio.run(main())
+
+
+def test_a_strangers_announcement_makes_nobody_a_victim(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with open_member(FakeSwarm(), tmp_path, "ada") as ada:
+            own = ["/ip4/192.168.1.7/tcp/4801/p2p/x", "/ip4/127.0.0.1/tcp/4801/p2p/x"]
+            ada.node.network.addresses = lambda: tuple(own)  # type: ignore[method-assign]
+            dialled = Counter[str]()
+
+            async def dial(address: str, *, timeout_s: float = 10, keep: bool = True) -> Any:
+                dialled[address.split("/tcp/")[0]] += 1
+                raise RemoteUnavailable(address)
+
+            ada.node.network.dial = dial  # type: ignore[method-assign]
+            for _ in range(3 * limits.KNOCKS_BURST):
+                stranger = new_keys()
+                bait = ["/ip4/127.0.0.1", "/ip4/10.0.0.1", "/ip4/169.254.169.254", "/dns4/intranet", "/ip4/8.8.8.8"]
+                await ada.hear(online(stranger, addresses=[at(host, stranger, 6379) for host in bait]))
+            await until(lambda: not ada.directory._dialling)
+            assert dialled == {"/ip4/8.8.8.8": limits.KNOCKS_BURST}
+            many = new_keys()
+            await ada.hear(online(many, addresses=[at("/ip4/9.9.9.9", many, port) for port in range(1, 9)]))
+            await until(lambda: not ada.directory._dialling)
+            assert dialled["/ip4/9.9.9.9"] == limits.MAX_STRANGER_ADDRESSES
+
+    asyncio.run(main())
+
+
+def test_a_stranger_is_not_dialled_for_ever_and_a_twin_named_meanwhile_is_kept(tmp_path: Path) -> None:
+    async def main() -> None:
+        swarm = FakeSwarm()
+        async with (
+            open_member(swarm, tmp_path, "ada") as ada,
+            open_node(swarm, tmp_path / "anna", keys=ANNA) as anna,
+            watching(ada.node) as watch,
+        ):
+            await ada.hear(online(addresses=list(anna.network.addresses())))
+            await watch.until("peer_connected")
+            assert ada.node.network.targets == set()
+            await until(lambda: not ada.directory._dialling)
+            await name(ada, ANNA)
+            await until(lambda: ada.node.network.targets == {anna.peer_id})
+            swarm.cut(ada.node.peer_id, anna.peer_id)
+            await watch.until("peer_disconnected")
+            assert ada.directory._dialled_once == set()
+
+    asyncio.run(main())
+
+
+def test_naming_a_twin_dials_it(tmp_path: Path) -> None:
+    async def main() -> None:
+        swarm = FakeSwarm()
+        async with (
+            open_member(swarm, tmp_path, "ada", max_twin_connections=1) as ada,
+            open_node(swarm, tmp_path / "anna", keys=ANNA) as anna,
+            open_node(swarm, tmp_path / "other") as other,
+            watching(ada.node) as watch,
+        ):
+            await other.dial(ada.node)
+            await ada.hear(online(addresses=list(anna.network.addresses())))
+            await until(lambda: not ada.directory._dialling)
+            assert [info.peer_id for info in ada.node.network.peers()] == [other.peer_id]
+            await name(ada, ANNA)
+            await watch.until("peer_connected", lambda event: event.subject == anna.peer_id)
 
     asyncio.run(main())
 

@@ -1,15 +1,22 @@
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from identity.cid import Cid
+from identity.did import did_key
+from identity.keys import KeyPair
 from identity.multibase import CODEC_DAG_JOSE
+from protocols import limits
+from protocols.didcomm.envelope import pack_signed
 from protocols.errors import MalformedMessage
 from protocols.gossip import MAX_SUBJECT_CHARS, check_body, slot_of
 from protocols.message import Message
 from protocols.playbook.messages import PLAYBOOK_UPDATE, Update
 from protocols.swarm import TASK_BROADCAST, TWIN_OFFLINE, TWIN_ONLINE, TwinOnline
 
+CAPABILITIES = ("ask", "playbook", "recall", "tool_use")
 ONLINE = TwinOnline("Ada", (), ("ask",), ("tides",), "1").to_body()
 UPDATE = Update("common", (Cid.of(CODEC_DAG_JOSE, b"head"),)).to_body()
 
@@ -22,7 +29,7 @@ bodies = st.dictionaries(st.sampled_from(["playbook", "id", "name", "heads", "x"
 
 
 def message(message_type: str, body: dict[str, object]) -> Message:
-    return Message(id="1", type=message_type, body=body)
+    return Message(id="1", type=message_type, body=body, created_time=1)
 
 
 def test_coming_and_leaving_replace_each_other() -> None:
@@ -50,6 +57,25 @@ def test_a_body_of_a_known_type_is_read(message_type: str, body: dict[str, objec
             check_body(message(message_type, {**body, member: 7}))
         with pytest.raises(MalformedMessage):
             check_body(message(message_type, {name: value for name, value in body.items() if name != member}))
+
+
+def test_a_message_that_does_not_say_when_it_was_made_is_refused() -> None:
+    with pytest.raises(MalformedMessage):
+        check_body(replace(message(TWIN_ONLINE, ONLINE), created_time=None))
+
+
+def test_the_longest_announcement_of_ours_can_be_gossiped() -> None:
+    body = TwinOnline(
+        name="\N{SMILING FACE WITH SMILING EYES}" * limits.MAX_TWIN_NAME_CHARS,
+        addresses=tuple(f"{n:0{limits.MAX_ADDRESS_CHARS}}" for n in range(limits.MAX_ADDRESSES)),
+        capabilities=CAPABILITIES,
+        topics=tuple(f"{n:x}" + "\N{SMILING FACE WITH SMILING EYES}" * 47 for n in range(limits.MAX_TOPICS)),
+        version="1" * limits.MAX_VERSION_CHARS,
+    ).to_body()
+    keys = KeyPair(bytes(32))
+    author = did_key(keys.public)
+    longest = Message(id="1" * 36, type=TWIN_ONLINE, body=body, from_=author, created_time=2**33)
+    assert len(pack_signed(longest, signer=keys)) < 12 * 1024 < limits.MAX_GOSSIP_BYTES
 
 
 @given(bodies)

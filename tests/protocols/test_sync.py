@@ -48,7 +48,7 @@ def test_requests_out_of_bounds(request_: SyncRequest) -> None:
         SyncResponse((b"\x01\x71\x12\x20" + bytes(32),), 0, False),
         SyncResponse((b"{" * (limits.MAX_GOSSIP_BYTES + 1),), 0, False),
         SyncResponse((b"{}",) * (limits.MAX_SYNC_MESSAGES + 1), 0, False),
-        SyncResponse((b"{" * limits.MAX_GOSSIP_BYTES,) * 16, 0, False),
+        SyncResponse((b"{" * limits.MAX_GOSSIP_BYTES,) * 64, 0, False),
         SyncResponse((), -1, False),
     ],
     ids=["empty", "text", "link", "one too large", "too many", "too large together", "cursor"],
@@ -63,9 +63,9 @@ def test_responses_out_of_bounds(response: SyncResponse) -> None:
 
 def test_a_response_takes_as_many_rows_as_fit() -> None:
     large = b"{" * limits.MAX_GOSSIP_BYTES
-    rows = [(10 * number, large) for number in range(1, 21)]
+    rows = [(10 * number, large) for number in range(1, 81)]
     response = SyncResponse.of_rows(rows, after=0, more=False)
-    assert (len(response.messages), response.next, response.more) == (15, 150, True)
+    assert (len(response.messages), response.next, response.more) == (63, 630, True)
     assert SyncResponse.decode(response.encode()) == response
 
     small = [(number, b"{}") for number in range(1, 600)]

@@ -1,5 +1,5 @@
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 import pytest
 from hypothesis import given
@@ -27,7 +27,14 @@ def memory_conn() -> Iterator[sqlite3.Connection]:
     conn.close()
 
 
-def keep(conn: sqlite3.Connection, text: str, author: Did = ANNA, subject: str = "s", created_time: int = 1) -> bool:
+def keep(
+    conn: sqlite3.Connection,
+    text: str,
+    author: Did = ANNA,
+    subject: str = "s",
+    created_time: int = 1,
+    spare: Collection[Did] = (),
+) -> bool:
     return gossip.keep_latest(
         conn,
         type="online",
@@ -36,6 +43,7 @@ def keep(conn: sqlite3.Connection, text: str, author: Did = ANNA, subject: str =
         message_id=text,
         created_time=created_time,
         signed=text.encode(),
+        spare=spare,
     )
 
 
@@ -76,6 +84,18 @@ def test_the_whole_is_bounded_and_the_oldest_go(
         assert keep(memory_conn, f"m{number}", Did(f"did:key:z{number}"))
     assert [signed for _, signed in gossip.since(memory_conn, 0, 100)] == [b"m%d" % number for number in range(5, 15)]
     assert memory_conn.execute("SELECT rows FROM row_counts WHERE name = 'gossip'").fetchone()[0] == 10
+
+
+def test_those_who_are_spared_go_last(memory_conn: sqlite3.Connection, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gossip, "MAX_ROWS", 3)
+    keep(memory_conn, "anna", ANNA)
+    keep(memory_conn, "bert", BERT)
+    for number in range(9):
+        keep(memory_conn, f"m{number}", Did(f"did:key:z{number}"), spare=[ANNA, BERT])
+    assert [signed for _, signed in gossip.since(memory_conn, 0, 9)] == [b"anna", b"bert", b"m8"]
+    for number in range(3):
+        keep(memory_conn, f"a{number}", ANNA, subject=f"{number}", spare=[ANNA, BERT])
+    assert [signed for _, signed in gossip.since(memory_conn, 0, 9)] == [b"a0", b"a1", b"a2"]
 
 
 @given(st.permutations([(time, name) for time in (1, 2) for name in ("a", "b", "c")]))

@@ -134,6 +134,7 @@ class ToolInfo:
 class Check:
     ok: bool
     detail: str
+    degraded: bool = False
 
 
 class FakeNetwork:
@@ -412,6 +413,7 @@ class FakeTwin:
     version: str = "0.0.1"
     capabilities: tuple[str, ...] = ("research", "tool_use")
     well: bool = True
+    has_model: bool = True
     network: FakeNetwork = field(default_factory=FakeNetwork)
     directory: FakeDirectory = field(default_factory=FakeDirectory)
     jobs: FakeJobs = field(default_factory=FakeJobs)
@@ -430,7 +432,8 @@ class FakeTwin:
         return resolve_did_key(self.did)
 
     def health(self) -> dict[str, Check]:
-        return {"storage": Check(True, "open"), "network": Check(self.well, "1 peers")}
+        model = Check(True, "small.gguf") if self.has_model else Check(True, "degraded: no model", degraded=True)
+        return {"storage": Check(True, "900 MiB free"), "network": Check(self.well, "1 peers"), "model": model}
 
     def counters(self) -> dict[str, int]:
         return {"gossip_received": 7, "gossip_dropped": 0}

@@ -1,6 +1,7 @@
 """What holds for every route: the token, the Host header, errors as problem documents, bounds, trace ids."""
 
 import asyncio
+import gzip
 import io
 import json
 import logging
@@ -96,7 +97,7 @@ def test_unknown_routes_and_methods() -> None:
         (b"{", "body"),
         (b'{"goal": "\xff"}', "body"),
         (b'{"goal": "a"} {}', "body"),
-        (b"[]", "body: /:"),
+        (b"[]", "body: /: should be a JSON object"),
         (b"null", "body: /:"),
         (b"{}", "body: /goal:"),
         (b'{"goal": 7}', "body: /goal:"),
@@ -138,6 +139,26 @@ def test_bodies_are_bounded() -> None:
         large = io.BytesIO(b" " * MAX_API_BODY_BYTES + goal)
         check_problem(await client("POST", "/v1/interact", data=large), 413, 41380)
         assert len(twin.jobs.jobs) == 1
+
+    with_server(test)
+
+
+@pytest.mark.parametrize("path", ["/v1/interact", "/v1/ipfs/add"])
+def test_a_body_that_is_not_in_its_encoding_is_the_senders_fault(path: str) -> None:
+    async def test(client: Client, _: FakeTwin) -> None:
+        headers = {"Content-Encoding": "gzip", "Content-Type": "application/json"}
+        check_problem(await client("POST", path, data=b"this is no gzip", headers=headers), 400, 40010)
+
+    with_server(test)
+
+
+@pytest.mark.slow
+def test_what_a_compressed_body_unpacks_to_is_bounded() -> None:
+    async def test(client: Client, _: FakeTwin) -> None:
+        bomb = gzip.compress(b" " * (MAX_CONTENT_BYTES + 1), 1)
+        headers = {"Content-Encoding": "gzip"}
+        check_problem(await client("POST", "/v1/interact", data=bomb, headers=headers), 413, 41380)
+        check_problem(await client("POST", "/v1/ipfs/add", data=bomb, headers=headers), 413, 41380)
 
     with_server(test)
 

@@ -33,9 +33,13 @@ def test_probes_need_no_token_and_tell_what_is_wrong() -> None:
             async with client.session.get(client.url + path) as response:
                 assert response.status == 200
                 assert (await response.json())["status"] == "ok"
+        twin.has_model = False
+        status, document, _ = await client("GET", "/ready")
+        assert (status, document["status"]) == (200, "degraded")
+        assert document["checks"]["model"] == {"ok": True, "detail": "degraded: no model"}
         twin.well = False
         status, document, _ = await client("GET", "/ready")
-        assert status == 503
+        assert (status, document["status"]) == (503, "unavailable")
         assert document["checks"]["network"] == {"ok": False, "detail": "1 peers"}
         assert (await client("GET", "/live"))[0] == 200
 
@@ -212,7 +216,8 @@ def test_playbooks() -> None:
         assert (await client("POST", f"{path}/rollback", json={"to": first}))[0] == 200
         assert (await client("POST", f"/v1/playbooks/other/revisions/{first}/approve"))[1]["code"] == 40451
         assert (await client("POST", f"{path}/revisions/nonsense/approve"))[1]["code"] == 40002
-        assert (await client("GET", "/v1/playbooks/Not%20a%20name"))[0] == 400
+        for method, bad in (("GET", "Not%20a%20name"), ("GET", "A/revisions")):
+            assert (await client(method, f"/v1/playbooks/{bad}"))[1]["code"] == 40010
 
     with_server(test)
 

@@ -46,7 +46,7 @@ def test_id(pagi: Pagi) -> None:
 
 def test_peers_and_twins(pagi: Pagi) -> None:
     assert pagi.json("peers")["items"][0]["relayed"] is False
-    assert "1.5 ms" in pagi("peers")
+    assert "2 ms" in pagi("peers")
     first = pagi.json("twins", "--limit", "1")
     assert len(first["items"]) == 1
     second = pagi.json("twins", "--limit", "1", "--after", first["next"])
@@ -91,6 +91,8 @@ def test_send_inbox_outbox(pagi: Pagi) -> None:
     sent = pagi.json("send", SOMEBODY, "good day")
     assert sent["status"] == "queued"
     assert pagi.json("send", SOMEBODY, "in time?", "--wait", "--timeout", "1", status=1)["status"] == "queued"
+    pagi("send", SOMEBODY, "in time?", "--wait", "--timeout", "1", status=1)
+    assert "Not delivered within 1 s" in pagi.err
     assert pagi.json("send", "me", "to myself", "--wait")["status"] == "delivered"
     received = pagi.json("inbox")["items"][0]
     assert received["body"] == {"content": "to myself"}
@@ -136,6 +138,7 @@ def test_ipfs(pagi: Pagi, tmp_path: Path) -> None:
     assert pagi.json("ipfs", "cat", added["cid"], "-o", str(copy))["size_bytes"] == 256
     assert copy.read_bytes() == file.read_bytes()
     assert pagi.json("ipfs", "add", str(tmp_path / "none"), status=1)["code"] == 40490
+    assert "--output" in pagi.json("ipfs", "cat", added["cid"], status=2)["detail"]
 
 
 def test_ipfs_cat_prints_the_bytes(
@@ -194,6 +197,9 @@ def test_trust(pagi: Pagi) -> None:
     removed = pagi.json("trust", "remove", SOMEBODY, another)
     assert (removed["allow"], removed["block"]) == ([], [])
     assert "stranger" in pagi("trust", "show")
+    assert pagi.json("trust", "adopt", "unasked")["auto_adopt"] is True
+    assert "adopted unasked" in pagi("trust", "show")
+    assert "waits for you" in pagi("trust", "adopt", "asked")
     assert pagi.json("trust", "allow", "nobody", status=1)["code"] == 40003
 
 

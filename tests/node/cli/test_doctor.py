@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import socket
 from argparse import Namespace
 from collections import namedtuple
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from node.cli import doctor
+from node.cli.client import Client
 from node.cli.command import Call
 from node.cli.main import main
 from storage.home import Home
@@ -54,10 +56,29 @@ def test_open_permissions_and_damage_are_found(home: Path) -> None:
     assert "damaged" in doctor.check_keystore(call(home)).detail
 
 
+def test_a_twin_that_is_starting(home: Path) -> None:
+    with Home(home).lock():
+        found = doctor.check_node(call(home))
+    assert (found.state, "not up yet" in found.detail) == ("warn", True)
+
+
 def test_a_held_home_whose_process_does_not_answer(home: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as was_here:
+        (home / "api").write_text(f"http://127.0.0.1:{was_here.getsockname()[1]}\n")
+    (home / "api-token").write_text("token\n")
     with Home(home).lock():
         found = doctor.check_node(call(home))
     assert (found.state, "does not answer" in found.detail) == ("fail", True)
+
+
+def test_a_degraded_twin_is_no_failure(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ready = {"status": "degraded", "checks": {"model": {"ok": True, "detail": "degraded: no model"}}}
+    monkeypatch.setattr(Client, "of_home", lambda _: Client("http://127.0.0.1:1", "token"))
+    monkeypatch.setattr(Client, "ready", lambda _: (200, ready))
+    (home / "api").touch()
+    with Home(home).lock():
+        found = doctor.check_node(call(home))
+    assert (found.state, "degraded: no model" in found.detail, "--model" in found.hint) == ("warn", True, True)
 
 
 def test_a_running_twin(home: Path, running_home: Path) -> None:

@@ -89,7 +89,7 @@ def test_a_passphrase_file_is_checked(tmp_path: Path) -> None:
 
 
 def test_at_a_terminal_a_person_is_asked_twice(monkeypatch: pytest.MonkeyPatch) -> None:
-    answers = iter(["long enough", "long enough", "one thing", "another", "opens"])
+    answers = iter(["short", "x" * 2000, "long enough", "long enough", "one thing", "another thing", "opens"])
     monkeypatch.setattr(passphrase, "_can_ask", lambda: True)
     monkeypatch.setattr(passphrase, "_ask", lambda prompt: next(answers))
     assert passphrase.for_new_home(None, unsealed=False, must_say_unsealed=True) == "long enough"

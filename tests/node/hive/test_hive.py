@@ -117,7 +117,7 @@ def announcement(keys: KeyPair, *heads: Cid, n: int = 1) -> bytes:
 
 
 async def hear(member: Member, data: bytes) -> None:
-    await member.node.gossip._accept(data, member.node.peer_id, limited=True)
+    await member.node.gossip._accept(data, member.node.peer_id)
 
 
 def test_what_one_proposes_all_who_name_it_adopt(tmp_path: Path) -> None:

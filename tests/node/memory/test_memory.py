@@ -29,7 +29,7 @@ async def memory_at(path: Path, embedder: WordEmbedder | None = None) -> AsyncIt
     clock = count(1000)
     async with (
         Database.open(path / "node.db") as database,
-        Memory.open(database, embedder or WordEmbedder(), now_ms=lambda: next(clock)) as memory,
+        Memory.open(database, embedder or WordEmbedder(), now=lambda: next(clock)) as memory,
     ):
         yield memory
 

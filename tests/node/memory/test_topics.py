@@ -3,7 +3,8 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from node.memory.topics import MAX_TOPIC_CHARS, MAX_TOPICS, topics_of
+from node.memory.topics import topics_of
+from protocols.limits import MAX_TOPIC_CHARS, MAX_TOPICS
 
 _texts = st.text(st.characters(codec="utf-8"), max_size=80)
 _memories = st.lists(st.tuples(st.lists(_texts, max_size=4), _texts), max_size=12)

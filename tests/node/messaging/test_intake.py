@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from identity.did import did_key, peer_id, resolve_did_key
+from identity.did import PeerId, did_key, peer_id, resolve_did_key
 from identity.keys import KeyPair
 from node.messaging.intake import ACCEPTED, REFUSED, TRY_LATER
 from protocols import limits
@@ -130,14 +130,71 @@ def test_a_flooding_peer_is_throttled_and_others_are_served(tmp_path: Path) -> N
     async def main() -> None:
         async with open_node(FakeSwarm(), tmp_path / "home") as node:
             mail = Mail(node)
-            flood = [await mail.intake.accept(ANNAS_PEER, b"x") for _ in range(limits.DIDCOMM_BURST + 10)]
-            assert flood == [REFUSED] * limits.DIDCOMM_BURST + [TRY_LATER] * 10
+            burst = limits.DIDCOMM_STRANGER_BURST
+            flood = [await mail.intake.accept(ANNAS_PEER, b"x") for _ in range(burst + 10)]
+            assert flood == [REFUSED] * burst + [TRY_LATER] * 10
             other = new_keys()
             data = packed(private(other, node), node, other)
             assert await mail.intake.accept(ANNAS_PEER, data) == TRY_LATER
             assert await mail.intake.accept(peer_id(other.public), data) == ACCEPTED
             node.clock.advance(1)
             assert await mail.intake.accept(ANNAS_PEER, data) == ACCEPTED
+            await name(node, ANNA)
+            flood = [await mail.intake.accept(ANNAS_PEER, b"x") for _ in range(limits.DIDCOMM_BURST + 10)]
+            assert flood == [REFUSED] * limits.DIDCOMM_BURST + [TRY_LATER] * 10
+            assert await mail.intake.accept(PeerId("no Ed25519 key"), b"x") == REFUSED
+
+    asyncio.run(main())
+
+
+async def name(node: Node, *keys: KeyPair) -> None:
+    """The owner names exactly these."""
+    await node.trust.put(Trust(frozenset(did_key(one.public) for one in keys), frozenset(), 1.0, auto_adopt=True))
+
+
+def test_a_named_twin_cannot_fill_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "MAIL_BURST_BYTES", 5 * (limits.MAIL_ROW_BYTES + 10_500))
+
+    async def main() -> None:
+        async with open_node(FakeSwarm(), tmp_path / "home") as node:
+            mail, bert = Mail(node), new_keys()
+            await name(node, ANNA, bert)
+
+            async def send(keys: KeyPair, text: str) -> bytes:
+                return await mail.intake.accept(
+                    peer_id(keys.public), packed(private(keys, node, body={"text": text}), node, keys)
+                )
+
+            assert [await send(ANNA, "x" * 10_000) for _ in range(6)] == [ACCEPTED] * 5 + [TRY_LATER]
+            assert await send(bert, "x" * 10_000) == ACCEPTED
+            assert len(await stored(node)) == len(await events(node)) == 6
+            node.clock.advance(12_000 / limits.MAIL_BYTES_PER_S)
+            assert await send(ANNA, "x" * 10_000) == ACCEPTED
+
+    asyncio.run(main())
+
+
+def test_of_one_sender_only_so_much_waits_for_work(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with open_node(FakeSwarm(), tmp_path / "home") as node:
+            mail, bert = Mail(node), new_keys()
+            await name(node, ANNA, bert)
+            ask, note = "https://test.example/1.0/ask", "https://test.example/1.0/note"
+            mail.intake.work_types.add(ask)
+
+            async def send(keys: KeyPair, **fields: Any) -> bytes:
+                message = private(keys, node, **{"message_type": ask, **fields})
+                return await mail.intake.accept(peer_id(keys.public), packed(message, node, keys))
+
+            share = limits.MAX_UNHANDLED_PER_SENDER
+            assert [await send(ANNA) for _ in range(share + 2)] == [ACCEPTED] * share + [TRY_LATER] * 2
+            assert mail.intake.counters["didcomm_over_share"] == 2
+            assert [await send(bert), await send(ANNA, message_type=note)] == [ACCEPTED] * 2
+            first = (await stored(node))[-1]
+            await node.database.write(lambda conn: mailbox.mark_handled(conn, first.from_did, first.message_id))
+            assert [await send(ANNA), await send(ANNA)] == [ACCEPTED, TRY_LATER]
+            assert await send(bert, body={"question": "?" * limits.MAX_WORK_BYTES}) == REFUSED
+            assert await send(bert, message_type=note, body={"text": "?" * limits.MAX_WORK_BYTES}) == ACCEPTED
 
     asyncio.run(main())
 

@@ -10,7 +10,7 @@ from identity.did import Did
 from node.messaging.post_office import Reply
 from protocols.message import Message
 from storage.database import Database
-from storage.mailbox import InboxRow
+from storage.mailbox import Unhandled
 from tests.node.net.fake import FakeSwarm
 from tests.node.parts import Mail, open_node, running, soon
 
@@ -29,7 +29,7 @@ class LateReads(Database):
 
     async def read(self, fn: Callable[[Connection], T]) -> T:
         result = await self._database.read(fn)
-        if isinstance(result, list) and len([row for row in result if isinstance(row, InboxRow)]) == 2:
+        if isinstance(result, list) and len([row for row in result if isinstance(row, Unhandled)]) == 2:
             self.seen.set()
             await self.tell.wait()
         return result

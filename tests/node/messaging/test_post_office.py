@@ -136,6 +136,42 @@ def test_a_reply_does_not_wait_behind_work(tmp_path: Path) -> None:
     asyncio.run(main())
 
 
+def test_one_that_asks_a_lot_does_not_keep_another_waiting(tmp_path: Path) -> None:
+    async def main() -> None:
+        swarm = FakeSwarm()
+        async with (
+            open_mail(swarm, tmp_path / "a") as a,
+            open_mail(swarm, tmp_path / "b") as b,
+            open_mail(swarm, tmp_path / "c") as c,
+        ):
+            await a.node.name(b.node, c.node)
+            for other in (b, c):
+                await other.node.name(a.node)
+                await other.node.dial(a.node)
+            order: list[Did] = []
+            turns = asyncio.Semaphore(0)
+
+            async def slow(sender: Did, message: Message) -> Sequence[Reply]:
+                await turns.acquire()
+                order.append(sender)
+                return ()
+
+            a.office.handle(ASK, slow)
+            async with running(a.office.run(), b.office.run(), c.office.run()):
+                flood = [await b.office.send(a.node.did, ASK, {}) for _ in range(3 * HANDLED_AT_ONCE)]
+                for message in flood:
+                    assert await b.office.wait_delivered(message.id, 20) == "delivered"
+                question = await c.office.send(a.node.did, ASK, {})
+                assert await c.office.wait_delivered(question.id, 20) == "delivered"
+                turns.release()
+                for _ in flood:
+                    turns.release()
+                await until_status(a, flood[-1].id, "handled")
+            assert order.index(c.node.did) < 2 * HANDLED_AT_ONCE < len(flood)
+
+    asyncio.run(main())
+
+
 class Defect(Exception):
     """Nothing that the post office could know."""
 

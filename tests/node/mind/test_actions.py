@@ -16,8 +16,6 @@ from node.mind.actions import (
     UseTool,
     decide,
     described,
-    salient_words,
-    supports,
     tool_for,
 )
 from protocols.task import Answer
@@ -55,7 +53,7 @@ def asked(did: str, reply: Answer | None) -> Asked:
         pytest.param(Situation(goal=GOAL, steps_left=8, recalled=[memory()]), Respond(), id="it remembers"),
         pytest.param(
             Situation(goal=GOAL, steps_left=8, recalled=[memory(score=0.1)], candidates=[candidate(ANNA)]),
-            AskTwin(ANNA, "Anna", GOAL),
+            AskTwin(candidate(ANNA), GOAL),
             id="what it remembers is about something else",
         ),
         pytest.param(
@@ -71,7 +69,7 @@ def asked(did: str, reply: Answer | None) -> Asked:
                 candidates=[candidate(ANNA), candidate(BERT)],
                 asked=[asked(ANNA, None)],
             ),
-            AskTwin(BERT, "Anna", GOAL),
+            AskTwin(candidate(BERT), GOAL),
             id="the next one is asked",
         ),
         pytest.param(
@@ -154,7 +152,7 @@ def test_it_always_ends_and_asks_only_candidates(
                 assert name in tools
                 assert name not in situation.tool_results
                 situation = replace(situation, tool_results={**situation.tool_results, name: {"result": 4}})
-            case AskTwin(did, _, question):
+            case AskTwin(Candidate(did), question):
                 assert did in candidates
                 assert did not in asked_dids
                 assert question == goal
@@ -189,11 +187,3 @@ def test_not_all_that_has_digits_is_arithmetic(goal: str) -> None:
 def test_the_time_is_for_the_clock() -> None:
     assert tool_for("What time is it?", TOOLS) == UseTool("clock", {})
     assert tool_for("How much time does it take?", TOOLS) is None
-
-
-def test_what_supports_a_goal() -> None:
-    assert supports(GOAL, memory())
-    assert not supports(GOAL, memory(score=0.39))
-    assert not supports(GOAL, memory("The kiln burns bricks.", 0.9))  # alike in form, about something else
-    assert supports("what is that?", memory())  # no word of its own: likeness decides
-    assert salient_words("The mills, which GRIND") == {"mill", "grind"}

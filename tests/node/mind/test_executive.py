@@ -11,8 +11,8 @@ from node.errors import MessageTimeout
 from node.inference.errors import GoalTooLong
 from node.memory.errors import BadMemory
 from node.messaging.post_office import Reply
-from node.mind.actions import AskTwin
 from node.mind.executive import MAX_GOAL_BYTES, JobResult
+from node.mind.reflection import ROUTING
 from protocols import limits
 from protocols.message import Message
 from protocols.task import ANSWER, Answer, Source
@@ -73,6 +73,23 @@ def test_a_model_that_fails_is_said_too(tmp_path: Path) -> None:
             await engine.aclose()
             result = await mind.executive.interact(GOAL)
             assert (result.answer, result.degraded) == (FACT, True)
+
+    asyncio.run(main())
+
+
+def test_bullets_that_fit_guide_the_answer_and_those_on_whom_to_ask_do_not(tmp_path: Path) -> None:
+    async def main() -> None:
+        engine = ScriptedEngine(lambda turns: "Two tonnes.")
+        async with open_mind(FakeSwarm(), tmp_path / "a", engine=engine) as mind:
+            await mind.remember(FACT)
+            added: list[dict[str, object]] = [
+                {"op": "add", "section": "style", "text": "flour in tonnes"},
+                {"op": "add", "section": "style", "text": "owls by name"},
+                {"op": "add", "section": ROUTING, "text": "flour mill tonnes", "tags": [f"ask:{mind.node.did}"]},
+            ]
+            await mind.hive.propose("common", "three rules", added)
+            await mind.executive.interact(GOAL)
+            assert engine.asked[0][0].content.endswith("Learned rules:\n- flour in tonnes")
 
     asyncio.run(main())
 
@@ -179,7 +196,7 @@ def test_one_that_is_named_no_longer_is_not_asked(tmp_path: Path) -> None:
             candidates = await a.colleagues.candidates(GOAL, ())
             assert len(candidates) == 1
             await a.node.name()
-            asked = await a.colleagues.ask(AskTwin(candidates[0].did, "b", GOAL), candidates[0], 20)
+            asked = await a.colleagues.ask(candidates[0], GOAL, 20)
             assert not asked.helped
             assert (await a.node.database.read(lambda conn: mailbox.outbox(conn, limit=9))).items == ()
 

@@ -113,7 +113,7 @@ class FakeNetwork:
         self._watchers: set[asyncio.Queue[PeerEvent]] = set()
 
     def addresses(self) -> tuple[str, ...]:
-        return (f"/memory/{self.peer_id[-6:]}/p2p/{self.peer_id}",)
+        return (f"/ip4/127.0.0.1/tcp/{1 + sum(self.peer_id.encode())}/p2p/{self.peer_id}",)
 
     def peers(self) -> tuple[PeerInfo, ...]:
         up = self._swarm.up
@@ -122,12 +122,13 @@ class FakeNetwork:
             for peer in self._swarm.neighbours(self.peer_id)
         )
 
-    async def dial(self, address: str, *, timeout_s: float = 10) -> PeerId:
+    async def dial(self, address: str, *, timeout_s: float = 10, keep: bool = True) -> PeerId:
         head, _, text = address.rpartition("/p2p/")
         peer = PeerId(text)
         if not head or not text or peer == self.peer_id:
             raise MalformedAddress(address)
-        self.targets.add(peer)
+        if keep:
+            self.targets.add(peer)
         await asyncio.sleep(0)
         if not self._swarm.link(self.peer_id, peer):
             raise RemoteUnavailable(address)

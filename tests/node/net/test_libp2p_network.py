@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from libp2p.exceptions import BaseLibp2pError
 
-from node.net import connections, responder
+from node.net import connections, responder, streams
 from node.net.errors import (
     AddressInUse,
     CannotListen,
@@ -224,7 +224,7 @@ def test_no_more_peers_than_the_limit_are_connected() -> None:
 
 @pytest.mark.slow
 def test_a_frame_that_is_never_finished_ends_its_stream(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(responder, "FRAME_S", 0.1)
+    monkeypatch.setattr(streams, "FRAME_S", 0.1)
 
     async def main() -> None:
         async def begin(host: Any, victim: Any) -> None:

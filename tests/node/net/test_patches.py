@@ -20,6 +20,7 @@ import trio
 from libp2p import new_host
 from libp2p.crypto.ed25519 import create_new_key_pair
 from libp2p.exceptions import BaseLibp2pError
+from libp2p.host.ping import ID as PING
 from libp2p.network.config import ConnectionConfig
 from libp2p.network.exceptions import SwarmException
 from libp2p.peer.id import ID
@@ -132,6 +133,28 @@ def test_the_library_dials_peers_that_it_merely_knows_and_we_do_not(patched: boo
                     while not host.get_network().connections:  # noqa: ASYNC110 - the library has no event for it
                         await trio.sleep(0.01)
                 assert bool(host.get_network().connections) == (not patched)
+
+    trio.run(main)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("patched", [False, True])
+def test_the_library_dials_to_open_a_stream_and_we_do_not(patched: bool) -> None:
+    async def main() -> None:
+        host = new_host()
+        if patched:
+            patches.dial_nobody_unasked(host.get_network())
+        async with running(host), running(new_host()) as other:
+            await host.connect(info(other))
+            await host.disconnect(other.get_id())
+            if patched:
+                with pytest.raises(SwarmException, match="no connection"):
+                    await host.new_stream(other.get_id(), [PING])
+            else:
+                await host.new_stream(other.get_id(), [PING])
+            assert bool(host.get_network().connections) == (not patched)
+            await host.connect(info(other))
+            await host.new_stream(other.get_id(), [PING])
 
     trio.run(main)
 

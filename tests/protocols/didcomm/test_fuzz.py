@@ -33,7 +33,7 @@ PACKED = [
     pack_anoncrypt(MESSAGE, recipients=[BOB_DOCUMENT], entropy=entropy),
     pack_signed(MESSAGE, signer=ALICE),
 ]
-odd_values = st.sampled_from(
+odd_values: st.SearchStrategy[object] = st.sampled_from(
     [
         None,
         True,

@@ -37,7 +37,7 @@ def seal(to: Any, sender: Any = None) -> bytes:
 
 
 def open_with(packed: bytes, to: Any, *senders: Any) -> jwe.Opened:
-    public = {sender.kid: sender.document.key_agreement[0].public for sender in senders}
+    public: dict[str, bytes] = {sender.kid: sender.document.key_agreement[0].public for sender in senders}
 
     def sender_key(kid: str) -> bytes:
         if kid not in public:
@@ -85,9 +85,14 @@ def test_the_order_of_recipients_does_not_matter_to_apv() -> None:
 def test_other_recipients_cost_no_key_agreement(monkeypatch: pytest.MonkeyPatch) -> None:
     keys, methods = recipients(MAX_RECIPIENTS)
     packed = json.loads(jwe.encrypt(PLAINTEXT, enc="XC20P", sender=None, recipients=methods, entropy=os.urandom))
-    calls = []
+    calls: list[bytes] = []
     agree = agreement.agree
-    monkeypatch.setattr(agreement, "agree", lambda *arguments: calls.append(1) or agree(*arguments))
+
+    def counted(secret: bytes, public: bytes) -> bytes:
+        calls.append(public)
+        return agree(secret, public)
+
+    monkeypatch.setattr(agreement, "agree", counted)
     last = keys[-1]
     assert jwe.decrypt(packed, keys={last.kid: last}, sender_key=no_sender).plaintext == PLAINTEXT
     assert len(calls) == 1

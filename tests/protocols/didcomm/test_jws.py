@@ -26,7 +26,7 @@ def signed(alice: Any) -> bytes:
 
 
 def open_from(packed: bytes, *signers: Any) -> tuple[bytes, str]:
-    public = {signer.signs_as: signer.keys.public for signer in signers}
+    public: dict[str, bytes] = {signer.signs_as: signer.keys.public for signer in signers}
 
     def signer_key(kid: str) -> bytes:
         if kid not in public:

@@ -182,6 +182,7 @@ def test_the_form_of_the_api() -> None:
         author=AUTHOR,
         height=1,
     )
+    assert [read(write_op(op), index) for index, op in enumerate(made)] == list(made)
     assert made == (
         Add(ID, "style", "Be brief."),
         Add(bullet_id(AUTHOR, 1, 1, "style", "Be brief."), "style", "Be brief.", ("tone",)),
@@ -190,7 +191,6 @@ def test_the_form_of_the_api() -> None:
         Metric("success_rate", 1.0, 1),
         Set("a.b", [1, "x"]),
     )
-    assert [read(write_op(op), index) for index, op in enumerate(made)] == list(made)
 
 
 def test_an_id_from_the_api_is_not_believed() -> None:

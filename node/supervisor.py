@@ -7,6 +7,7 @@ import asyncio
 import logging
 from typing import Final, Protocol
 
+from node.errors import first_of
 from storage.errors import StorageError
 
 logger = logging.getLogger(__name__)
@@ -21,20 +22,21 @@ class Part(Protocol):
     async def run(self) -> None: ...
 
 
-async def keep_running(part: Part, *, rest_s: float = REST_S) -> None:
-    """Run a part until it is cancelled; run it again, after a rest, when the storage has failed it."""
+async def keep_running(part: Part, resting: dict[str, str], *, rest_s: float = REST_S) -> None:
+    """Run a part until it is cancelled; run it again, after a rest, when the storage has failed it.
+
+    While it rests, `resting` has the reason under the part's name.
+    """
+    name = type(part).__name__
     while True:
         refused: StorageError | None = None
         try:
             await part.run()
         except* StorageError as group:
-            refused = _first(group)
+            refused = first_of(StorageError, group)
         if refused is None:
             return
-        logger.error("%s rests for %g s: %s. %s", type(part).__name__, rest_s, refused, refused.hint)
+        logger.error("%s rests for %g s: %s. %s", name, rest_s, refused, refused.hint)
+        resting[name] = str(refused)
         await asyncio.sleep(rest_s)
-
-
-def _first(group: BaseExceptionGroup[StorageError]) -> StorageError:
-    first = group.exceptions[0]
-    return _first(first) if isinstance(first, BaseExceptionGroup) else first
+        del resting[name]

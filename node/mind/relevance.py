@@ -1,0 +1,73 @@
+"""What has to do with a goal: memories that can answer it, topics of other twins, bullets of the playbook.
+
+Every threshold was measured with the embedded embedder, by `scripts/bench recall`; what they can and cannot tell apart
+is in docs/decisions/recall.md.
+"""
+
+import re
+from collections.abc import Sequence
+from typing import Final
+
+from node.inference.embedder import Embedder
+from node.memory.memory import Recalled
+
+MIN_LIKENESS: Final = 0.40
+"""Cosine from which a memory may answer a goal. It decides little alone: paraphrases score as low as lookalikes."""
+
+MIN_COVERAGE: Final = 2 / 3
+"""Share of the goal's own words that a memory must hold to answer it: likeness alone takes one kiln for another."""
+
+MIN_TOPIC_LIKENESS: Final = 0.25
+"""Cosine of a goal and a twin's topics from which the twin may be asked: below it, it would only learn the goal."""
+
+MIN_BULLET_LIKENESS: Final = 0.20
+"""Cosine of a goal and a playbook bullet from which the bullet goes into the prompt."""
+
+MAX_BULLETS: Final = 4
+"""Bullets in one prompt: a small model follows few rules, and each takes room from the memories."""
+
+_WORD: Final = re.compile(r"[^\W_]{3,}")
+_STEM_CHARS: Final = 6
+"""Words that begin alike count as one: conductor and conducts, in any language that adds endings."""
+
+_COMMON: Final = frozenset(
+    """
+    about all and any are but can could did does find for from get give had has have her him his how its list may
+    might much must not our out please she should show some tell than that the their them then there these they this
+    those was were what when where which who whom whose why will with would you your
+    """.split()  # noqa: SIM905 - sixty quoted words are harder to read
+)
+
+
+def supports(goal: str, memory: Recalled) -> bool:
+    """Whether a memory is close enough to answer the goal, in meaning and in words."""
+    if memory.score < MIN_LIKENESS:
+        return False
+    wanted = salient_words(goal)
+    return not wanted or len(wanted & salient_words(memory.content)) / len(wanted) >= MIN_COVERAGE
+
+
+def salient_words(text: str) -> frozenset[str]:
+    """The stems of the words that carry the meaning: three letters or more, not common."""
+    words = (word.lower() for word in _WORD.findall(text))
+    return frozenset(word.removesuffix("s").removesuffix("e")[:_STEM_CHARS] for word in words if word not in _COMMON)
+
+
+def topic_likeness(embedder: Embedder, goal: str, twins: Sequence[Sequence[str]]) -> list[float]:
+    """For the topics of each twin the best cosine of the goal to one of them, or to all of them together."""
+    texts = [goal]
+    spans = []
+    for topics in twins:
+        spans.append((len(texts), len(texts) + len(topics) + 1))
+        texts += [*topics, ", ".join(topics)]
+    vectors = embedder.embed(texts)
+    return [float((vectors[start:end] @ vectors[0]).max()) for start, end in spans]
+
+
+def fitting_bullets(embedder: Embedder, goal: str, bullets: Sequence[str]) -> list[str]:
+    """At most MAX_BULLETS of the bullets, those that are like the goal, the likest first."""
+    if not bullets:
+        return []
+    vectors = embedder.embed([goal, *bullets])
+    ranked = sorted(zip((vectors[1:] @ vectors[0]).tolist(), bullets, strict=True), reverse=True)
+    return [text for score, text in ranked[:MAX_BULLETS] if score >= MIN_BULLET_LIKENESS]

@@ -1,0 +1,169 @@
+"""Recall with the embedded embedder: what is found, what is answered, and what is answered though no memory says it.
+
+The questions are in recall.toml: in the words of a fact, reworded, paraphrased, and some that no fact answers.
+The thresholds of node/mind/relevance.py were chosen on one half of the subjects; these figures are of the other half.
+The peer is the same search with the likeness alone deciding: no look at the words.
+"""
+
+import asyncio
+import tempfile
+import tomllib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from benchmarks.table import Row
+from node.config import MindConfig
+from node.inference.embedder import WordLlamaEmbedder
+from node.memory.memory import Memory, NewMemory, Recalled
+from node.memory.topics import topics_of
+from node.mind.relevance import MIN_LIKENESS, MIN_TOPIC_LIKENESS, fitting_bullets, supports, topic_likeness
+from storage.database import Database
+
+DATA = Path(__file__).with_name("recall.toml")
+PEER = "likeness alone"
+STYLES = ("close", "reworded", "paraphrased")
+MIND = MindConfig()
+
+Decides = Callable[[str, Recalled], bool]
+"""Whether a memory answers a question."""
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """What one twin knows, and what it is asked. `facts[i]` answers `questions[style][i]`."""
+
+    rule: str
+    facts: tuple[str, ...]
+    questions: dict[str, tuple[str, ...]]
+    absent: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A question, the fact that answers it (None if there is none), and what the search found."""
+
+    question: str
+    fact: str | None
+    found: Sequence[Recalled]
+
+    def first(self, decides: Decides) -> str | None:
+        """The fact that would be answered with."""
+        return next((memory.content for memory in self.found if decides(self.question, memory)), None)
+
+
+def run(group: str = "check") -> list[Row]:
+    """The shares, in percent, over the subjects of `group`."""
+    own, others = subjects(group), subjects("tune" if group == "check" else "check")
+    asked = asyncio.run(_ask(own))
+    return [*_recall(asked), *_routing(own, others), *_bullets(own)]
+
+
+def subjects(group: str) -> list[Subject]:
+    """The subjects of one half of the data."""
+    return [
+        Subject(
+            rule=item["rule"],
+            facts=tuple(item["facts"]),
+            questions={style: tuple(item[style]) for style in STYLES},
+            absent=tuple(item["absent"]),
+        )
+        for item in tomllib.loads(DATA.read_text(encoding="utf-8"))["subject"]
+        if item["group"] == group
+    ]
+
+
+async def _ask(known: Sequence[Subject]) -> dict[str, list[Asked]]:
+    """One memory that holds all facts is asked everything; by style, and `absent`."""
+    with tempfile.TemporaryDirectory() as folder:
+        async with (
+            Database.open(Path(folder) / "node.db") as database,
+            Memory.open(database, WordLlamaEmbedder()) as memory,
+        ):
+            await memory.add_many([NewMemory(kind="semantic", content=fact) for one in known for fact in one.facts])
+
+            async def ask(question: str, fact: str | None) -> Asked:
+                return Asked(question, fact, await memory.search(question, k=MIND.recall_items))
+
+            asked = {
+                style: [
+                    await ask(question, fact)
+                    for one in known
+                    for question, fact in zip(one.questions[style], one.facts, strict=True)
+                ]
+                for style in STYLES
+            }
+            asked["absent"] = [await ask(question, None) for one in known for question in one.absent]
+            return asked
+
+
+def _recall(asked: dict[str, list[Asked]]) -> list[Row]:
+    rows = [
+        _row(f"right memory found first, {style}", [one.found[0].content == one.fact for one in asked[style]])
+        for style in STYLES
+    ]
+    rows += [
+        _row(
+            f"answered from it, {style}",
+            [one.first(supports) == one.fact for one in asked[style]],
+            [one.first(_by_likeness) == one.fact for one in asked[style]],
+        )
+        for style in STYLES
+    ]
+    answerable = [one for style in STYLES for one in asked[style]]
+    for name, those in (("from another memory", answerable), ("though none says it", asked["absent"])):
+        ours = [one.first(supports) not in (None, one.fact) for one in those]
+        peer = [one.first(_by_likeness) not in (None, one.fact) for one in those]
+        rows.append(_row(f"answered {name}", ours, peer, better="lower"))
+    return rows
+
+
+def _by_likeness(question: str, memory: Recalled) -> bool:
+    return memory.score >= MIN_LIKENESS
+
+
+def _routing(own: Sequence[Subject], others: Sequence[Subject]) -> list[Row]:
+    """Each subject is a twin that advertises the topics of its facts; the first few that fit are asked."""
+    embedder = WordLlamaEmbedder()
+    topics = [topics_of([((), fact) for fact in one.facts]) for one in own]
+
+    def asks(question: str) -> list[int]:
+        likeness = topic_likeness(embedder, question, topics)
+        fitting = [twin for twin, score in enumerate(likeness) if score >= MIN_TOPIC_LIKENESS]
+        return sorted(fitting, key=lambda twin: -likeness[twin])[: MIND.max_asked]
+
+    rows = [
+        _row(
+            f"the twin that knows is asked, {style}",
+            [twin in asks(question) for twin, one in enumerate(own) for question in one.questions[style]],
+        )
+        for style in STYLES
+    ]
+    foreign = [question for one in others for style in STYLES[:2] for question in one.questions[style]]
+    rows.append(_row("some twin is asked though none knows", [bool(asks(one)) for one in foreign], better="lower"))
+    return rows
+
+
+def _bullets(own: Sequence[Subject]) -> list[Row]:
+    """Each subject brings one rule to the playbook."""
+    embedder = WordLlamaEmbedder()
+    rules = [one.rule for one in own]
+    right: list[bool] = []
+    wrong: list[bool] = []
+    for one in own:
+        for question in (question for style in STYLES[:2] for question in one.questions[style]):
+            fitting = fitting_bullets(embedder, question, rules)
+            right.append(one.rule in fitting)
+            wrong += [rule in fitting for rule in rules if rule != one.rule]
+    return [_row("rule of the subject in the prompt", right), _row("other rule in the prompt", wrong, better="lower")]
+
+
+def _row(
+    name: str, ours: Sequence[bool], peer: Sequence[bool] | None = None, better: Literal["higher", "lower"] = "higher"
+) -> Row:
+    return Row(name, _percent(ours), None if peer is None else _percent(peer), "%", PEER if peer else "", better, "")
+
+
+def _percent(hits: Sequence[bool]) -> float:
+    return 100 * sum(hits) / len(hits)
