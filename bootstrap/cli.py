@@ -13,6 +13,7 @@ from identity import keystore
 from identity.errors import PagiError
 from identity.keys import SEED_BYTES
 from node.cli import output
+from node.cli.command import user_data
 from node.process import log_to_stderr, run_until_stopped, seconds_since_start
 from storage.home import Home
 
@@ -74,8 +75,4 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _home_path(given: str | None) -> Path:
-    if given:
-        return Path(given).expanduser().absolute()
-    data = os.environ.get("XDG_DATA_HOME", "")
-    base = Path(data) if data.startswith("/") else Path.home() / ".local" / "share"
-    return base / "pagi-relay"
+    return Path(given).expanduser().absolute() if given else user_data() / "pagi-relay"

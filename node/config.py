@@ -117,4 +117,5 @@ def load_config(path: Path, overrides: Mapping[str, Any] | None = None) -> Confi
     except ValidationError as error:
         first = error.errors()[0]
         setting = ".".join(str(part) for part in first["loc"])
-        raise ConfigInvalid(f"{setting}: {first['msg']}") from error
+        message = "there is no such setting" if first["type"] == "extra_forbidden" else first["msg"]
+        raise ConfigInvalid(f"{setting}: {message}") from error

@@ -44,7 +44,7 @@ CHANGE_CHECK_S: Final = 2.0
 """How often the announcement is compared with the last one sent; it bounds how often it changes."""
 
 DIALLING_AT_ONCE: Final = 16
-"""Each address is tried for seconds: the others wait their turn. Half as many of strangers: they delay no named twin."""
+"""Each address is tried for seconds: the others wait their turn. Half as many for strangers: no named twin waits."""
 
 DIAL_WAIT_S: Final = 2.0
 """Of two twins that learn of each other, the one with the greater peer ID waits this long, so that one dials."""
@@ -292,11 +292,12 @@ class Directory:
                 return
             if not self._knocks.allow(host_of(address), self._now() / 1000):
                 continue
+            self._dialled_once.add(peer)  # Before it can connect: that it has gone takes it out again.
             try:
                 await self._network.dial(address, keep=False)
-                self._dialled_once.add(peer)
                 return
             except NetError as error:
+                self._dialled_once.discard(peer)
                 logger.debug("cannot dial %s at %s: %s", peer, address, error)
 
     def _is_connected(self, peer: PeerId) -> bool:

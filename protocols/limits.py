@@ -71,7 +71,7 @@ MAX_SYNC_MESSAGES: Final = 512
 """Messages in one sync answer: each costs a signature check of about 0.1 ms, so an answer costs at most 50 ms."""
 
 MAX_SYNC_ROUNDS: Final = 64
-"""Answers taken from one peer in one go: a full table of 8,192 usual messages needs 16. The rest comes the next time."""
+"""Answers taken from one peer in one go: a full table of 8,192 usual messages needs 16; the rest comes later."""
 
 MAX_SYNC_GARBAGE: Final = 16
 """Messages in the answers of one go that are no signed messages at all. An honest peer has verified what it hands on;
@@ -153,7 +153,7 @@ WANTS_PER_S: Final = 2000.0
 """Blocks that one peer may ask for: each costs a look at the disk. What it asks beyond that waits on the wire."""
 
 WANTS_BURST: Final = 20_000
-"""Blocks that one peer may ask for at once: the longest history that a newcomer fetches, both blocks of each revision."""
+"""Blocks that one peer may ask for at once: the longest history that a newcomer fetches, two of each revision."""
 
 MAX_RATED_KEYS: Final = 16384
 """Peers or authors whose rate is tracked, about 200 bytes each; the one that was silent longest is forgotten first."""

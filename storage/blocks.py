@@ -60,6 +60,13 @@ class BlockStore:
         """Whether a block of this CID is kept. Its bytes are not looked at."""
         return self._path(cid).exists()
 
+    def size_of(self, cid: Cid) -> int:
+        """A block's size in bytes, 0 if it is not kept."""
+        try:
+            return self._path(cid).stat().st_size
+        except FileNotFoundError:
+            return 0
+
     def get(self, cid: Cid) -> bytes | None:
         """The block, its hash checked, or None. A damaged one is moved aside and is then missing.
 

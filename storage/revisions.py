@@ -101,6 +101,12 @@ def all_cids(conn: sqlite3.Connection) -> set[Cid]:
     return {Cid.parse(row[0]) for row in conn.execute("SELECT cid FROM revisions")}
 
 
+def blocks_by_author(conn: sqlite3.Connection) -> list[tuple[Did, Cid, Cid]]:
+    """The author and both CIDs of every revision that was judged here."""
+    rows = conn.execute("SELECT author, cid, payload_cid FROM revisions")
+    return [(Did(author), Cid.parse(cid), Cid.parse(payload_cid)) for author, cid, payload_cid in rows]
+
+
 def playbooks(conn: sqlite3.Connection) -> list[str]:
     """The names of all playbooks that have a revision here, sorted."""
     return [row[0] for row in conn.execute("SELECT DISTINCT playbook FROM revisions ORDER BY playbook")]

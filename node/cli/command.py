@@ -108,6 +108,10 @@ def home_path(given: str | None) -> Path:
     """The home to use: the option, else $PAGI_HOME, else $XDG_DATA_HOME/pagi (XDG base directories)."""
     if given or (given := os.environ.get("PAGI_HOME")):
         return Path(given).expanduser().absolute()
+    return user_data() / "pagi"
+
+
+def user_data() -> Path:
+    """The folder of this user's data: $XDG_DATA_HOME if it is absolute, else ~/.local/share."""
     data = os.environ.get("XDG_DATA_HOME", "")
-    base = Path(data) if data.startswith("/") else Path.home() / ".local" / "share"
-    return base / "pagi"
+    return Path(data) if data.startswith("/") else Path.home() / ".local" / "share"

@@ -57,6 +57,9 @@ class Story:
     def play(self) -> None:
         """All steps. Raises DemoFailed at the first that does not happen."""
         a, b, c = self._swarm.names[:3]
+        self._say(
+            f"A relay and {len(self._swarm.names)} twins on this machine, each a process with its own home and key."
+        )
         self._step("The relay and the twins start, each with its own key", self.start)
         self._step("They find each other through the relay and connect directly", self.meet)
         self._step("Their owners name each other; each trusts what the others teach", self.name_each_other)
@@ -99,19 +102,19 @@ class Story:
         return {"processes": {member.name: member.pid for member in (self._swarm.relay, *self._swarm.twins)}}
 
     def meet(self) -> Evidence:
-        latencies = {}
+        links = {}
         for twin in self._swarm.twins:
             others = {other.did for other in self._swarm.twins if other is not twin}
 
-            def met(twin: Member = twin, others: set[str] = others) -> list[dict[str, Any]] | None:
+            def met(twin: Member = twin, others: set[str] = others) -> bool | None:
                 listed = {item["did"] for item in twin.client().get("twins")["items"] if item["online"]}
                 peers = twin.client().get("swarm", "peers")["items"]
                 direct = {peer["did"] for peer in peers if not peer["relayed"]}
-                return peers if others <= listed and others <= direct else None
+                return (others <= listed and others <= direct) or None
 
-            peers = wait_until(f"{twin.name} lists and is connected to the {len(others)} other twins", met)
-            latencies[twin.name] = f"{len(others)} twins listed, {len(peers)} direct connections"
-        return latencies
+            wait_until(f"{twin.name} lists and is connected to the {len(others)} other twins", met)
+            links[twin.name] = f"{len(others)} other twins listed and directly connected"
+        return links
 
     def name_each_other(self) -> Evidence:
         everyone = [twin.did for twin in self._swarm.twins]
@@ -152,7 +155,8 @@ class Story:
             raise DemoFailed(f"the answer does not name {self.b.name} and its memory: {outcome['answer']!r}")
         self._check_conversation(reply["thread"])
         self._question_job = outcome["job_id"]
-        for line in (f"question: {self._question}", f"answer:   {outcome['answer']}"):
+        answer = outcome["answer"].replace("\n", "\n             ")
+        for line in (f"question: {self._question}", f"answer:   {answer}"):
             self._say(f"   {line}")
         self._say(f"   memory:   {sources[0]['text']}")
         self._reflection = str(outcome["reflection"])
@@ -268,7 +272,8 @@ class Story:
         ms = round((time.monotonic() - started) * 1000)
         self._steps.append({"n": len(self._steps) + 1, "title": title, "ms": ms, "evidence": evidence})
         for name, value in evidence.items():
-            self._say(f"   {name}: {value}")
+            text = ", ".join(f"{key} {item}" for key, item in value.items()) if isinstance(value, dict) else value
+            self._say(f"   {name}: {text}")
         self._say(f"   seen after {ms} ms")
 
     def finish(self, failure: str | None) -> None:

@@ -164,25 +164,22 @@ def check_node(call: Call) -> Finding:
 
 def check_model(call: Call) -> Finding:
     from node.config import load_config
+    from node.inference.models import SMOLLM2, cache_folder
 
     wanted = load_config(call.home / "config.toml").inference.model
     if wanted == "none":
         return Finding("model", "warn", "none is configured: answers are degraded", "Set [inference] model.")
     if wanted == "bundled":
-        cache = os.environ.get("PAGI_MODEL_CACHE")
-        folder = Path(cache) if cache else _user_cache() / "pagi" / "models"
-        found = sorted(folder.glob("*.gguf"))
-        if not found:
-            return Finding("model", "warn", "the bundled model is not here yet", "`pagi up` fetches it, about 98 MB.")
-        return Finding("model", "ok", f"bundled, {found[0].stat().st_size >> 20} MiB")
+        file = cache_folder() / SMOLLM2.file_name
+        megabytes = round(SMOLLM2.size_bytes / 1e6)
+        if not file.exists() or file.stat().st_size != SMOLLM2.size_bytes:
+            return Finding(
+                "model", "warn", "the bundled model is not here yet", f"`pagi up` fetches it, {megabytes} MB."
+            )
+        return Finding("model", "ok", f"bundled, {megabytes} MB")
     if not Path(wanted).is_file():
         return Finding("model", "fail", f"{wanted} does not exist", "Correct [inference] model in config.toml.")
     return Finding("model", "ok", wanted)
-
-
-def _user_cache() -> Path:
-    given = os.environ.get("XDG_CACHE_HOME", "")
-    return Path(given) if given.startswith("/") else Path.home() / ".cache"
 
 
 def check_disk(call: Call) -> Finding:

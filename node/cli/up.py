@@ -103,7 +103,7 @@ def _overrides(args: argparse.Namespace) -> dict[str, Any]:
 def _host_and_port(text: str) -> tuple[str, int]:
     host, _, port = text.rpartition(":")
     if not host or not port.isdigit() or int(port) > 65535:
-        raise ConfigInvalid(f"not HOST:PORT: {text!r}")
+        raise ConfigInvalid(f"api.listen, or --api: not HOST:PORT: {text!r}")
     return host.strip("[]"), int(port)
 
 

@@ -15,8 +15,8 @@ from protocols.playbook.revision import SignedRevision, check_height, link_of, v
 MAX_NEW_REVISIONS: Final = 10_000
 """Revisions taken in by one walk: the longest history that a newcomer is expected to fetch."""
 
-MAX_NEW_BYTES: Final = 256 * 1024 * 1024
-"""Bytes taken in by one walk; the block store's quota bounds the sum of all walks."""
+MAX_NEW_BYTES: Final = 64 * 1024 * 1024
+"""Bytes taken in by one walk, and held in memory meanwhile; `Hive` bounds what is kept of one author."""
 
 BLOCK_TIMEOUT_S: Final = 10.0
 """One block has at most 256 KiB: a peer that needs longer is asked again later."""

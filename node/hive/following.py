@@ -1,7 +1,8 @@
 """Heads that named twins announced and that are still to be fetched, the newest of each author and playbook.
 
 Each is tried at once, again after a pause that doubles, and again whenever a peer connects: it may have what nobody
-had before. Nothing is given up but what is refused, and there is at most one for each author and playbook.
+had before. Nothing is given up but what is refused, and there is at most one for each author and playbook. A few are
+tried at once, one of each author: one whose blocks come slowly, or never, delays nobody else's.
 """
 
 import asyncio
@@ -25,6 +26,13 @@ RETRY_MOST_S: Final = 300.0
 neighbour, the neighbour that passed the news on is often just fetching the blocks itself."""
 
 
+AT_ONCE: Final = 4
+"""Histories fetched at once, each held in memory until it is whole."""
+
+ATTEMPT_S: Final = 1800.0
+"""Time for one attempt: the longest history, 20,000 blocks, over a slow line."""
+
+
 @dataclass(slots=True)
 class Wanted:
     """An announcement, the neighbour that it came from, and the loop's time from which it may be tried."""
@@ -44,6 +52,7 @@ class Following:
         self._fetch = fetch
         self._counters = counters
         self._wanted: dict[tuple[str, Did], Wanted] = {}
+        self._busy_authors: set[Did] = set()
         self._wake = asyncio.Event()
 
     def want(self, update: Update, author: Did, via: PeerId | None) -> None:
@@ -52,15 +61,28 @@ class Following:
         self._wake.set()
 
     async def run(self) -> None:
-        """Fetch what is wanted until cancelled, one after the other."""
+        """Fetch what is wanted until cancelled."""
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._hurry_when_somebody_connects())
             while True:
                 self._wake.clear()
-                for key, wanted in list(self._wanted.items()):
-                    if wanted.due_at <= self._time() and await self._try(wanted) and self._wanted[key] is wanted:
-                        del self._wanted[key]
+                for wanted in list(self._wanted.values()):
+                    if self._may_begin(wanted) and wanted.due_at <= self._time():
+                        self._busy_authors.add(wanted.author)
+                        tasks.create_task(self._follow(wanted))
                 await self._wait_woken()
+
+    def _may_begin(self, wanted: Wanted) -> bool:
+        return wanted.author not in self._busy_authors and len(self._busy_authors) < AT_ONCE
+
+    async def _follow(self, wanted: Wanted) -> None:
+        key = (wanted.update.playbook, wanted.author)
+        try:
+            if await self._try(wanted) and self._wanted[key] is wanted:
+                del self._wanted[key]
+        finally:
+            self._busy_authors.discard(wanted.author)
+            self._wake.set()
 
     async def _hurry_when_somebody_connects(self) -> None:
         async for event in self._network.peer_events():
@@ -75,18 +97,19 @@ class Following:
         wanted.due_at = self._time() + min(RETRY_FIRST_S * 2**wanted.attempts, RETRY_MOST_S)
         wanted.attempts = min(wanted.attempts + 1, 16)
         try:
-            await self._fetch(wanted)
+            async with asyncio.timeout(ATTEMPT_S):
+                await self._fetch(wanted)
         except RemoteProtocolError as error:
             self._counters["revisions_refused"] += 1
             logger.warning("playbook %s from %s refused: %s", wanted.update.playbook, wanted.author, error)
-        except PagiError as error:
+        except (PagiError, TimeoutError) as error:
             self._counters["revisions_unavailable"] += 1
             logger.info("playbook %s from %s not fetched yet: %s", wanted.update.playbook, wanted.author, error)
             return False
         return True
 
     async def _wait_woken(self) -> None:
-        due_at = min((wanted.due_at for wanted in self._wanted.values()), default=None)
+        due_at = min((wanted.due_at for wanted in self._wanted.values() if self._may_begin(wanted)), default=None)
         try:
             async with asyncio.timeout_at(due_at):
                 await self._wake.wait()

@@ -27,7 +27,7 @@ from node.net.port import Network
 from node.trust import TrustList
 from protocols import limits
 from protocols.didcomm.envelope import verify_signed
-from protocols.errors import ProtocolError
+from protocols.errors import ProtocolError, TooLarge
 from protocols.message import Message
 from protocols.playbook import merge
 from protocols.playbook.merge import Playbook
@@ -80,6 +80,7 @@ class Hive:
         self._now = now
         self._playbooks: dict[str, Playbook] = {}
         self._judged: set[Cid] = set()
+        self._sizes: Counter[Did] | None = None  # what is kept of each author; measured when it is needed first
         self._lock = asyncio.Lock()
         self.counters: Counter[str] = Counter()
         self._following = Following(network, self._fetch, self.counters)
@@ -201,8 +202,36 @@ class Hive:
             held=self._shelf.held,
         )
         async with self._lock:
-            await self._take_in(fetched)
+            # Another walk may have brought some of them meanwhile.
+            new = [signed for signed in fetched if signed.cid not in self._judged or await self._is_lost(signed.cid)]
+            await self._check_shares(new)
+            await self._take_in(new)
         await self._share(wanted.update.playbook, gossip=False)
+
+    async def _is_lost(self, cid: Cid) -> bool:
+        return await asyncio.to_thread(self._shelf.held, cid) is None
+
+    async def _check_shares(self, revisions: Sequence[SignedRevision]) -> None:
+        """Raise TooLarge if an author would take up more room than one may; all who are not named are one here.
+
+        A named twin is trusted with advice, not with the disk, and it can make authors without end.
+        """
+        if self._sizes is None:
+            self._sizes = await self._shelf.sizes()
+        named = self._trust.named
+        added: Counter[Did | None] = Counter()
+        for signed in revisions:
+            author = signed.revision.author
+            if author != self._did and signed.cid not in self._judged:
+                added[author if author in named else None] += _size_of(signed)
+        for share, size_bytes in added.items():
+            held = (
+                self._sizes[share]
+                if share is not None
+                else sum(size for author, size in self._sizes.items() if author not in named and author != self._did)
+            )
+            if held + size_bytes > limits.MAX_HISTORY_BYTES_PER_AUTHOR:
+                raise TooLarge(f"revisions of {share or 'authors who are not named'} take up all their room")
 
     async def _take_in(self, revisions: Sequence[SignedRevision]) -> None:
         """Store, judge and adopt verified revisions, parents first. The caller holds the lock."""
@@ -243,6 +272,9 @@ class Hive:
 
         await self._database.write(store)
         self._judged.update(signed.cid for signed in revisions)
+        if self._sizes is not None:
+            for signed in revisions:
+                self._sizes[signed.revision.author] += _size_of(signed)
         self._events.announce(*events)
         for name in repaired:
             self._playbooks[name] = await self._shelf.effective(name)
@@ -317,3 +349,7 @@ class Hive:
         playbook = self._playbooks[name]
         data = {"playbook": name, "state_hash": playbook.state_hash, "height": playbook.height}
         await self._events.publish("playbook_updated", name, data, source="hive")
+
+
+def _size_of(signed: SignedRevision) -> int:
+    return len(signed.envelope_block) + len(signed.payload_block)

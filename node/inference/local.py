@@ -57,7 +57,7 @@ async def load_in_background(
                 model.settle(engine, None)
                 await closing.wait()
         except PagiError as error:
-            logger.error("the model cannot be used: %s %s", error, error.hint)
+            logger.error("the model cannot be used: %s. %s", error, error.hint)
             model.settle(None, str(error))
         finally:
             if model.loading:

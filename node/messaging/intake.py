@@ -71,7 +71,8 @@ class Intake:
     async def accept(self, peer: PeerId, packed: bytes) -> bytes:
         """Take one packed message from `peer` and answer with ACCEPTED, REFUSED or TRY_LATER."""
         rated = self._per_peer if self._is_named(peer) else self._per_stranger
-        if not rated.allow(peer, self._now() / 1000):
+        # What a message costs to open grows with its length, whatever is in it.
+        if not rated.allow(peer, self._now() / 1000, 1 + len(packed) // limits.MAX_STRANGER_MESSAGE_BYTES):
             self.counters["didcomm_throttled"] += 1
             return TRY_LATER
         try:
@@ -122,17 +123,14 @@ class Intake:
             source="didcomm",
         )
 
-        work_types = frozenset(self.work_types)
+        work_types = frozenset(self.work_types) if message.type in self.work_types else frozenset()
 
         def store(conn: sqlite3.Connection) -> bool | None:
             """True if the message is new, False if it was here before, None if the sender has used up its share."""
             if mailbox.get_inbound(conn, sender, message.id) is not None:
                 return False
-            if not named and _share_is_used_up(conn, sender):
+            if _has_enough_to_do_for(conn, sender, work_types) if named else _share_is_used_up(conn, sender):
                 return None
-            if named and message.type in work_types:
-                if mailbox.count_unhandled(conn, sender, work_types) >= limits.MAX_UNHANDLED_PER_SENDER:
-                    return None
             mailbox.put_inbound(
                 conn,
                 message_id=message.id,
@@ -164,3 +162,7 @@ def _share_is_used_up(conn: sqlite3.Connection, stranger: Did) -> bool:
         mailbox.count_requests(conn, stranger) >= limits.MAX_STRANGER_REQUESTS
         or mailbox.count_all_requests(conn) >= limits.MAX_ALL_REQUESTS
     )
+
+
+def _has_enough_to_do_for(conn: sqlite3.Connection, named: Did, work_types: frozenset[str]) -> bool:
+    return bool(work_types) and mailbox.count_unhandled(conn, named, work_types) >= limits.MAX_UNHANDLED_PER_SENDER

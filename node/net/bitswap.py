@@ -5,6 +5,7 @@ other implementation do. Nothing is stored here; a block that was not asked for 
 """
 
 import logging
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -35,7 +36,8 @@ MAX_QUEUED: Final = 2
 """Messages of up to 2 MiB that wait for one peer; we read no further wants of a peer that does not take its answers."""
 
 MAX_STREAMS: Final = 4
-"""Streams on which one peer may send us messages of up to 4 MiB at once."""
+"""Streams of one peer that are read at once, with messages of up to 4 MiB. Others wait, and are not refused: Kubo opens
+one for each message, also while we still read the ones before, and never repeats what was lost with one."""
 
 WRITE_S: Final = 30.0
 """A peer must take a message within this time, or what waits for it is dropped."""
@@ -71,7 +73,8 @@ class Bitswap:
         self._wants = KeyedBuckets(limits.WANTS_PER_S, limits.WANTS_BURST, limits.MAX_RATED_KEYS)
         self._wanted: dict[ID, dict[bytes, list[_Wanted]]] = {}
         self._outgoing: dict[ID, trio.MemorySendChannel[bytes]] = {}
-        self._streams: dict[ID, int] = {}
+        self._streams: Counter[ID] = Counter()
+        self._turns: dict[ID, trio.Semaphore] = {}
         host.set_stream_handler(wire.PROTOCOL, self._handle)
 
     # Fetching
@@ -117,16 +120,11 @@ class Bitswap:
 
     async def _handle(self, stream: Any) -> None:
         peer = stream.muxed_conn.peer_id
-        if self._streams.get(peer, 0) >= MAX_STREAMS:
-            self._counters.add("streams_refused")
-            await stream.reset()
-            return
-        self._streams[peer] = self._streams.get(peer, 0) + 1
+        self._streams[peer] += 1
+        turns = self._turns.setdefault(peer, trio.Semaphore(MAX_STREAMS))
         try:
-            with FrameReader(stream, self._inflow, wire.MAX_MESSAGE_BYTES, idle_s=IDLE_S) as frames:
-                while True:
-                    for frame in await frames.read():
-                        await self._take(peer, wire.parse(frame))
+            async with turns:
+                await self._read(peer, stream)
         except RemoteProtocolError:
             self._counters.add("frames_refused")
         except (StreamError, trio.TooSlowError):
@@ -134,8 +132,14 @@ class Bitswap:
         finally:
             self._streams[peer] -= 1
             if not self._streams[peer]:
-                del self._streams[peer]
+                del self._streams[peer], self._turns[peer]
             await drop(stream)
+
+    async def _read(self, peer: ID, stream: Any) -> None:
+        with FrameReader(stream, self._inflow, wire.MAX_MESSAGE_BYTES, idle_s=IDLE_S) as frames:
+            while True:
+                for frame in await frames.read():
+                    await self._take(peer, wire.parse(frame))
 
     async def _take(self, peer: ID, message: wire.Incoming) -> None:
         while not self._wants.allow(peer, trio.current_time(), 1 + len(message.wants)):

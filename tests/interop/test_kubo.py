@@ -173,6 +173,21 @@ def test_we_read_a_file_of_kubo(kubo: Kubo, tmp_path: Path) -> None:
     asyncio.run(main())
 
 
+def test_we_fetch_many_blocks_of_kubo_at_once(kubo: Kubo, tmp_path: Path) -> None:
+    """Kubo sends each message on a stream of its own, several at once."""
+    content = os.urandom(40 * CHUNK_BYTES)
+    kubo.ipfs("add", "--cid-version=1", f"--chunker=size-{CHUNK_BYTES}", stdin=content)
+    _, blocks = build_file(content)
+
+    async def main() -> None:
+        async with open_node(tmp_path) as node:
+            peer = await node.network.dial(kubo.address())
+            fetched = await asyncio.gather(*(node.network.fetch_block(cid, [peer]) for cid in blocks))
+            assert dict(zip(blocks, fetched, strict=True)) == blocks
+
+    asyncio.run(main())
+
+
 def test_kubo_says_that_it_has_no_such_block(kubo: Kubo, tmp_path: Path) -> None:
     """It is told so; the time that it would wait otherwise is longer than this test may take."""
 

@@ -23,6 +23,7 @@ def test_the_command_line_lies_over_the_file(tmp_path: Path) -> None:
     assert (config.name, config.mind.max_asked, config.mind.reflect) == ("Ada", 3, False)
     assert not config.network.mdns
     assert config.mail == Config().mail
+    assert load_config(file, {"name": "Bela"}).name == "Bela"
 
 
 @pytest.mark.parametrize(
@@ -32,7 +33,7 @@ def test_the_command_line_lies_over_the_file(tmp_path: Path) -> None:
         ('name = ""', "name"),
         ('name = "two\\nlines"', "name"),
         (f'name = "{"x" * 65}"', "name"),
-        ("colour = 1", "colour"),
+        ("colour = 1", "colour: there is no such setting"),
         ("[mind]\nmax_askd = 1", "mind.max_askd"),
         ("[mind]\nmax_asked = 9", "mind.max_asked"),
         ('[mind]\nplaybook = "Common!"', "mind.playbook"),

@@ -48,8 +48,8 @@ pytestmark = pytest.mark.slow
 
 LOOPBACK = "/ip4/127.0.0.1/tcp/0"
 NOTE = "https://example.org/hostile-test/1.0/note"
-NESTED = b"[" * 10_000 + b"]" * 10_000
-TEN_MB = bytes(10 * 1024 * 1024)
+NESTED = b"[" * 10_000
+TOO_LONG = bytes(limits.MAX_DIDCOMM_BYTES + 1)
 DAY_S = 86_400
 
 
@@ -197,7 +197,7 @@ def test_private_messages(tmp_path: Path) -> None:
             document = orjson.loads(good)
             document["ciphertext"] = other(document["ciphertext"].encode()).decode()
             forged = attacker.message(from_=friend.did, to=(to,)).to_bytes()
-            nested = b'{"id":"x","type":"%s","body":{"x":%s}}' % (NOTE.encode(), NESTED)
+            nested = b'{"id":"x","type":"%s","body":{"x":%s}}' % (NOTE.encode(), NESTED + b"]" * 10_000)
             unsigned = attacker.message(from_=None, to=(to,))
             refused = [
                 ("random bytes", os.urandom(4096), 40021),
@@ -223,7 +223,7 @@ def test_private_messages(tmp_path: Path) -> None:
                 assert await here.send(attacker, packed) == REFUSED, what
                 assert twin.counters()[f"didcomm_refused_{code}"] == counted + 1, what
             with pytest.raises(RemoteRefused):
-                await here.send(attacker, TEN_MB)
+                await here.send(attacker, TOO_LONG)
             await here.counted("frames_refused", 1)
             assert await here.state() == before
             await here.is_served(friend)
@@ -315,7 +315,7 @@ def test_requests_to_catch_up(tmp_path: Path) -> None:
                 dag_cbor.encode({"after": 0, "limit": limits.MAX_SYNC_MESSAGES + 1}),
                 dag_cbor.encode({"after": "0", "limit": None}),
                 b"\x81" * 10_000,
-                TEN_MB,
+                TOO_LONG,
             ]
             before = await here.state()
             for payload in refused:
@@ -336,7 +336,7 @@ def test_answers_to_catching_up(tmp_path: Path) -> None:
             twin, attacker = here.twin, here.attacker
             lie = attacker.announced("liar", here.friend.network.addresses())
             forged = [other(lie), b"{" + NESTED, attacker.message().to_bytes()]
-            broken = [os.urandom(500), b"", TEN_MB[: limits.MAX_SYNC_RESPONSE_BYTES], b"\x81" * 10_000]
+            broken = [os.urandom(500), b"", TOO_LONG[: limits.MAX_SYNC_RESPONSE_BYTES], b"\x81" * 10_000]
             broken.append(dag_cbor.encode({"messages": [b"[]"], "next": 1, "more": False}))
             answers = iter([*broken, SyncResponse(tuple(forged), 3, more=False).encode()])
 
@@ -387,6 +387,57 @@ def test_gossip(tmp_path: Path) -> None:
                 assert await here.state() == before, what
             await attacker.network.publish(TOPIC, attacker.signed(SHUTDOWN, {}))
             await here.is_served(friend)
+
+    asyncio.run(main())
+
+
+def test_authors_without_end_take_bounded_room_and_leave_no_event(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "STRANGER_ROWS_BURST", 10)
+    monkeypatch.setattr(limits, "STRANGER_ROWS_PER_S", 0.001)
+
+    async def main() -> None:
+        async with scene(tmp_path) as here:
+            events = [entry.event_type for entry in (await here.twin.events.log()).items]
+            for number in range(30):
+                invented = Peer(KeyPair(os.urandom(32)), here.attacker.network, here.attacker.blocks)
+                await here.attacker.network.publish(TOPIC, invented.announced(f"Mallory {number}", ()))
+            await here.counted("gossip_refused_room", 20)
+            assert len((await here.state())["twins"]) == 10
+            await here.friend.network.publish(TOPIC, here.friend.announced("Friend", here.friend.network.addresses()))
+            async with asyncio.timeout(20):
+                while "Friend" not in [name for _, name, _ in (await here.state())["twins"]]:  # noqa: ASYNC110
+                    await asyncio.sleep(0.01)
+            log = [entry.event_type for entry in (await here.twin.events.log()).items]
+            assert log == [*events, "twin_online"], "the friend's alone"
+
+    asyncio.run(main())
+
+
+def test_announcements_of_a_victims_address_do_not_become_a_flood_there(tmp_path: Path) -> None:
+    async def main() -> None:
+        knocks = 0
+
+        async def victim(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            nonlocal knocks
+            knocks += 1
+            writer.close()
+
+        async with scene(tmp_path) as here, await asyncio.start_server(victim, "127.0.0.1", 0) as server:
+            port = server.sockets[0].getsockname()[1]
+            for number in range(3 * limits.KNOCKS_BURST):
+                keys = KeyPair(os.urandom(32))
+                invented = Peer(keys, here.attacker.network, here.attacker.blocks)
+                peer_id = peer_id_of_did(invented.did)
+                addresses = [f"/ip4/127.0.0.1/tcp/{port}/p2p/{peer_id}", f"/dns4/localhost/tcp/{port}/p2p/{peer_id}"]
+                await here.attacker.network.publish(TOPIC, invented.announced(f"Mallory {number}", addresses))
+            await here.counted("gossip_accepted", 3 * limits.KNOCKS_BURST)
+            async with asyncio.timeout(30):
+                while here.twin.directory._dialling:  # noqa: ASYNC110 - nobody is told when the last dial has ended
+                    await asyncio.sleep(0.05)
+            assert 0 < knocks <= limits.KNOCKS_BURST + 2
+            await here.is_served(here.friend)
 
     asyncio.run(main())
 

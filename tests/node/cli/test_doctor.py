@@ -13,6 +13,7 @@ from node.cli import doctor
 from node.cli.client import Client
 from node.cli.command import Call
 from node.cli.main import main
+from node.inference.models import SMOLLM2
 from storage.home import Home
 
 Usage = namedtuple("Usage", "total used free")
@@ -92,8 +93,11 @@ def test_a_running_twin(home: Path, running_home: Path) -> None:
 def test_the_model(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PAGI_MODEL_CACHE", str(tmp_path))
     assert doctor.check_model(call(home)).state == "warn"
-    model = tmp_path / "some.gguf"
+    model = tmp_path / SMOLLM2.file_name
     model.write_bytes(b"GGUF")
+    assert doctor.check_model(call(home)).state == "warn", "half a file"
+    with model.open("r+b") as file:
+        file.truncate(SMOLLM2.size_bytes)
     assert doctor.check_model(call(home)).state == "ok"
     config = home / "config.toml"
     for wanted, state in (("none", "warn"), (str(model), "ok"), ("/nowhere.gguf", "fail")):

@@ -131,6 +131,40 @@ def test_what_is_refused_is_given_up(tmp_path: Path) -> None:
     asyncio.run(main())
 
 
+def test_one_whose_blocks_never_come_delays_only_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def main() -> None:
+        async with fetching(tmp_path) as (_, _, fetcher):
+            fetcher.proceed.clear()
+            for name in ("common", "other"):
+                fetcher.following.want(update(name), ANNA, None)
+            assert (await fetcher.next()).author == ANNA
+            authors = [new_did() for _ in range(following.AT_ONCE)]
+            for author in authors:
+                fetcher.following.want(update(), author, None)
+            for author in authors[:-1]:
+                assert (await fetcher.next()).author == author
+            assert fetcher.attempts.empty()  # one of each author, and not all at once
+            fetcher.proceed.set()
+            assert {(await fetcher.next()).author for _ in range(2)} == {ANNA, authors[-1]}
+
+    asyncio.run(main())
+
+
+def test_an_attempt_ends_some_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(following, "ATTEMPT_S", 0.01)
+    monkeypatch.setattr(following, "RETRY_FIRST_S", 0.01)
+
+    async def main() -> None:
+        async with fetching(tmp_path) as (_, _, fetcher):
+            fetcher.proceed.clear()
+            fetcher.following.want(update(), ANNA, None)
+            wanted = await fetcher.next()
+            assert await fetcher.next() is wanted
+            assert fetcher.counters["revisions_unavailable"] == 1
+
+    asyncio.run(main())
+
+
 def test_a_newer_announcement_that_comes_during_an_attempt_is_followed(tmp_path: Path) -> None:
     async def main() -> None:
         async with fetching(tmp_path) as (_, _, fetcher):

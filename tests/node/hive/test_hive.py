@@ -55,7 +55,8 @@ class Member:
                 while status is None:
                     await anext(events)
                     status = await self.status(cid)
-            return status
+            async with self.hive._lock:  # held until what follows from the row is done
+                return status
 
 
 @contextlib.asynccontextmanager
@@ -380,6 +381,40 @@ def test_a_lie_is_refused_and_changes_nothing(tmp_path: Path, lie: str) -> None:
             assert b.node.blocks.size_bytes == 0
             await hear(b, announcement(liar.node.keys, root.cid, n=2))
             assert await b.until_judged(root.cid) == "adopted"
+
+    asyncio.run(main())
+
+
+def test_a_named_twin_has_its_share_of_the_disk_and_its_inventions_have_one_together(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = revision(new_keys())
+    room = len(one.envelope_block) + len(one.payload_block)
+    monkeypatch.setattr(limits, "MAX_HISTORY_BYTES_PER_AUTHOR", 2 * room + room // 2)
+
+    async def main() -> None:
+        swarm = FakeSwarm()
+        async with open_member(swarm, tmp_path / "a", run=False) as a, open_member(swarm, tmp_path / "b") as b:
+            own = [revision(a.node.keys, ts=START_MS + n) for n in range(3)]
+            invented = [revision(new_keys()) for _ in range(3)]
+            for signed in (*own, *invented):
+                a.node.blocks.put_many(
+                    [(signed.payload_cid, signed.payload_block), (signed.cid, signed.envelope_block)]
+                )
+            await b.node.name(a.node)
+            await a.node.dial(b.node)
+            for n, (taken, statuses) in enumerate(((own, "adopted"), (invented, "quarantined")), 1):
+                for head in taken[:2]:
+                    await hear(b, announcement(a.node.keys, head.cid, n=10 * n + taken.index(head)))
+                    assert await b.until_judged(head.cid) == statuses
+                await hear(b, announcement(a.node.keys, taken[2].cid, n=10 * n + 2))
+                await soon(_counted(b, "revisions_refused", n))
+                assert await b.status(taken[2].cid) is None
+            size_bytes = b.node.blocks.size_bytes
+            assert size_bytes <= 2 * limits.MAX_HISTORY_BYTES_PER_AUTHOR
+            assert await b.hive._shelf.sizes() == b.hive._sizes
+            mine = await b.propose()
+            assert await b.status(mine) == "adopted"
 
     asyncio.run(main())
 

@@ -147,6 +147,19 @@ def test_a_flooding_peer_is_throttled_and_others_are_served(tmp_path: Path) -> N
     asyncio.run(main())
 
 
+def test_long_messages_count_as_many(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with open_node(FakeSwarm(), tmp_path / "home") as node:
+            mail = Mail(node)
+            long = b"[" * (9 * limits.MAX_STRANGER_MESSAGE_BYTES)
+            answers = [
+                await mail.intake.accept(ANNAS_PEER, long) for _ in range(limits.DIDCOMM_STRANGER_BURST // 10 + 1)
+            ]
+            assert answers == [REFUSED] * (limits.DIDCOMM_STRANGER_BURST // 10) + [TRY_LATER]
+
+    asyncio.run(main())
+
+
 async def name(node: Node, *keys: KeyPair) -> None:
     """The owner names exactly these."""
     await node.trust.put(Trust(frozenset(did_key(one.public) for one in keys), frozenset(), 1.0, auto_adopt=True))

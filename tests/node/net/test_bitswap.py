@@ -1,8 +1,15 @@
 import asyncio
+from typing import Any
 
 import pytest
+import trio
 
-from tests.node.net.support import Blocks, new_keys, real
+from identity.cid import Cid
+from identity.multibase import CODEC_RAW
+from node.net import bitswap
+from node.net import bitswap_wire as wire
+from tests.node.net.raw import as_raw_peer
+from tests.node.net.support import Blocks, new_keys, real, until
 
 pytestmark = pytest.mark.slow
 
@@ -30,5 +37,25 @@ def test_a_server_that_restarted_is_asked_at_once() -> None:
                     peer = await client.dial(server.addresses()[0])
                     assert await client.fetch_block(cid, [peer], timeout_s=5) == blocks[cid]
                     client.forget(peer)
+
+    asyncio.run(main())
+
+
+def test_messages_on_many_streams_at_once_are_all_read() -> None:
+    """Kubo answers with a stream for each message, and opens the next before we have read the one before."""
+    streams_opened = 3 * bitswap.MAX_STREAMS
+
+    async def scatter(host: Any, victim: Any) -> None:
+        streams = [await host.new_stream(victim, [wire.PROTOCOL]) for _ in range(streams_opened)]
+        for number, stream in enumerate(streams):
+            await stream.write(wire.answer({bytes(Cid.of(CODEC_RAW, bytes([number]))): bytes([number])}, (), ()))
+        for stream in streams:
+            await stream.close_write()
+        await trio.sleep(0.5)
+
+    async def main() -> None:
+        async with real() as network:
+            await as_raw_peer(network.addresses()[0], scatter)
+            await until(network, "bitswap_blocks_unsolicited", streams_opened)
 
     asyncio.run(main())

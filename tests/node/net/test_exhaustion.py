@@ -71,7 +71,8 @@ def test_what_is_half_received_is_bounded_over_all_streams(monkeypatch: pytest.M
             await friend.dial(network.addresses()[0])
             await as_raw_peer(network.addresses()[0], begin_many)
             await until(network, "frames_refused")
-            assert await friend.request(network.peer_id, ECHO, bytes(30_000)) == bytes(30_000), "all of it is free again"
+            whole = bytes(30_000)  # all the room is free again
+            assert await friend.request(network.peer_id, ECHO, whole) == whole
 
     asyncio.run(main())
 
@@ -79,8 +80,8 @@ def test_what_is_half_received_is_bounded_over_all_streams(monkeypatch: pytest.M
 def test_a_neighbour_gossips_on_a_few_streams_only() -> None:
     async def open_many(host: Any, victim: Any) -> None:
         for _ in range(gossip.MAX_STREAMS + 3):
-            stream = await host.new_stream(victim, [MESHSUB])
             with contextlib.suppress(BaseLibp2pError):
+                stream = await host.new_stream(victim, [MESHSUB])
                 await stream.write(b"\x05half")
         await trio.sleep(0.2)
 

@@ -42,6 +42,7 @@ from node.net.gossip import Gossip
 from node.net.gossip_router import MAX_WANTED_IDS, GossipRouter
 from node.net.host import make_host
 from node.net.settings import NetSettings
+from node.net.streams import Inflow
 from tests.node.net.support import TOPIC, new_keys
 
 LIBRARY_WINDOW_UPDATE = YamuxStream._auto_tune_and_send_window_update
@@ -70,7 +71,7 @@ def new_gossip(settings: NetSettings | None = None, host: Any = None) -> Gossip:
     def deliver(topic: str, data: bytes, neighbour: str) -> None:
         pass
 
-    return Gossip(host or new_host(), settings or NetSettings(), Counters(), deliver, lambda: 0)
+    return Gossip(host or new_host(), settings or NetSettings(), Inflow(), Counters(), deliver, lambda: 0)
 
 
 def plaintext_host() -> Any:
