@@ -154,16 +154,14 @@ class Story:
         if self.b.did not in outcome["answer"] or not named or named[0] not in outcome["answer"]:
             raise DemoFailed(f"the answer does not name {self.b.name} and its memory: {outcome['answer']!r}")
         self._check_conversation(reply["thread"])
-        self._question_job = outcome["job_id"]
         answer = outcome["answer"].replace("\n", "\n             ")
         for line in (f"question: {self._question}", f"answer:   {answer}"):
             self._say(f"   {line}")
-        self._say(f"   memory:   {sources[0]['text']}")
         self._reflection = str(outcome["reflection"])
         return {
             "job": outcome["job_id"],
             "thread": reply["thread"],
-            "written by": reply["answer"]["model"] + (" (DEGRADED: no model)" if outcome["degraded"] else ""),
+            "written by": _author(reply["answer"]["model"], degraded=outcome["degraded"]),
             "ask_twin_ms": asked[-1]["ms"],
             "memory": named[0],
         }

@@ -19,6 +19,9 @@ logger = logging.getLogger(__name__)
 MAX_ANSWER_TOKENS: Final = 160
 """Three or four sentences: the sources go along with the answer, so it need not repeat them."""
 
+MAX_QUOTED_CHARS: Final = 300
+"""Two or three sentences of the memory that an answer rests on."""
+
 NO_MODEL: Final = "none"
 """The model's name in an answer that no model wrote."""
 
@@ -65,6 +68,19 @@ class Writer:
         if not text:
             return _quoted(notes, "the model said nothing")
         return Written(text, completion.model, degraded=False)
+
+
+def cited(text: str, origin: str, sources: Sequence[tuple[str, str]], *, written_by_model: bool) -> str:
+    """An answer with the memory that it rests on: `sources` are (memory id, text), best first.
+
+    What a model wrote stands beside the memory's own words, for a small model gets facts wrong; an answer that quotes
+    the memory already needs no second quotation.
+    """
+    if not sources:
+        return f"{text}\n({origin})"
+    memory_id, words = sources[0]
+    quoted = words if len(words) <= MAX_QUOTED_CHARS else f"{words[: MAX_QUOTED_CHARS - 1]}…"
+    return f"{text}\n({origin} {memory_id}{f': “{quoted}”' if written_by_model else ''})"
 
 
 def _prompt(question: str, notes: Sequence[Recalled], guidance: Sequence[str]) -> list[ChatTurn]:

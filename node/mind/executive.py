@@ -19,7 +19,7 @@ from node.inference.embedder import Embedder
 from node.inference.errors import GoalTooLong
 from node.memory.memory import Memory
 from node.mind.actions import Action, Asked, AskTwin, Recall, Respond, Situation, UseTool, decide, described
-from node.mind.answering import Writer
+from node.mind.answering import Writer, cited
 from node.mind.colleagues import Colleagues
 from node.mind.jobs import Jobs, Step
 from node.mind.reflection import asked_by, reflect
@@ -194,13 +194,17 @@ class Executive:
         helper = situation.helper
         if helper is not None:
             assert helper.answer is not None
-            sources = [source.memory_id for source in helper.answer.sources]
-            text = f"{helper.answer.answer}\n(from {helper.candidate.did}, its memory {', '.join(sources[:3])})"
-            output = {"from": "twin", "did": helper.candidate.did, "memories": sources, "model": helper.answer.model}
+            sources = [(source.memory_id, source.text) for source in helper.answer.sources]
+            origin = f"from {helper.candidate.did}, its memory"
+            text = cited(helper.answer.answer, origin, sources, written_by_model=not helper.answer.degraded)
+            memories = [memory_id for memory_id, _ in sources]
+            output = {"from": "twin", "did": helper.candidate.did, "memories": memories, "model": helper.answer.model}
             return _Answer(text, helper.answer.degraded, output)
         reasons = [f"{asked.candidate.did}: {asked.error or 'knew no answer'}" for asked in situation.asked]
         text = "I do not know: nothing that I remember answers this" + (
-            f", and those I asked could not help ({'; '.join(reasons)})." if reasons else ", and I know nobody to ask."
+            f", and those I asked could not help ({'; '.join(reasons)})."
+            if reasons
+            else ", and no twin that you have named and that is here advertises anything like it."
         )
         return _Answer(text, degraded=False, output={"from": "nothing"})
 
@@ -214,7 +218,9 @@ class Executive:
         }
         if written.reason is not None:
             output["degraded"] = written.reason
-        return _Answer(written.text, written.degraded, output)
+        sources = [(memory.id, memory.content) for memory in support]
+        text = cited(written.text, "from memory", sources, written_by_model=not written.degraded)
+        return _Answer(text, written.degraded, output)
 
     async def _guidance(self, goal: str) -> list[str]:
         """The playbook bullets that are like the goal; not those that only say whom to ask."""

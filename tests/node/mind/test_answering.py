@@ -3,7 +3,7 @@ from pathlib import Path
 
 from node.inference.local import LocalModel
 from node.memory.memory import Recalled
-from node.mind.answering import NO_MODEL, Writer
+from node.mind.answering import MAX_QUOTED_CHARS, NO_MODEL, Writer, cited
 from tests.node.inference.fake import ScriptedEngine
 from tests.node.net.fake import FakeSwarm
 from tests.node.parts import open_node, soon
@@ -63,3 +63,12 @@ def test_an_answer_waits_for_a_model_that_is_being_loaded(tmp_path: Path) -> Non
             assert (await soon(asyncio.wait_for(writing, 20))).text == "Two."
 
     asyncio.run(main())
+
+
+def test_what_a_model_wrote_stands_beside_the_memory() -> None:
+    sources = [("m1", "a fact"), ("m2", "another")]
+    assert cited("Said.", "from memory", sources, written_by_model=True) == "Said.\n(from memory m1: “a fact”)"
+    assert cited("a fact", "from memory", sources, written_by_model=False) == "a fact\n(from memory m1)"
+    assert cited("Said.", "from did:key:z6Mk", [], written_by_model=True) == "Said.\n(from did:key:z6Mk)"
+    long = cited("Said.", "from memory", [("m1", "x" * 5000)], written_by_model=True)
+    assert len(long) < MAX_QUOTED_CHARS + 40

@@ -40,12 +40,13 @@ def test_what_it_remembers_it_answers_itself(tmp_path: Path) -> None:
         async with open_mind(FakeSwarm(), tmp_path / "a", engine=ScriptedEngine(lambda turns: "Two tonnes.")) as mind:
             memory_id = await mind.remember(FACT, "private")
             result = await mind.executive.interact(GOAL)
-            assert (result.status, result.answer, result.degraded) == ("done", "Two tonnes.", False)
+            answer = f"Two tonnes.\n(from memory {memory_id}: “{FACT}”)"
+            assert (result.status, result.answer, result.degraded) == ("done", answer, False)
             assert actions(result) == ["recall", "respond"]
             assert result.steps[1].output == {"from": "memory", "memories": [memory_id], "model": "scripted"}
             assert result.reflection is None
             job = await mind.jobs.get(result.job_id)
-            assert (job.status, job.answer, job.steps) == ("done", "Two tonnes.", result.steps)
+            assert (job.status, job.answer, job.steps) == ("done", answer, result.steps)
 
     asyncio.run(main())
 
@@ -53,9 +54,10 @@ def test_what_it_remembers_it_answers_itself(tmp_path: Path) -> None:
 def test_without_a_model_it_quotes_and_says_so(tmp_path: Path) -> None:
     async def main() -> None:
         async with open_mind(FakeSwarm(), tmp_path / "a") as mind:
-            await mind.remember(FACT)
+            memory_id = await mind.remember(FACT)
             result = await mind.executive.interact(GOAL)
-            assert (result.status, result.answer, result.degraded) == ("done", FACT, True)
+            answer = f"{FACT}\n(from memory {memory_id})"
+            assert (result.status, result.answer, result.degraded) == ("done", answer, True)
             assert result.steps[-1].output is not None
             assert result.steps[-1].output["degraded"] == NO_MODEL_REASON
             unknown = await mind.executive.interact("something else entirely")
@@ -69,10 +71,10 @@ def test_a_model_that_fails_is_said_too(tmp_path: Path) -> None:
     async def main() -> None:
         engine = ScriptedEngine()
         async with open_mind(FakeSwarm(), tmp_path / "a", engine=engine) as mind:
-            await mind.remember(FACT)
+            memory_id = await mind.remember(FACT)
             await engine.aclose()
             result = await mind.executive.interact(GOAL)
-            assert (result.answer, result.degraded) == (FACT, True)
+            assert (result.answer, result.degraded) == (f"{FACT}\n(from memory {memory_id})", True)
 
     asyncio.run(main())
 
