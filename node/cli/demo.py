@@ -287,3 +287,10 @@ class Story:
     def _say(self, text: str) -> None:
         if not self._as_json:
             print(output.safe(text), flush=True)
+
+
+def _author(model: str, *, degraded: bool) -> str:
+    if degraded:
+        return f"{model} (DEGRADED: no model)"
+    small = model.startswith("SmolLM2-135M")
+    return f"{model} (it shows that the plumbing works, and is no evidence of cleverness)" if small else model
