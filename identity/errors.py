@@ -6,6 +6,7 @@ PagiError                       code, hint: what the API and the CLI show
 │   ├── MalformedCid            40002
 │   ├── MalformedDid            40003
 │   ├── UnsupportedKey          40004  a key type or a low-order point that we refuse
+│   ├── UnsignableArtifact      40005  JSON that has no canonical form
 │   └── BadSignature            40101
 └── KeystoreError
     ├── KeystoreMissing         40411
@@ -54,6 +55,11 @@ class MalformedDid(IdentityError):
 class UnsupportedKey(IdentityError):
     code = 40004
     hint = "Use an Ed25519 or X25519 key that is not of low order."
+
+
+class UnsignableArtifact(IdentityError):
+    code = 40005
+    hint = "Use whole numbers below 2^53, no NaN or infinity, and valid Unicode; write other numbers as text."
 
 
 class BadSignature(IdentityError):

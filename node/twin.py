@@ -8,7 +8,7 @@ import asyncio
 import logging
 import shutil
 from collections import Counter
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -83,6 +83,7 @@ class Twin:
     tools: PluginHost
     events: EventBus
     model: LocalModel
+    sign: Callable[[bytes], bytes]
     part_counters: Sequence[Counter[str]]
     version: str = __version__
     capabilities: tuple[str, ...] = CAPABILITIES
@@ -262,6 +263,7 @@ def _assembled(
         tools=tools,
         events=events,
         model=model,
+        sign=keys.sign,
         part_counters=(gossip.counters, intake.counters, delivery.counters, hive.counters),
     )
 

@@ -9,6 +9,7 @@ from typing import Final
 from aiohttp import web
 
 from node.api import (
+    routes_artifacts,
     routes_content,
     routes_events,
     routes_jobs,
@@ -32,6 +33,7 @@ from protocols.limits import MAX_API_BODY_BYTES
 
 _AREAS: Final = (
     routes_self.routes,
+    routes_artifacts.routes,
     routes_swarm.routes,
     routes_mind.routes,
     routes_jobs.routes,

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 from identity.errors import PagiError
 from node.cli import (
+    artifacts,
     content,
     doctor,
     homes,
@@ -25,7 +26,7 @@ from node.cli import (
 from node.cli.command import Call, Commands, Handler, add_common, home_path
 from node.cli.errors import EXIT_FAILED, exit_code_of
 
-_AREAS = (homes, look, doctor, mind, mail, playbook, content, memory, tools, trust)
+_AREAS = (homes, look, doctor, mind, mail, playbook, content, memory, tools, trust, artifacts)
 
 
 def make_parser() -> argparse.ArgumentParser:

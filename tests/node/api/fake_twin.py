@@ -431,6 +431,9 @@ class FakeTwin:
     def document(self) -> DidDocument:
         return resolve_did_key(self.did)
 
+    def sign(self, data: bytes) -> bytes:
+        return KEYS.sign(data)
+
     def health(self) -> dict[str, Check]:
         model = Check(True, "small.gguf") if self.has_model else Check(True, "degraded: no model", degraded=True)
         return {"storage": Check(True, "900 MiB free"), "network": Check(self.well, "1 peers"), "model": model}

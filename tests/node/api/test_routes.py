@@ -266,3 +266,19 @@ def test_tools() -> None:
         assert (await client("POST", "/v1/tools/none/execute", json={}))[0] == 404
 
     with_server(test)
+
+
+def test_artifacts() -> None:
+    async def test(client: Client, twin: FakeTwin) -> None:
+        artifact = {"type": "capability", "level": 3}
+        status, signed, _ = await client("POST", "/v1/artifacts/sign", json={"artifact": artifact})
+        assert (status, signed["did"], signed["artifact"]) == (200, twin.did, artifact)
+        assert (await client("POST", "/v1/artifacts/verify", json=signed))[1] == {"valid": True}
+        changed = {**signed, "artifact": {**artifact, "level": 4}}
+        assert (await client("POST", "/v1/artifacts/verify", json=changed))[1] == {"valid": False}
+        status, problem, _ = await client("POST", "/v1/artifacts/sign", json={"artifact": 2**53})
+        assert (status, problem["code"]) == (400, 40005)
+        status, problem, _ = await client("POST", "/v1/artifacts/verify", json={**signed, "did": "did:web:example.org"})
+        assert (status, problem["code"]) == (400, 40003)
+
+    with_server(test)

@@ -212,3 +212,17 @@ def test_a_problem_is_shown_as_cause_and_hint(pagi: Pagi) -> None:
     document = pagi.json("jobs", "unknown", status=1)
     assert set(document) == {"type", "title", "status", "detail", "code", "hint", "trace_id"}
     assert document["trace_id"]
+
+
+def test_an_artifact_is_signed_and_verified(pagi: Pagi, tmp_path: Path) -> None:
+    file = tmp_path / "artifact.json"
+    file.write_text('{"commit": "4f1c", "n": 1}')
+    signed = pagi.json("sign", str(file))
+    file.write_text(json.dumps(signed, indent=2))
+    assert pagi.json("verify", str(file)) == {"valid": True}
+    assert signed["did"] in pagi("verify", str(file))
+    file.write_text(json.dumps({**signed, "artifact": {"commit": "4f1d", "n": 1}}))
+    assert "NOT valid" in pagi("verify", str(file), status=1)
+    file.write_text("[]")
+    pagi("verify", str(file), status=2)
+    assert "not a signed artifact" in pagi.err
