@@ -8,16 +8,20 @@ from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from bootstrap.relay import Relay, open_relay
+from bootstrap.relay import DEFAULT_MAIL_BYTES, Mediation, Relay, open_relay
 from identity import keystore
 from identity.errors import PagiError
 from identity.keys import SEED_BYTES
 from node.cli import output
 from node.cli.command import user_data
+from node.errors import ConfigInvalid
 from node.process import log_to_stderr, run_until_stopped, seconds_since_start
 from storage.home import Home
 
 DEFAULT_LISTEN = "/ip4/0.0.0.0/tcp/4800"
+
+LEAST_MAIL_BYTES = 1024**2
+"""With less a relay would refuse most of what it is there to keep."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -33,6 +37,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(args: argparse.Namespace) -> None:
+    mediation = _mediation(args)
+    _allow_many_files()
     home = Home(_home_path(args.home))
     home.create()
     with home.lock():
@@ -42,7 +48,8 @@ def _run(args: argparse.Namespace) -> None:
         keys = keystore.load(home.identity_json, lambda: None).keys
 
         async def main(wait_stopped: Callable[[], Awaitable[None]]) -> None:
-            async with open_relay(home, keys, listen=args.listen or (DEFAULT_LISTEN,)) as relay:
+            listen = args.listen or (DEFAULT_LISTEN,)
+            async with open_relay(home, keys, listen=listen, mediation=mediation) as relay:
                 _say_ready(relay, as_json=args.json)
                 await wait_stopped()
 
@@ -55,6 +62,8 @@ def _say_ready(relay: Relay, *, as_json: bool) -> None:
         "peer_id": relay.network.peer_id,
         "api": None,
         "listen": list(relay.network.addresses()),
+        "public": relay.public,
+        "mediator": relay.routing_did,
         "pid": os.getpid(),
         "ready_s": seconds_since_start(),
     }
@@ -63,6 +72,9 @@ def _say_ready(relay: Relay, *, as_json: bool) -> None:
     else:
         sys.stdout.write(f"The relay is up after {ready['ready_s']:.1f} s. Give twins one of these:\n")
         sys.stdout.writelines(f"  --bootstrap {address}\n" for address in ready["listen"])
+        if relay.mediator is not None:
+            over = f" and {relay.public}/didcomm" if relay.public else ""
+            sys.stdout.write(f"It keeps their messages while they are away, over libp2p{over}.\n")
     sys.stdout.flush()
 
 
@@ -70,8 +82,43 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="pagi-relay", description="A relay at which twins find each other.")
     parser.add_argument("--home", metavar="DIR", help="the relay's home")
     parser.add_argument("--listen", action="append", metavar="MULTIADDR", help=f"where to listen ({DEFAULT_LISTEN})")
+    parser.add_argument("--public", metavar="HOST:PORT", help="take messages over HTTP and WebSocket here, too")
+    parser.add_argument("--public-url", metavar="URL", help="how --public is reached from outside, such as https://…")
+    parser.add_argument(
+        "--mail-bytes", type=int, default=DEFAULT_MAIL_BYTES, metavar="N", help="mail kept for all (%(default)s)"
+    )
+    parser.add_argument("--no-mediator", action="store_true", help="keep no messages for others")
     parser.add_argument("--json", action="store_true", help="print the first line as JSON")
     return parser
+
+
+def _mediation(args: argparse.Namespace) -> Mediation | None:
+    """What the options say. Raises ConfigInvalid."""
+    if args.no_mediator:
+        if args.public or args.public_url:
+            raise ConfigInvalid("--no-mediator: there is nothing for --public to take")
+        return None
+    if args.public_url and not args.public:
+        raise ConfigInvalid("--public-url: says where --public is reached, and that is missing")
+    if args.public_url and not args.public_url.startswith(("http://", "https://")):
+        raise ConfigInvalid(f"--public-url: not an http or https URL: {args.public_url!r}")
+    if args.mail_bytes < LEAST_MAIL_BYTES:
+        raise ConfigInvalid(f"--mail-bytes: at least {LEAST_MAIL_BYTES}")
+    public = None
+    if args.public:
+        host, _, port = args.public.rpartition(":")
+        if not host or not port.isdigit() or int(port) > 65535:
+            raise ConfigInvalid(f"--public: not HOST:PORT: {args.public!r}")
+        public = host.strip("[]"), int(port)
+    return Mediation(public=public, url=args.public_url, mail_bytes=args.mail_bytes)
+
+
+def _allow_many_files() -> None:
+    """A connection is an open file, and the usual soft limit is half of what a relay admits."""
+    import resource  # not there on every platform, nor is the limit
+
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def _home_path(given: str | None) -> Path:

@@ -1,23 +1,26 @@
-"""The relay's composition root: the network port, gossip, and the newest signed messages on disk.
+"""The relay's composition root: the network port, gossip, the newest signed messages on disk, and the mediator.
 
 A relay forwards gossip between twins that have no direct link, and answers `/pagi/sync/1.0` with the announcements
-that it holds, so that twins which know only the relay find each other. It verifies what it keeps and can read nothing
-private.
+that it holds, so that twins which know only the relay find each other. As a mediator it keeps packed messages for twins
+that are away. It verifies what it keeps in public and can read nothing private.
 """
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import Final
 
+from bootstrap.mediator import Mediator
 from identity.cid import Cid
-from identity.did import Did, did_key
+from identity.did import DIDCOMM_SERVICE, Did, Endpoint, Service, did_key
 from identity.keys import KeyPair
 from node.gossip import Gossip
 from node.net.libp2p_network import open_network
 from node.net.port import Network
 from node.net.settings import NetSettings
+from node.own import OwnDids, did_web_of
+from protocols import limits
 from protocols.playbook.messages import topic_of
 from protocols.swarm import TOPIC
 from storage.database import Database
@@ -27,6 +30,9 @@ KEPT_PLAYBOOKS: Final = ("common",)
 """Playbooks whose heads are kept for latecomers; the gossip of every other one is forwarded all the same."""
 
 SYNC_EVERY_S: Final = 60.0
+
+DEFAULT_MAIL_BYTES: Final = 4 * 1024**3
+"""Mail that is kept for all clients together: small enough for the disk of any rented machine."""
 
 
 class NoBlocks:
@@ -39,28 +45,81 @@ class NoBlocks:
         return False
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mediation:
+    """Whether and how a relay keeps mail.
+
+    `public` is where it takes messages over HTTP and WebSocket, None for libp2p alone; `url` is how that is reached
+    from outside. `mail_bytes` bounds what it keeps for all its clients.
+    """
+
+    public: tuple[str, int] | None = None
+    url: str | None = None
+    mail_bytes: int = DEFAULT_MAIL_BYTES
+
+
 @dataclass(frozen=True, slots=True)
 class Relay:
-    """A running relay."""
+    """A running relay. `public` is the URL of its listener in use; `routing_did` is whom forwards are wrapped for."""
 
     did: Did
     network: Network
     gossip: Gossip
+    mediator: Mediator | None = None
+    routing_did: Did | None = None
+    public: str | None = None
 
 
 @asynccontextmanager
-async def open_relay(home: Home, keys: KeyPair, *, listen: Sequence[str]) -> AsyncIterator[Relay]:
-    """Run a relay from its home, whose lock the caller holds. Raises StorageError or NetError."""
-    async with (
-        Database.open(home.node_db) as database,
-        open_network(keys, listen=listen, blocks=NoBlocks(), settings=NetSettings(gossip_forwarder=True)) as network,
-    ):
+async def open_relay(
+    home: Home, keys: KeyPair, *, listen: Sequence[str], mediation: Mediation | None = None
+) -> AsyncIterator[Relay]:
+    """Run a relay from its home, whose lock the caller holds. Without `mediation` it keeps no mail.
+
+    Raises StorageError, NetError, PortInUse, or MalformedDid if no DID can name the public URL.
+    """
+    async with AsyncExitStack() as stack:
+        database = await stack.enter_async_context(Database.open(home.node_db))
+        settings = NetSettings(gossip_forwarder=True)
+        network = await stack.enter_async_context(
+            open_network(keys, listen=listen, blocks=NoBlocks(), settings=settings)
+        )
         gossip = Gossip(keys=keys, network=network, database=database, sync_every_s=SYNC_EVERY_S)
         for topic in (TOPIC, *(topic_of(name) for name in KEPT_PLAYBOOKS)):
             await gossip.join(topic)
-        async with asyncio.TaskGroup() as tasks:
-            running = tasks.create_task(gossip.run())
-            try:
-                yield Relay(did_key(keys.public), network, gossip)
-            finally:
-                running.cancel()
+        tasks = await stack.enter_async_context(asyncio.TaskGroup())
+        running = [tasks.create_task(gossip.run())]
+        stack.callback(lambda: [task.cancel() for task in running])
+        relay = Relay(did_key(keys.public), network, gossip)
+        if mediation is not None:
+            relay = await _with_mediator(relay, keys, database, mediation, stack)
+            assert relay.mediator is not None
+            running.append(tasks.create_task(relay.mediator.run()))
+        yield relay
+
+
+async def _with_mediator(
+    relay: Relay, keys: KeyPair, database: Database, mediation: Mediation, stack: AsyncExitStack
+) -> Relay:
+    own = await OwnDids.load(database, keys, web=did_web_of(mediation.url) if mediation.url else None)
+    routing_did = own.did
+    if mediation.url:
+        # Senders that know nothing but this DID find the place to bring mail to in it.
+        places = (Endpoint(f"{mediation.url.rstrip('/')}/didcomm", ("didcomm/v2",)),)
+        own.set_services((Service(f"{own.did}#didcomm", DIDCOMM_SERVICE, places),))
+        routing_did = await own.peer_did()
+    mediator = Mediator(
+        own=own,
+        routing_did=routing_did,
+        network=relay.network,
+        database=database,
+        mail_bytes=mediation.mail_bytes,
+    )
+    public = None
+    if mediation.public is not None:
+        from node.http.listening import Bounds, listen  # aiohttp is 25 MB that a relay without it can do without
+        from node.http.public import make_public_app
+
+        bounds = Bounds(connections=limits.MAX_RELAY_CONNECTIONS)
+        public = await stack.enter_async_context(listen(make_public_app(mediator), *mediation.public, bounds=bounds))
+    return Relay(relay.did, relay.network, relay.gossip, mediator, routing_did, public)

@@ -11,12 +11,19 @@ from typing import Any, Final
 import rfc8785
 
 from identity import multibase
-from identity.did import Did, public_key_of
-from identity.errors import BadSignature, MalformedMultibase, UnsignableArtifact
+from identity.did import Did, DidDocument, resolve_did_key
+from identity.errors import BadSignature, MalformedMultibase, UnsignableArtifact, UnsupportedKey
 from identity.keys import verify
 
 MAX_SIGNATURE_CHARS: Final = 96
 """64 bytes have at most 89 characters in base58btc with its prefix."""
+
+
+MAX_KEYS_TRIED: Final = 8
+"""A signature does not say which key made it; a document with more keys than this is made to keep us busy."""
+
+Resolve = Callable[[Did], DidDocument]
+"""Finds the document of a DID, or raises an IdentityError."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,17 +40,31 @@ def sign_artifact(artifact: Any, *, did: Did, sign: Callable[[bytes], bytes]) ->
     return SignedArtifact(did, multibase.encode("z", sign(canonical(artifact))), artifact)
 
 
-def is_valid(signed: SignedArtifact) -> bool:
-    """Whether the key of `signed.did` (a did:key) signed this artifact, whatever the order of its members.
+def is_valid(signed: SignedArtifact, *, resolve: Resolve = resolve_did_key) -> bool:
+    """Whether a key of `signed.did` signed this artifact, whatever the order of its members.
 
-    Raises MalformedDid or UnsupportedKey if the DID names no key that we know, UnsignableArtifact.
+    `resolve` finds the DID's document; its Ed25519 keys for assertions are tried, or where it names none, as a
+    did:peer may, those that it authenticates with. Raises what `resolve` raises, UnsupportedKey if the document has no
+    such key, UnsignableArtifact.
     """
-    public, data = public_key_of(signed.did), canonical(signed.artifact)
+    document, data = resolve(signed.did), canonical(signed.artifact)
+    methods = document.assertion or document.authentication
+    keys = [method.public for method in methods if method.curve == "Ed25519"]
+    if not keys:
+        raise UnsupportedKey(f"{signed.did[:120]} has no Ed25519 key that signs")
+    if len(signed.signature) > MAX_SIGNATURE_CHARS or not signed.signature.startswith("z"):
+        return False
     try:
-        if len(signed.signature) > MAX_SIGNATURE_CHARS or not signed.signature.startswith("z"):
-            return False
-        verify(public, data, multibase.decode(signed.signature))
-    except (BadSignature, MalformedMultibase):
+        signature = multibase.decode(signed.signature)
+    except MalformedMultibase:
+        return False
+    return any(_signed_by(public, data, signature) for public in keys[:MAX_KEYS_TRIED])
+
+
+def _signed_by(public: bytes, data: bytes, signature: bytes) -> bool:
+    try:
+        verify(public, data, signature)
+    except BadSignature:
         return False
     return True
 

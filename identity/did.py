@@ -1,6 +1,7 @@
-"""DIDs and DID documents (W3C DID 1.0), `did:key` of Ed25519 (did:key v0.9), and the libp2p peer ID of the same key.
+"""DIDs and DID documents (W3C DID 1.0), `did:key` (did:key v0.9), and the libp2p peer ID of an Ed25519 key.
 
-A document here is already normalised: absolute ids, raw keys, one list for each purpose that we use.
+A document here is already normalised: absolute ids, raw keys, one list for each purpose that we use. A twin's own name
+is the `did:key` of an Ed25519 key; those of other curves belong to other agents.
 """
 
 import re
@@ -11,9 +12,11 @@ from typing import Final, NewType
 import base58
 
 from identity import multibase
+from identity.curves import MAX_MULTIKEY_CHARS, from_multikey, to_multikey
+from identity.curves import Curve as Curve
 from identity.errors import MalformedDid, MalformedMultibase, UnsupportedKey
 from identity.keys import PUBLIC_KEY_BYTES, agreement_key_of, check_public
-from identity.multibase import KEY_ED25519, KEY_X25519
+from identity.multibase import KEY_ED25519
 
 Did = NewType("Did", str)
 """A DID without fragment, path or query, checked by `parse_did`."""
@@ -26,34 +29,82 @@ MAX_DID_CHARS: Final = 2048
 
 _DID = re.compile(r"did:[a-z0-9]{1,32}:[A-Za-z0-9._:%-]*[A-Za-z0-9._%-]\Z")
 _ED25519_PREFIX: Final = multibase.encode_varint(KEY_ED25519)
-_X25519_PREFIX: Final = multibase.encode_varint(KEY_X25519)
 _LIBP2P_KEY_PREFIX: Final = bytes.fromhex("002408011220")
 """Identity multihash (00), 36 bytes (24), then the libp2p PublicKey protobuf: type Ed25519 (08 01), data (12 20)."""
 
 
+DIDCOMM_SERVICE: Final = "DIDCommMessaging"
+"""The service type of DIDComm v2 (DIDComm v2.1, section "Service Endpoint")."""
+
+_CONTEXTS: Final = ("https://www.w3.org/ns/did/v1", "https://w3id.org/security/multikey/v1")
+_DIDCOMM_CONTEXT: Final = "https://didcomm.org/messaging/contexts/v2"
+
+
 @dataclass(frozen=True, slots=True)
 class VerificationMethod:
-    """One key of a DID document. `id` is absolute; `public` is the raw key, 32 bytes for either curve."""
+    """One key of a DID document. `id` is absolute; `public` is the raw key as `identity.curves` has it."""
 
     id: str
-    curve: str
+    curve: Curve
     public: bytes
 
 
 @dataclass(frozen=True, slots=True)
+class Endpoint:
+    """One place where a DID takes messages: an http(s) or ws(s) URL, a DID (a mediator's), or a multiaddr.
+
+    `routing_keys` are the mediators' keys or DIDs to wrap a message for, the outermost first.
+    """
+
+    uri: str
+    accept: tuple[str, ...] = ()
+    routing_keys: tuple[str, ...] = ()
+
+    def to_json(self) -> dict[str, object]:
+        """The endpoint as DIDComm v2.1 writes it."""
+        document: dict[str, object] = {"uri": self.uri}
+        if self.accept:
+            document["accept"] = list(self.accept)
+        if self.routing_keys:
+            document["routingKeys"] = list(self.routing_keys)
+        return document
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """A service of a DID document; `id` is absolute, and the endpoints are in the order of preference."""
+
+    id: str
+    type: str
+    endpoints: tuple[Endpoint, ...]
+
+    def to_json(self) -> dict[str, object]:
+        """The service as DID Core writes it: one endpoint stands alone, one that is a URI only as text."""
+        didcomm = self.type == DIDCOMM_SERVICE
+        places = [
+            endpoint.to_json() if didcomm or endpoint.accept or endpoint.routing_keys else endpoint.uri
+            for endpoint in self.endpoints
+        ]
+        return {"id": self.id, "type": self.type, "serviceEndpoint": places[0] if len(places) == 1 else places}
+
+
+@dataclass(frozen=True, slots=True)
 class DidDocument:
-    """What we use of a DID document: who may sign, and with which keys to agree."""
+    """What we use of a DID document: who may sign, with which keys to agree, and where to deliver."""
 
     did: Did
     authentication: tuple[VerificationMethod, ...]
     key_agreement: tuple[VerificationMethod, ...]
+    assertion: tuple[VerificationMethod, ...] = ()
+    services: tuple[Service, ...] = ()
 
     def to_json(self) -> dict[str, object]:
         """The document in the form that `GET /v1/did` and `/.well-known/did.json` serve (Multikey methods)."""
-        methods = {method.id: method for method in self.authentication + self.key_agreement}
+        methods = {method.id: method for method in self.authentication + self.assertion + self.key_agreement}
         signers = [method.id for method in self.authentication]
-        return {
-            "@context": ["https://www.w3.org/ns/did/v1", "https://w3id.org/security/multikey/v1"],
+        didcomm = any(service.type == DIDCOMM_SERVICE for service in self.services)
+        document: dict[str, object] = {
+            "@context": [*_CONTEXTS, _DIDCOMM_CONTEXT] if didcomm else list(_CONTEXTS),
             "id": self.did,
             "verificationMethod": [
                 {
@@ -65,17 +116,21 @@ class DidDocument:
                 for method in methods.values()
             ],
             "authentication": signers,
-            "assertionMethod": signers,
-            "capabilityInvocation": signers,
-            "capabilityDelegation": signers,
-            "keyAgreement": [method.id for method in self.key_agreement],
+            "assertionMethod": [method.id for method in self.assertion],
         }
+        if self.did.startswith(
+            "did:key:"
+        ):  # did:key v0.9 gives its key these two as well; nobody else's are known here
+            document["capabilityInvocation"] = document["capabilityDelegation"] = signers
+        document["keyAgreement"] = [method.id for method in self.key_agreement]
+        if self.services:
+            document["service"] = [service.to_json() for service in self.services]
+        return document
 
 
 def multikey(method: VerificationMethod) -> str:
     """The key as Multikey text (Controlled Identifiers 1.0): `z6Mk…` for Ed25519, `z6LS…` for X25519."""
-    prefix = _ED25519_PREFIX if method.curve == "Ed25519" else _X25519_PREFIX
-    return multibase.encode("z", prefix + method.public)
+    return to_multikey(method.curve, method.public)
 
 
 def parse_did(text: str) -> Did:
@@ -99,7 +154,7 @@ def did_key(public: bytes) -> Did:
 def public_key_of(did: Did) -> bytes:
     """The Ed25519 public key, 32 bytes, inside a `did:key`. Raises MalformedDid or UnsupportedKey."""
     method, _, text = did.removeprefix("did:").partition(":")
-    if method != "key" or len(text) > 64:
+    if method != "key" or len(text) > MAX_MULTIKEY_CHARS:
         raise MalformedDid(f"not a did:key of an Ed25519 key: {did[:80]!r}")
     try:
         data = multibase.decode(text)
@@ -112,15 +167,27 @@ def public_key_of(did: Did) -> bytes:
 
 @lru_cache(maxsize=4096)
 def resolve_did_key(did: Did) -> DidDocument:
-    """Resolve a `did:key` (did:key v0.9): its signing key and the X25519 key derived from it.
+    """Resolve a `did:key` (did:key v0.9).
 
+    An Ed25519 key signs, and the X25519 key derived from it agrees. An X25519 key only agrees. Keys of all other curves
+    stand for both, as in the method's test vectors.
     Raises MalformedDid or UnsupportedKey.
     """
-    public = public_key_of(did)
-    agreement = agreement_key_of(public)
-    agreement_text = multibase.encode("z", _X25519_PREFIX + agreement)
-    signing = VerificationMethod(f"{did}#{did.removeprefix('did:key:')}", "Ed25519", public)
-    return DidDocument(did, (signing,), (VerificationMethod(f"{did}#{agreement_text}", "X25519", agreement),))
+    method, _, text = did.removeprefix("did:").partition(":")
+    if method != "key" or not text.startswith("z"):
+        raise MalformedDid(f"not a did:key: {did[:80]!r}")
+    try:
+        curve, public = from_multikey(text)
+    except UnsupportedKey as error:
+        raise type(error)(f"{error}: {did[:160]!r}") from error
+    key = VerificationMethod(f"{did}#{text}", curve, public)
+    if curve == "Ed25519":
+        agreement = agreement_key_of(public)
+        derived = VerificationMethod(f"{did}#{to_multikey('X25519', agreement)}", "X25519", agreement)
+        return DidDocument(did, (key,), (derived,), (key,))
+    if curve == "X25519":
+        return DidDocument(did, (), (key,))
+    return DidDocument(did, (key,), (key,), (key,))
 
 
 def peer_id(public: bytes) -> PeerId:

@@ -6,7 +6,13 @@ PagiError                       code, hint: what the API and the CLI show
 │   ├── MalformedCid            40002
 │   ├── MalformedDid            40003
 │   ├── UnsupportedKey          40004  a key type or a low-order point that we refuse
+│   │   └── UnknownKeyType      40008  a key of a type or curve that we do not speak
 │   ├── UnsignableArtifact      40005  JSON that has no canonical form
+│   ├── MalformedDocument       40006  not the DID document that it should be
+│   ├── UnknownDidMethod        40007  a DID of a method that we do not resolve
+│   ├── NotResolvedYet          50306  the document has to be fetched first; carries the DID
+│   ├── UnresolvableDid         50207  the document cannot be had
+│   ├── SuccessionRefused       40094  a claim that one DID took another's place, which does not hold
 │   └── BadSignature            40101
 └── KeystoreError
     ├── KeystoreMissing         40411
@@ -17,7 +23,10 @@ PagiError                       code, hint: what the API and the CLI show
     └── KeystoreDamaged         50011
 """
 
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar, Final
+
+if TYPE_CHECKING:
+    from identity.did import Did
 
 
 class PagiError(Exception):
@@ -49,17 +58,53 @@ class MalformedCid(IdentityError):
 
 class MalformedDid(IdentityError):
     code = 40003
-    hint = "Use a did:key of an Ed25519 key, such as 'did:key:z6Mk…'."
+    hint = "Write the DID whole and without '#', '?' or '/'; a twin's own looks like 'did:key:z6Mk…'."
 
 
 class UnsupportedKey(IdentityError):
     code = 40004
-    hint = "Use an Ed25519 or X25519 key that is not of low order."
+    hint = "Use a key on the curve that it names and not of low order; twins sign with Ed25519."
+
+
+class UnknownKeyType(UnsupportedKey):
+    code = 40008
+    hint = "Use a key on Ed25519, X25519, P-256, P-384, P-521 or secp256k1."
 
 
 class UnsignableArtifact(IdentityError):
     code = 40005
     hint = "Use whole numbers below 2^53, no NaN or infinity, and valid Unicode; write other numbers as text."
+
+
+class MalformedDocument(IdentityError):
+    code = 40006
+    hint = "Whoever the DID belongs to must publish a correct DID document (DID Core 1.0)."
+
+
+class UnknownDidMethod(IdentityError):
+    code = 40007
+    hint = "Use a did:key, did:peer (2 or 4) or did:web."
+
+
+class NotResolvedYet(IdentityError):
+    """The document of `did` is not at hand: resolve it, then repeat what needed it."""
+
+    code = 50306
+    hint = "Try again in a few seconds; `pagi resolve DID` shows whether the document can be had."
+
+    def __init__(self, did: "Did") -> None:
+        super().__init__(f"the document of {did[:120]!r} is not at hand")
+        self.did: Final = did
+
+
+class UnresolvableDid(IdentityError):
+    code = 50207
+    hint = "Check the DID, and that its host can be reached from here; a failure is remembered for a minute."
+
+
+class SuccessionRefused(IdentityError):
+    code = 40094
+    hint = "Nothing was changed. Ask the twin's owner by another way whether its key was replaced."
 
 
 class BadSignature(IdentityError):

@@ -7,6 +7,7 @@ import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
@@ -22,7 +23,10 @@ class Section(BaseModel):
 
 
 class NetworkConfig(Section):
-    """`[network]`: where to listen for other twins, and whom to call first."""
+    """`[network]`: where to listen for other twins, and whom to call first.
+
+    `allow_private_addresses` lets DIDs and agents' endpoints lead to this machine and its own network, over HTTP.
+    """
 
     listen: tuple[str, ...] = ("/ip4/0.0.0.0/tcp/4801",)
     bootstrap: tuple[str, ...] = ()
@@ -30,6 +34,7 @@ class NetworkConfig(Section):
     announce_every_s: float = Field(default=300, ge=1)
     sync_every_s: float = Field(default=60, ge=1)
     max_twin_connections: int = Field(default=32, ge=1, le=1024)
+    allow_private_addresses: bool = False
 
 
 class ApiConfig(Section):
@@ -37,6 +42,26 @@ class ApiConfig(Section):
 
     listen: str = "127.0.0.1:8888"
     metrics_public: bool = False
+
+
+def _public_url(url: str) -> str:
+    parts = urlsplit(url)
+    is_plain = not (parts.query or parts.fragment or "@" in parts.netloc)
+    if parts.scheme not in ("http", "https") or not parts.hostname or not is_plain:
+        raise ValueError("not an http(s) URL without user, query and fragment")
+    return url.rstrip("/")
+
+
+class PublicConfig(Section):
+    """`[public]`: where strangers may bring messages over HTTP, and look our DID up.
+
+    `listen` is HOST:PORT; `url` is what the world calls that, and gives us a did:web. `proxied` says that a proxy of
+    the owner's stands before it and that nobody else can reach it: its X-Forwarded-For is believed.
+    """
+
+    listen: str | None = None
+    url: Annotated[str, AfterValidator(_public_url)] | None = None
+    proxied: bool = False
 
 
 class InferenceConfig(Section):
@@ -54,11 +79,15 @@ class ContentConfig(Section):
 
 
 class MailConfig(Section):
-    """`[mail]`: how long an undelivered message is tried."""
+    """`[mail]`: how long an undelivered message is tried, and who keeps ours while we are away.
+
+    `mediator` is `auto` (every bootstrap relay that grants it) or `none`.
+    """
 
     retry_first_s: float = Field(default=1.0, gt=0)
     retry_most_s: float = Field(default=60.0, gt=0)
     expire_after_s: int = Field(default=7 * 86_400, ge=1)
+    mediator: Literal["auto", "none"] = "auto"
 
 
 class MindConfig(Section):
@@ -85,6 +114,7 @@ class Config(Section):
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     network: NetworkConfig = NetworkConfig()
     api: ApiConfig = ApiConfig()
+    public: PublicConfig = PublicConfig()
     inference: InferenceConfig = InferenceConfig()
     content: ContentConfig = ContentConfig()
     mail: MailConfig = MailConfig()

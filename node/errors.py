@@ -11,6 +11,12 @@ NodeError (identity.errors.PagiError)
 ├── ContentUnavailable   40452
 ├── ContentTooLarge      41350
 ├── MessageTimeout       50450
+├── NoAnswer             50246  it answered, but not what was asked
+├── NotNow               50346  a message that may be taken when it comes again
+├── InvitationUnknown    40446
+├── InvitationOver       41046  an invitation of somebody else that is past its end
+├── TaskUnknown          40457
+├── TaskUnrateable       40957  a task that is not ours, or that has no result yet
 └── JobUnknown           40453
 """
 
@@ -73,6 +79,36 @@ class ContentTooLarge(NodeError):
 class MessageTimeout(NodeError):
     code = 50450
     hint = "The message stays queued and is delivered once the twin can be reached: see `pagi outbox`."
+
+
+class NoAnswer(NodeError):
+    code = 50246
+    hint = "The other side does not do this, or not for you: `pagi discover DID` shows what it can do."
+
+
+class NotNow(NodeError):
+    code = 50346
+    hint = "Nothing was changed; the sender offers it again later."
+
+
+class InvitationUnknown(NodeError):
+    code = 40446
+    hint = "See your invitations with GET /v1/didcomm/invitations."
+
+
+class InvitationOver(NodeError):
+    code = 41046
+    hint = "Ask whoever invited you for a new invitation."
+
+
+class TaskUnknown(NodeError):
+    code = 40457
+    hint = "See the tasks that are known here with `pagi task list`."
+
+
+class TaskUnrateable(NodeError):
+    code = 40957
+    hint = "Wait for the task's result: `pagi task show ID`."
 
 
 class JobUnknown(NodeError):

@@ -13,7 +13,7 @@ import asyncio
 import logging
 import secrets
 import sqlite3
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Literal
@@ -38,6 +38,9 @@ from storage.errors import StorageError
 
 logger = logging.getLogger(__name__)
 
+OWN_REMEMBERED: Final = 4096
+"""Ids of messages that we made since the start. Others hold the newest of each slot, so an older one hardly returns."""
+
 MAX_WAITING: Final = 4096
 """Messages taken in and not yet verified. Beyond it the newest is dropped and counted; sync brings it later."""
 
@@ -52,6 +55,9 @@ class Heard:
 
 
 GossipListener = Callable[[Heard], Awaitable[None]]
+
+OnOwnMessage = Callable[[Message, PeerId], Awaitable[None]]
+"""A message in our own name that this process did not make, and that is newer than its start."""
 
 Outcome = Literal["taken", "passed over", "garbage", "no room"]
 """What became of a message. `garbage`: it is no signed message. `no room`: its neighbour has brought too much that is
@@ -87,6 +93,9 @@ class Gossip:
         self._catching_up: set[PeerId] = set()
         self._accepting = asyncio.Lock()
         self._last_ms = 0
+        self._started_s = now() // 1000
+        self._made: deque[str] = deque(maxlen=OWN_REMEMBERED)
+        self.on_own_message: OnOwnMessage | None = None
         self.counters: Counter[str] = Counter()
 
     def on(self, message_type: str, listener: GossipListener) -> None:
@@ -122,6 +131,7 @@ class Gossip:
                 created_time=stamp_ms // 1000,
             )
             signed = pack_signed(message, signer=self._keys)
+            self._made.append(message.id)
             if await self._store(message, self._did, signed, spare=(self._did,)):
                 return message, signed
             await self._pass_what_is_held(message)
@@ -189,6 +199,7 @@ class Gossip:
         author = unpacked.signer
         assert author is not None
         if author == self._did:
+            await self._check_own(unpacked.message, via)
             return "passed over"
         if not self._per_author.allow(author if live else (author, via), self._now() / 1000):
             self.counters["gossip_refused_rate"] += 1
@@ -204,6 +215,19 @@ class Gossip:
             else:
                 self.counters["gossip_not_newer"] += 1
         return "taken"
+
+    async def _check_own(self, message: Message, via: PeerId) -> None:
+        """Our own message comes back, or somebody else speaks with our key."""
+        made_s = message.created_time or 0
+        if self.on_own_message is None or made_s <= self._started_s or message.id in self._made:
+            return
+        kind, subject = slot_of(message)
+        held = await self._database.read(
+            lambda conn: rows.message_id_of(conn, type=kind, author=self._did, subject=subject)
+        )
+        if held != message.id:  # One of an earlier run of ours, made while our clock was ahead, is held here.
+            self.counters["gossip_in_our_name"] += 1
+            await self.on_own_message(message, via)
 
     async def _has_room(self, message: Message, author: Did, via: PeerId) -> bool:
         """Whether a stranger's message replaces one that is held, or its neighbour may bring more that is new."""

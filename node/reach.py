@@ -43,6 +43,19 @@ def may_dial(address: str, *, named: bool, own: Iterable[str]) -> bool:
     return ip.is_global or (named and not ip.is_link_local) or any(_same_network(ip, known) for known in ours)
 
 
+def rank_of_address(address: str) -> int | None:
+    """How far one of our own addresses carries: 0 anywhere, 1 a relay's or a name, 2 our own network, 3 this machine.
+
+    None if it leads nowhere.
+    """
+    ip = _ip_of(address)
+    if ip is None:
+        return 1
+    if ip.is_multicast or ip.is_unspecified:
+        return None
+    return 0 if ip.is_global else 3 if ip.is_loopback else 2
+
+
 def _ip_of(address: str) -> _IP | None:
     """The IP address of `/ip4/…/tcp/…/p2p/…` or `/ip6/…`, unwrapped if it is an IPv4 address in IPv6's clothes."""
     parts = address.split("/")

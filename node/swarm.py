@@ -12,7 +12,7 @@ import asyncio
 import logging
 import sqlite3
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -30,7 +30,7 @@ from node.trust import TrustList
 from protocols import limits
 from protocols.errors import RemoteProtocolError
 from protocols.ratelimit import KeyedBuckets
-from protocols.swarm import TOPIC, TWIN_OFFLINE, TWIN_ONLINE, TwinOnline
+from protocols.swarm import TOPIC, TWIN_OFFLINE, TWIN_ONLINE, Mediator, TwinOnline, fits
 from storage import twins as rows
 from storage.database import Database
 from storage.trust import Trust
@@ -65,6 +65,7 @@ class KnownTwin:
     last_seen_ms: int
     online: bool
     reputation: float
+    mediators: tuple[Mediator, ...] = ()
 
 
 class Directory:
@@ -82,6 +83,8 @@ class Directory:
         events: EventBus,
         topics: Callable[[], Awaitable[tuple[str, ...]]],
         trust: TrustList,
+        scores: Callable[[], Awaitable[Mapping[Did, float]]],
+        mediators: Callable[[], Sequence[Mediator]] = tuple,
         now: NowMs = now_ms,
     ) -> None:
         self._did = did
@@ -93,6 +96,8 @@ class Directory:
         self._events = events
         self._topics = topics
         self._trust = trust
+        self._scores = scores
+        self._mediators = mediators
         self._now = now
         self._dialling: set[PeerId] = set()
         self._named_turns = asyncio.Semaphore(DIALLING_AT_ONCE)
@@ -108,6 +113,7 @@ class Directory:
     async def twins(self) -> list[KnownTwin]:
         """All twins that have announced themselves, those seen last first."""
         connected = {peer.did for peer in self._network.peers()}
+        scores = await self._scores()
         known = (await self._database.read(lambda conn: rows.list_twins(conn, limit=rows.MAX_TWINS))).items
         return [
             KnownTwin(
@@ -118,7 +124,8 @@ class Directory:
                 topics=row.topics,
                 last_seen_ms=row.last_seen_ms,
                 online=row.did in connected or self._is_there(row),
-                reputation=0.0,
+                reputation=scores.get(row.did, 0.0),
+                mediators=tuple(Mediator(keeper.did, keeper.uris) for keeper in row.mediators),
             )
             for row in sorted(known, key=lambda row: -row.last_seen_ms)
         ]
@@ -157,12 +164,21 @@ class Directory:
                 capabilities=CAPABILITIES,
                 topics=await self._topics(),
                 version=__version__,
+                mediators=self._announced_mediators(),
             )
             now = time.monotonic()
             if announcement != said or now - said_at >= self._config.announce_every_s:
                 await self._gossip.publish(TOPIC, TWIN_ONLINE, announcement.to_body())
                 said, said_at = announcement, now
             await asyncio.sleep(min(CHANGE_CHECK_S, self._config.announce_every_s))
+
+    def _announced_mediators(self) -> tuple[Mediator, ...]:
+        """The first of our mediators, as many as an announcement has room for."""
+        announced: list[Mediator] = []
+        for mediator in self._mediators():
+            if fits([*announced, mediator]):
+                announced.append(mediator)
+        return tuple(announced)
 
     async def _watch_peers(self) -> None:
         async for event in self._network.peer_events():
@@ -208,6 +224,7 @@ class Directory:
                 topics=announcement.topics,
                 last_seen_ms=said_ms,
                 online=True,
+                mediators=[rows.MediatorRow(keeper.did, keeper.uris) for keeper in announcement.mediators],
                 spare=named,
             )
             if recorded:

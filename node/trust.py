@@ -3,6 +3,7 @@
 It is read on each message, so it is kept in memory; the database row is the truth.
 """
 
+import sqlite3
 from collections.abc import Awaitable, Callable
 
 from identity.did import Did
@@ -56,7 +57,20 @@ class TrustList:
 
     async def put(self, trust: Trust) -> None:
         """Replace the list, durably, then tell the watchers."""
-        await self._database.write(lambda conn: rows.put_trust(conn, trust))
-        self._trust, self._named = trust, trust.allow - trust.block
-        for watcher in self._watchers:
-            await watcher(trust)
+        await self.change(lambda conn, _: trust)
+
+    async def change(self, decide: Callable[[sqlite3.Connection, Trust], Trust]) -> None:
+        """Let `decide` make a new list of the present one, in one transaction with whatever else it writes."""
+
+        def store(conn: sqlite3.Connection) -> tuple[Trust, Trust]:
+            before = rows.get_trust(conn)
+            after = decide(conn, before)
+            if after != before:
+                rows.put_trust(conn, after)
+            return before, after
+
+        before, after = await self._database.write(store)
+        self._trust, self._named = after, after.allow - after.block
+        if after != before:
+            for watcher in self._watchers:
+                await watcher(after)

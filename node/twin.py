@@ -15,20 +15,42 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
-from identity.did import Did, DidDocument, PeerId, did_key, peer_id, resolve_did_key
+from identity.did import Did, DidDocument, PeerId, did_key, peer_id
 from identity.keys import KeyPair
+from identity.keystore import Retired
+from identity.resolver import Resolver
 from node import __version__
 from node.config import Config
 from node.content import Content
+from node.credentials.public import public_routes
+from node.credentials.service import Credentials
+from node.credentials.status_lists import STATUS_REQUEST
+from node.credentials.tools import credentials_tools
+from node.dids import make_resolver
 from node.events import EventBus
 from node.gossip import Gossip
 from node.hive.hive import Hive
+from node.http.outside import Outside
+from node.http.public import Handler as PublicHandler
 from node.inference.embedder import Embedder, WordLlamaEmbedder
 from node.inference.local import LocalModel, load_in_background
 from node.memory.memory import Memory
+from node.messaging.answering import Answers
+from node.messaging.composing import Composer
+from node.messaging.courtesies import Courtesies
 from node.messaging.delivery import Delivery
+from node.messaging.dispatch import Dispatcher
+from node.messaging.exchange import Exchange, Threads
 from node.messaging.intake import Intake
+from node.messaging.introductions import Introductions
+from node.messaging.invitations import Invitations
+from node.messaging.live import LiveRoutes
+from node.messaging.mediation import Mediation
+from node.messaging.packing import Packer
 from node.messaging.post_office import PostOffice
+from node.messaging.routes import Route, Routes
+from node.messaging.transports import every_carrier
+from node.messaging.transports.carrier import source_of_reply
 from node.mind.answering import Writer
 from node.mind.colleagues import Colleagues
 from node.mind.executive import Executive
@@ -37,11 +59,26 @@ from node.net.errors import MalformedAddress, NetError
 from node.net.libp2p_network import open_network
 from node.net.port import Network
 from node.net.settings import NetSettings
+from node.own import OwnDids, did_web_of
+from node.own_tools import didcomm_tools, identity_tools
+from node.reputation.reputation import Reputation
+from node.reputation.standing import Attestation
+from node.rotation import papers_of
+from node.rotation_news import RotationNews
+from node.second_copy import SecondCopy
+from node.succession import Successions
 from node.supervisor import keep_running
 from node.swarm import CAPABILITIES, Directory
+from node.tasks.requester import Requester
+from node.tasks.tasks import Tasks
+from node.tasks.worker import Worker
 from node.trust import TrustList
 from plugins.builtin import calculator, clock
 from plugins.host import PluginHost
+from protocols.conversations import mediation as coordination
+from protocols.conversations import pickup, routing
+from protocols.conversations.discover_features import features_of
+from protocols.succession import SUCCESSION
 from storage.blocks import BlockStore
 from storage.database import Database
 from storage.home import Home
@@ -66,6 +103,9 @@ class Twin:
     """A running twin: its parts, for the API and for tests."""
 
     did: Did
+    own: OwnDids
+    outside: Outside
+    resolver: Resolver
     peer_id: PeerId
     name: str
     home: Home
@@ -73,25 +113,38 @@ class Twin:
     network: Network
     gossip: Gossip
     directory: Directory
+    successions: Successions
+    rotation_news: RotationNews
+    second_copy: SecondCopy
     mail: PostOffice
+    intake: Intake
+    exchange: Exchange
+    mediation: Mediation
+    credentials: Credentials
+    courtesies: Courtesies
+    introductions: Introductions
+    invitations: Invitations
     hive: Hive
     memory: Memory
     executive: Executive
     jobs: Jobs
     trust: TrustList
+    reputation: Reputation
     content: Content
+    tasks: Tasks
     tools: PluginHost
     events: EventBus
     model: LocalModel
     sign: Callable[[bytes], bytes]
     part_counters: Sequence[Counter[str]]
+    public_routes: Sequence[tuple[str, str, PublicHandler]] = ()
     version: str = __version__
     capabilities: tuple[str, ...] = CAPABILITIES
     resting: dict[str, str] = field(default_factory=dict)
 
     def document(self) -> DidDocument:
         """This twin's DID document."""
-        return resolve_did_key(self.did)
+        return self.own.document()
 
     def health(self) -> dict[str, Check]:
         """What `GET /ready` reports. Having no model is a degraded mode, not a failure."""
@@ -103,7 +156,9 @@ class Twin:
             model = Check(True, self.model.engine.name)
         peers = len(self.network.peers())
         network = Check(True, f"{peers} peers") if self.network.alive else Check(False, "libp2p is being restarted")
-        return {"network": network, "storage": self._storage_health(), "model": model}
+        copied = self.second_copy.reason
+        identity = Check(True, f"degraded: {copied}", degraded=True) if copied else Check(True, self.did)
+        return {"network": network, "storage": self._storage_health(), "model": model, "identity": identity}
 
     def _storage_health(self) -> Check:
         free_bytes = shutil.disk_usage(self.home.path).free
@@ -120,13 +175,27 @@ class Twin:
 
 
 @asynccontextmanager
-async def open_twin(home: Home, config: Config, keys: KeyPair, *, model: Path | None) -> AsyncIterator[Twin]:
+async def open_twin(
+    home: Home,
+    config: Config,
+    keys: KeyPair,
+    *,
+    model: Path | None,
+    retired: Sequence[Retired] = (),
+    rotations: int = 0,
+) -> AsyncIterator[Twin]:
     """Run a twin from its home, whose lock the caller holds. `model` is a GGUF file, None for none.
+
+    `retired` are the keys that it had before, oldest first; `rotations` is how often it has been given a new one.
 
     Raises StorageError, NetError (an address in use, a relay's address that is none), InferenceError.
     """
     async with AsyncExitStack() as stack:
         database = await stack.enter_async_context(Database.open(home.node_db))
+        web = did_web_of(config.public.url) if config.public.url is not None else None
+        own = await OwnDids.load(database, keys, retired=[old.keys for old in retired], rotations=rotations, web=web)
+        outside = Outside(allow_private=config.network.allow_private_addresses)
+        stack.push_async_callback(outside.close)
         blocks = await asyncio.to_thread(BlockStore, home.blocks, config.content.quota_bytes)
         trust = await TrustList.load(database, did_key(keys.public))
         embedder = WordLlamaEmbedder()
@@ -144,6 +213,9 @@ async def open_twin(home: Home, config: Config, keys: KeyPair, *, model: Path | 
             home,
             config,
             keys,
+            own=own,
+            retired=retired,
+            outside=outside,
             database=database,
             blocks=blocks,
             trust=trust,
@@ -161,6 +233,9 @@ def _assembled(
     config: Config,
     keys: KeyPair,
     *,
+    own: OwnDids,
+    retired: Sequence[Retired],
+    outside: Outside,
     database: Database,
     blocks: BlockStore,
     trust: TrustList,
@@ -171,14 +246,16 @@ def _assembled(
 ) -> Twin:
     """Every part over what was opened: nothing runs yet. A list, and long for that reason only."""
     did = did_key(keys.public)
+    resolver = make_resolver(outside)
     events = EventBus(database, did)
     gossip = Gossip(
         keys=keys,
         network=network,
         database=database,
         sync_every_s=config.network.sync_every_s,
-        named=lambda: trust.named,
+        named=lambda: trust.named.union(own.retired),
     )
+    reputation = Reputation(database=database, trust=trust, attestations=_none_yet)
     directory = Directory(
         did=did,
         name=config.name,
@@ -189,25 +266,118 @@ def _assembled(
         events=events,
         topics=memory.topics,
         trust=trust,
+        scores=reputation.scores,
+        mediators=lambda: mediation.mediators(),
     )
-    delivery = Delivery(
-        keys=keys,
-        config=config.mail,
-        database=database,
-        events=events,
+    live = LiveRoutes()
+
+    async def take_reply(route: Route, packed: bytes) -> None:
+        await intake.accept(source_of_reply(route), packed)
+
+    routes = Routes(
+        own=own.is_ours,
         network=network,
+        database=database,
+        resolver=resolver,
+        live=live,
+        trust=trust,
         addresses_of=directory.addresses_of,
     )
-    intake = Intake(keys=keys, database=database, events=events, trust=trust)
-    mail = PostOffice(
-        keys=keys,
+    dispatcher = Dispatcher(
+        routes=routes,
+        carriers=every_carrier(network=network, live=live, outside=outside, on_reply=take_reply),
+        packer=Packer(own=own, resolver=resolver, from_prior_for=lambda did: rotation_news.from_prior_for(did)),
+        resolver=resolver,
+        trust=trust,
         config=config.mail,
+    )
+    delivery = Delivery(
+        config=config.mail, database=database, events=events, network=network, dispatcher=dispatcher
+    )
+    composer = Composer(own=own, config=config.mail)
+    threads = Threads()
+    answers = Answers(
+        own=own, resolver=resolver, composer=composer, network=network, send_now=delivery.send_now
+    )
+    intake = Intake(
+        own=own,
+        resolver=resolver,
+        database=database,
+        events=events,
+        trust=trust,
+        live=live,
+        threads=threads,
+        answers=answers,
+    )
+    mail = PostOffice(
+        own=own,
+        resolver=resolver,
+        composer=composer,
         database=database,
         network=network,
         intake=intake,
         delivery=delivery,
+        answers=answers,
         trust=trust,
     )
+    introductions = Introductions(
+        own=own, resolver=resolver, database=database, network=network, trust=trust
+    )
+    invitations = Invitations(
+        own=own,
+        resolver=resolver,
+        database=database,
+        events=events,
+        trust=trust,
+        mail=mail,
+        introductions=introductions,
+    )
+    intake.on_invited = invitations.use
+    second_copy = SecondCopy(did, events)
+    gossip.on_own_message = second_copy.on_own_message
+    successions = Successions(
+        own=own, database=database, events=events, trust=trust, on_own_name=second_copy.notice
+    )
+    gossip.on(SUCCESSION, successions.on_gossip)
+    intake.on_prior = successions.on_prior
+    intake.answer(SUCCESSION, successions.on_message, strangers=True)
+    rotation_news = RotationNews(
+        [papers_of(old) for old in retired],
+        own=own,
+        database=database,
+        events=events,
+        gossip=gossip,
+        network=network,
+        composer=composer,
+    )
+    courtesies = Courtesies(intake, on_ping=introductions.learn)
+    exchange = Exchange(composer=composer, threads=threads, send_now=delivery.send_now)
+    mediation = Mediation(
+        own=own,
+        config=config.mail,
+        relays=config.network.bootstrap,
+        resolver=resolver,
+        network=network,
+        database=database,
+        intake=intake,
+        exchange=exchange,
+        composer=composer,
+        send_now=delivery.send_now,
+    )
+    mediation.on_change = introductions.refresh
+    introductions.mediators = mediation.mediators
+    courtesies.disclose(features_of([*coordination.RECIPIENT.values(), *pickup.RECIPIENT.values(), routing.RECIPIENT]))
+    credentials = Credentials(
+        own=own,
+        keys=keys,
+        resolve=resolver.resolve,
+        get=outside.get,
+        ask=exchange.ask,
+        database=database,
+        events=events,
+        public_url=config.public.url,
+    )
+    intake.answer(STATUS_REQUEST, credentials.answer_status, strangers=True)
     hive = Hive(
         keys=keys,
         database=database,
@@ -215,6 +385,7 @@ def _assembled(
         network=network,
         gossip=gossip,
         trust=trust,
+        reputation=reputation,
         events=events,
         names=(config.mind.playbook,),
     )
@@ -229,8 +400,36 @@ def _assembled(
         writer=writer,
         recall_items=config.mind.recall_items,
     )
+    content = Content(blocks=blocks, network=network, database=database)
+    requester = Requester(
+        own=did,
+        sign=keys.sign,
+        database=database,
+        gossip=gossip,
+        mail=mail,
+        reputation=reputation,
+        content=content,
+        events=events,
+    )
+    worker = Worker(
+        own=did,
+        database=database,
+        gossip=gossip,
+        mail=mail,
+        trust=trust,
+        content=content,
+        events=events,
+        confidence=colleagues.confidence,
+        answer=colleagues.answer,
+    )
     tools = PluginHost()
-    for plugin in (calculator.plugin(), clock.plugin(lambda: datetime.now(UTC))):
+    for plugin in (
+        calculator.plugin(),
+        clock.plugin(lambda: datetime.now(UTC)),
+        identity_tools(did, keys.sign, resolver),
+        didcomm_tools(mail, trust),
+        credentials_tools(credentials, reputation.claims),
+    ):
         tools.register(plugin)
     jobs = Jobs(database)
     executive = Executive(
@@ -243,9 +442,13 @@ def _assembled(
         hive=hive,
         jobs=jobs,
         events=events,
+        reputation=reputation,
     )
     return Twin(
         did=did,
+        own=own,
+        outside=outside,
+        resolver=resolver,
         peer_id=peer_id(keys.public),
         name=config.name,
         home=home,
@@ -253,19 +456,43 @@ def _assembled(
         network=network,
         gossip=gossip,
         directory=directory,
+        successions=successions,
+        rotation_news=rotation_news,
+        second_copy=second_copy,
         mail=mail,
+        intake=intake,
+        exchange=exchange,
+        mediation=mediation,
+        credentials=credentials,
+        public_routes=public_routes(credentials.status_lists),
+        courtesies=courtesies,
+        introductions=introductions,
+        invitations=invitations,
         hive=hive,
         memory=memory,
         executive=executive,
         jobs=jobs,
         trust=trust,
-        content=Content(blocks=blocks, network=network, database=database),
+        reputation=reputation,
+        content=content,
+        tasks=Tasks(own=did, database=database, requester=requester, worker=worker),
         tools=tools,
         events=events,
         model=model,
         sign=keys.sign,
-        part_counters=(gossip.counters, intake.counters, delivery.counters, hive.counters),
+        part_counters=(
+            gossip.counters,
+            intake.counters,
+            mediation.counters,
+            answers.counters,
+            delivery.counters,
+            hive.counters,
+        ),
     )
+
+
+async def _none_yet() -> Sequence[tuple[Did, Attestation]]:
+    return ()
 
 
 @asynccontextmanager
@@ -273,10 +500,21 @@ async def _running(twin: Twin, relays: Sequence[str]) -> AsyncIterator[None]:
     """Load what was there, run the parts, and say goodbye to the others at the end."""
     await twin.hive.load()
     await twin.jobs.interrupted()
+    await twin.rotation_news.take_over()
+    await twin.successions.load()
+    await twin.mediation.load()
     async with asyncio.TaskGroup() as tasks:
         parts = [
             tasks.create_task(keep_running(part, twin.resting))
-            for part in (twin.gossip, twin.directory, twin.mail, twin.hive)
+            for part in (
+                twin.gossip,
+                twin.directory,
+                twin.mail,
+                twin.mediation,
+                twin.hive,
+                twin.rotation_news,
+                twin.tasks,
+            )
         ]
         parts += [tasks.create_task(_call(twin.network, address)) for address in relays]
         await twin.events.publish("twin_registered", twin.did, {"did": twin.did, "name": twin.name})

@@ -50,7 +50,7 @@ _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 
 @dataclass(frozen=True, slots=True)
 class ToolInfo:
-    """A tool as listings show it. `parameters` is its JSON Schema."""
+    """A tool as listings show it. `parameters` is its JSON Schema; an `owner_only` tool is never chosen for a goal."""
 
     name: str
     description: str
@@ -58,6 +58,7 @@ class ToolInfo:
     plugin: str
     kind: Kind
     health: Health
+    owner_only: bool = False
 
 
 @dataclass(slots=True)
@@ -71,7 +72,13 @@ class _Registered:
     def info(self) -> ToolInfo:
         health: Health = "failing" if self.failures_in_a_row >= FAILING_AFTER else "ok"
         return ToolInfo(
-            self.tool.name, self.tool.description, self.tool.parameters, self.plugin.name, self.kind, health
+            self.tool.name,
+            self.tool.description,
+            self.tool.parameters,
+            self.plugin.name,
+            self.kind,
+            health,
+            self.tool.owner_only,
         )
 
 

@@ -5,8 +5,8 @@
         return a + b
 
 The parameters' JSON Schema comes from the annotations: str, int, float, bool, Literal, list of these, `X | None`,
-and defaults. A text in Annotated describes a parameter. A tool returns JSON: None, bool, int, float, str, lists, and
-dicts with str keys. It raises ToolError for what its caller should read.
+JsonValue, JsonObject, and defaults. A text in Annotated describes a parameter. A tool returns JSON: None, bool, int,
+float, str, lists, and dicts with str keys. It raises ToolError for what its caller should read.
 
 This module knows no host and no twin; a tool that needs something of the world takes it when its plugin is made.
 """
@@ -23,18 +23,29 @@ _TYPE_NAMES: Final[Mapping[type, str]] = {str: "string", int: "integer", float: 
 Run = Callable[[Mapping[str, Any]], Awaitable[Any]]
 
 
+JsonValue = Any
+"""Annotates a parameter that takes any JSON value."""
+
+JsonObject = dict[str, Any]
+"""Annotates a parameter that takes any JSON object."""
+
+
 class ToolError(Exception):
     """A tool cannot do what it was asked; the text is shown to the caller as it is."""
 
 
 @dataclass(frozen=True, slots=True)
 class Tool:
-    """One callable thing. `parameters` is a JSON Schema of type object; `run` takes parameters that it accepts."""
+    """One callable thing. `parameters` is a JSON Schema of type object; `run` takes parameters that it accepts.
+
+    With `owner_only` it runs only when the owner calls it by name: the executive never chooses it for a goal.
+    """
 
     name: str
     description: str
     parameters: Mapping[str, Any]
     run: Run
+    owner_only: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,8 +58,12 @@ class Plugin:
     skills: Path
 
 
-def tool(*, description: str, name: str | None = None) -> Callable[[Callable[..., Awaitable[Any]]], Tool]:
+def tool(
+    *, description: str, name: str | None = None, owner_only: bool = False
+) -> Callable[[Callable[..., Awaitable[Any]]], Tool]:
     """Make a Tool of an async function. `name` is the function's own unless given.
+
+    `owner_only` is for what acts in the owner's name: it signs, it writes to others, it spends.
 
     Raises TypeError, at import, for a function that is not async and for annotations without a JSON Schema.
     """
@@ -61,7 +76,7 @@ def tool(*, description: str, name: str | None = None) -> Callable[[Callable[...
         async def run(parameters: Mapping[str, Any]) -> Any:
             return await function(**_as_annotated(parameters, floats, integers))
 
-        return Tool(name or function.__name__, description, schema, run)
+        return Tool(name or function.__name__, description, schema, run, owner_only)
 
     return decorate
 
@@ -100,6 +115,10 @@ def _schema_of_type(annotation: Any, where: str) -> dict[str, Any]:
         return _schema_of_type(arguments[0], where) | ({"description": texts[0]} if texts else {})
     if origin is Literal:
         return {"enum": list(arguments)}
+    if annotation is Any:
+        return {}
+    if origin is dict and arguments == (str, Any):
+        return {"type": "object"}
     if origin is list:
         return {"type": "array", "items": _schema_of_type(arguments[0], where)}
     if origin in (Union, types.UnionType):

@@ -12,6 +12,7 @@ ProtocolError
 │   ├── SenderMismatch          40321  `from`, `to`, signer and encrypting key do not belong together
 │   ├── UnknownRecipient        40421  no key of ours is named
 │   ├── UnresolvableKey         40422  the sender's DID or key cannot be resolved
+│   ├── UnexpectedMessage       40934  not due in the state that the conversation is in
 │   ├── Expired                 41021  past its expires_time, or older than the replay window
 │   └── TooLarge                41321
 └── LocalProtocolError          50020  our own caller asked for something that cannot be sent
@@ -40,7 +41,7 @@ class MalformedMessage(RemoteProtocolError):
 
 class UnsupportedAlgorithm(RemoteProtocolError):
     code = 40022
-    hint = "Use X25519 with A256CBC-HS512, A256GCM or XC20P, and EdDSA signatures."
+    hint = "Use X25519 or a NIST curve with A256CBC-HS512, A256GCM or XC20P, and EdDSA, ES256 or ES256K signatures."
 
 
 class TooDeep(RemoteProtocolError):
@@ -83,6 +84,11 @@ class UnresolvableKey(RemoteProtocolError):
     hint = "The sender's DID does not resolve, or its document does not hold the key that was used."
 
 
+class UnexpectedMessage(RemoteProtocolError):
+    code = 40934
+    hint = "The two sides are not at the same point of the conversation: begin it again."
+
+
 class Expired(RemoteProtocolError):
     code = 41021
     hint = "The sender should send a new message."
@@ -107,4 +113,4 @@ class MessageTooLarge(LocalProtocolError):
 
 class UnusableRecipient(LocalProtocolError):
     code = 42221
-    hint = "Name one or more recipients whose DID document has an X25519 key agreement key."
+    hint = "The recipient's DID document needs a key agreement key on X25519, P-256, P-384 or P-521."

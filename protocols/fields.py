@@ -12,6 +12,8 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Final, TypeVar
 
+from identity.did import Did, parse_did
+from identity.errors import MalformedDid
 from protocols.errors import LocalProtocolError, MalformedMessage, RemoteProtocolError
 
 MAX_SAFE_INTEGER: Final = 2**53 - 1
@@ -98,6 +100,14 @@ def flag(value: object, name: str) -> bool:
     if not isinstance(value, bool):
         raise MalformedMessage(f"{name!r} is not true or false")
     return value
+
+
+def did(value: object, name: str) -> Did:
+    """A DID without fragment, path or query."""
+    try:
+        return parse_did(value) if isinstance(value, str) else parse_did("")
+    except MalformedDid as error:
+        raise MalformedMessage(f"{name!r} is not a DID") from error
 
 
 Body = TypeVar("Body")

@@ -270,3 +270,314 @@ MAX_MODEL_NAME_CHARS: Final = 128
 
 MAX_SYNC_REQUEST_BYTES: Final = 64
 """A sync request: two numbers."""
+
+# Message headers and attachments
+
+MAX_ATTACHMENTS: Final = 64
+"""Attachments of one message: a full delivery of a mediator's queue. Their bytes count towards MAX_PLAINTEXT_BYTES."""
+
+MAX_FILENAME_CHARS: Final = 255
+"""An attachment's file name: as long as common file systems take it."""
+
+MAX_MEDIA_TYPE_CHARS: Final = 255
+"""An attachment's media type: RFC 6838, section 4.2, allows 127 characters on either side of the slash."""
+
+MAX_ATTACHMENT_DESCRIPTION_CHARS: Final = 1024
+"""What an attachment is, in words for a person."""
+
+MAX_ATTACHMENT_LINKS: Final = 8
+"""Places to fetch one attachment from."""
+
+MAX_LINK_CHARS: Final = 2048
+"""One of them: the longest URL that every browser takes."""
+
+MAX_ATTACHMENT_HASH_CHARS: Final = 256
+"""An attachment's multihash as text; that of SHA2-256 has 46 characters, that of SHA2-512 in hexadecimal 132."""
+
+MAX_ACKS: Final = 64
+"""Messages whose receipt one message asks for or confirms. Each costs a look into the outbox."""
+
+MAX_FROM_PRIOR_CHARS: Final = 12 * 1024
+"""The JWT that announces a sender's new DID: two DIDs and a key id at their longest, in base64."""
+
+# Mediation: mail that a relay keeps for twins that are away
+
+MAX_MEDIATORS: Final = 4
+"""Mediators that a twin announces: enough that one may be down."""
+
+MAX_MEDIATOR_URIS: Final = 4
+"""Places at which one mediator takes mail: two addresses, HTTP and WebSocket."""
+
+MAX_MEDIATOR_DID_CHARS: Final = 1024
+"""A mediator's DID: a did:peer:2 with two keys and a service has some 300 characters."""
+
+MAX_MEDIATORS_CHARS: Final = 3072
+"""All DIDs and places in one announcement together: with them the longest announcement has 15 KiB, and is gossiped."""
+
+RELAY_RATE_PER_S: Final = 500.0
+"""Messages that a relay opens for one peer or IP address: forwards, and what clients ask. Each costs 0.3 ms and a row."""
+
+RELAY_BURST: Final = 4000
+"""Such messages at once: what the outbox of a twin has gathered for several that are away."""
+
+RELAY_BYTES_PER_TOKEN: Final = 16 * 1024
+"""A longer message counts as several: opening and keeping it costs more."""
+
+FORWARDED_BYTES_PER_S: Final = 256 * 1024.0
+"""What one peer or IP address may add to the disk of a relay on average: to fill 4 GiB takes it hours."""
+
+FORWARDED_BURST_BYTES: Final = 64 * 1024 * 1024
+"""What it may add at once: one client's whole share."""
+
+GRANTS_PER_S: Final = 1 / 60
+"""New clients that a relay takes from one peer or IP address: keys cost nothing, and each has a share of the disk."""
+
+GRANTS_BURST: Final = 64
+"""New clients from there at once: the twins of one household or machine."""
+
+MAX_MEDIATED_ANSWERS: Final = 16
+"""Answers of a relay that are under way to one peer: one that asks and does not listen costs no more."""
+
+MAX_LIVE_CLIENTS: Final = 20_000
+"""Clients that a relay pushes to: an entry of a kilobyte for each. Those beyond fetch their mail now and then."""
+
+LIVE_WINDOW: Final = 64
+"""Messages pushed to a client that it has not confirmed. One that confirms nothing makes us read no more than that."""
+
+LIVE_BATCH_BYTES: Final = 128 * 1024
+"""Packed messages in one push, unless one is longer: with `LIVE_PUSHES` it bounds the memory of slow clients."""
+
+LIVE_PUSHES: Final = 128
+"""Pushes under way at once. A client that takes nothing is not pushed to again until it asks."""
+
+MAX_RELAY_CONNECTIONS: Final = 2048
+"""Connections to the public listener of a relay: its clients keep theirs open. Each costs some 60 KB."""
+
+# Taking messages in, live routes and answers at once
+
+MAX_LIVE_ROUTES: Final = 4096
+"""Agents that can be reached over a connection that they keep open; a connection of its own bound is behind each."""
+
+MAX_LIVE_ROUTES_PER_DID: Final = 4
+"""Such connections of one agent: a few devices, and one that broke without telling."""
+
+MEDIATED_RATE_PER_S: Final = 500.0
+"""Private messages taken from one mediator: it brings what everybody wrote to us, and is paced by our own requests."""
+
+MEDIATED_BURST: Final = 2000
+"""Private messages taken from one mediator at once: what it kept while we were away."""
+
+HTTP_RATE_PER_S: Final = 50.0
+"""Private messages taken from one IP address: who is behind it is known only after a decryption of 0.1 ms or more."""
+
+HTTP_BURST: Final = 400
+"""Private messages taken from one IP address at once: several agents may share it behind a router."""
+
+MAX_DIDS_RESOLVED_AT_ONCE: Final = 16
+"""Senders' documents that are fetched at one time. A message can name any host: we must not become a flood there."""
+
+SENDER_RESOLVE_RATE_PER_S: Final = 0.2
+"""Fetches of unknown senders' documents that one source can cause."""
+
+SENDER_RESOLVE_BURST: Final = 10
+"""Fetches of unknown senders' documents that one source can cause at once."""
+
+SENDER_RESOLVE_TIMEOUT_S: Final = 5.0
+"""How long a message waits for its sender's document. It is offered again later, when the document may be known."""
+
+ANSWER_RATE_PER_S: Final = 2.0
+"""Answers given at once to one stranger: each costs an encryption, and a question of 1 KB can ask for more."""
+
+ANSWER_BURST: Final = 20
+"""Answers given at once to one stranger in one go."""
+
+NAMED_ANSWER_RATE_PER_S: Final = 100.0
+"""Answers given at once to one whom the owner named."""
+
+NAMED_ANSWER_BURST: Final = 1000
+"""Answers given at once to one whom the owner named, in one go: a mediator that hands over a full queue."""
+
+MAX_ANSWERS_WAITING: Final = 1024
+"""Answers and acknowledgements that wait to be sent, a few KB each. None of them is promised: what is over is dropped."""
+
+MAX_RETURN_ROUTE_AGE_S: Final = 300
+"""How old a message may be that opens a way back over its connection. An older one may be a recording that somebody else
+plays to us to have what we write to its author."""
+
+MAX_SEEN_RETURN_ROUTES: Final = 16384
+"""Messages of that age whose ids are remembered, so that each opens a way back only once."""
+
+# Conversations
+
+MAX_FEATURE_QUERIES: Final = 32
+"""Questions in one discover-features message: each is compared with everything that we can do."""
+
+MAX_FEATURES: Final = 256
+"""Features in one disclosure: many times the protocols that any agent speaks."""
+
+MAX_FEATURE_TYPE_CHARS: Final = 64
+"""A kind of feature, such as `goal-code`."""
+
+MAX_ROLES: Final = 16
+"""Roles that an agent plays in one protocol."""
+
+MAX_CHAT_BYTES: Final = 64 * 1024
+"""The text of a basic message: what a person writes, or pastes."""
+
+MAX_INVITATION_URL_CHARS: Final = 16 * 1024
+"""An invitation as a URL: a did:peer with several services in base64, and a request or two. A QR code ends at 4,296."""
+
+MAX_INVITATION_ATTACHMENTS: Final = 8
+"""Alternatives that one invitation offers."""
+
+MAX_GOAL_CHARS: Final = 256
+"""A goal in words, and a goal code: a line that a person reads before accepting."""
+
+MAX_ACCEPT: Final = 8
+"""Profiles that an invitation or a service accepts; two are defined."""
+
+MAX_ACCEPT_CHARS: Final = 64
+"""A profile, such as `didcomm/v2`."""
+
+MAX_FORWARDED_BYTES: Final = 352 * 1024
+"""A packed message that a mediator takes and all that it delivers at once: in base64 it fits MAX_PLAINTEXT_BYTES."""
+
+MAX_ROUTING_DIDS: Final = 4
+"""DIDs that a mediator grants as routes to itself."""
+
+MAX_KEYLIST: Final = 64
+"""DIDs that a mediator takes messages for on behalf of one client, and changes to them in one message."""
+
+MAX_KEYLIST_PAGE: Final = 256
+"""DIDs in one answer about a keylist. Another mediator may allow more of them than we do."""
+
+MAX_DELIVERY: Final = 64
+"""Messages in one delivery: as many as a message has attachments."""
+
+MAX_RECEIVED_IDS: Final = 256
+"""Messages that one `messages-received` clears from a queue: some deliveries at once."""
+
+MAX_PROBLEM_CODE_CHARS: Final = 128
+"""A problem's code: a handful of words with dots between them."""
+
+MAX_PROBLEM_COMMENT_CHARS: Final = 1024
+"""A problem in words; people read it."""
+
+MAX_PROBLEM_ARGS: Final = 16
+"""Values for the places in a problem's comment."""
+
+MAX_PROBLEM_ARG_CHARS: Final = 512
+"""One of them: a URL or an id."""
+
+MAX_TASK_BYTES: Final = 4 * 1024
+"""A task's text. It is gossiped, and JSON may escape each of its characters: it must fit MAX_GOSSIP_BYTES."""
+
+MAX_REQUIREMENTS: Final = 16
+"""Capabilities that a task asks for."""
+
+MAX_PRICE: Final = 1e12
+"""What a bid asks for, in whatever the two sides count; beyond it additions lose the cents."""
+
+MAX_ETA_S: Final = 30 * 24 * 3600
+"""How long a worker may say that it needs: a month."""
+
+MAX_NOTE_CHARS: Final = 512
+"""Why a task was refused or failed, or how far it is: one line."""
+
+# Bringing messages out
+
+MAX_ROUTES: Final = 16
+"""Ways to one recipient that are tried for one message. Each can cost a dial of seconds; its document names them."""
+
+MAX_HOPS: Final = 4
+"""Mediators on one way. Each wraps the message once more, which makes it a third longer."""
+
+MAX_CIRCUITS: Final = 4096
+"""Places that did not answer, and rest for a while: remembered for as many, those that failed last."""
+
+STRANGER_POSTS_PER_S: Final = 4.0
+"""Messages brought to one host for recipients whom nobody named here: their documents can name a victim's host."""
+
+STRANGER_POSTS_BURST: Final = 128
+"""Messages brought to one such host at once: twice what is under way to one recipient."""
+
+MAX_SOCKETS_OUT: Final = 32
+"""WebSockets to mediators and agents that are kept open. The one that was used longest ago gives way."""
+
+SOCKET_OUT_IDLE_S: Final = 60.0
+"""A WebSocket to somebody is closed when nothing went either way for this long."""
+
+# Who comes after whom
+
+MAX_SUCCESSION_BYTES: Final = 4 * 1024
+"""A succession's credential. With two did:key and two proofs it has 1.5 KiB; checking it costs two signatures."""
+
+MAX_SUCCESSION_STEPS: Final = 8
+"""Successions that are followed in one go: a twin that was away while another one replaced its key again and again."""
+
+SUCCESSION_RATE_PER_S: Final = 0.1
+"""Successions taken from one author or sender: nobody has a new key every minute, and each costs two signatures."""
+
+SUCCESSION_BURST: Final = 16
+"""Successions taken from one of them at once: all that a twin has ever had, from its present DID."""
+
+# The public listener
+
+PUBLIC_RATE_PER_S: Final = 50.0
+"""Requests to the public listener from one IP address; those that carry messages are counted by intake as well."""
+
+PUBLIC_BURST: Final = 400
+"""Requests to the public listener from one IP address at once."""
+
+MAX_PUBLIC_CONNECTIONS: Final = 512
+"""Connections to the public listener. Each costs a few tens of KB, and a place among the process's open files."""
+
+MAX_PUBLIC_CONNECTIONS_PER_HOST: Final = 64
+"""Connections to the public listener from one IP address: many agents may share it behind a router, not all places."""
+
+MAX_PUBLIC_BODIES: Final = 32
+"""Request bodies that are read at once, of MAX_DIDCOMM_BYTES each: 32 MiB in all. The others wait their turn."""
+
+PUBLIC_HEAD_S: Final = 10.0
+"""How long a connection may take for the head of its first request: one that trickles it holds a place."""
+
+PUBLIC_BODY_S: Final = 30.0
+"""How long a request body may take, its turn included: 1 MiB over a poor line."""
+
+PUBLIC_IDLE_S: Final = 15.0
+"""How long a connection is kept open between two requests."""
+
+PUBLIC_REPLY_S: Final = 10.0
+"""How long the response to a POST waits for a reply to its message, if the sender takes it there."""
+
+PUBLIC_FIRST_FRAME_S: Final = 30.0
+"""How long a WebSocket may be open without a message that was taken."""
+
+MAX_PUBLIC_REFUSED_FRAMES: Final = 16
+"""Frames in a row that are no messages for us; then the WebSocket is closed. Each costs a decryption at most."""
+
+PUBLIC_SEND_S: Final = 10.0
+"""How long a WebSocket may take to accept a message that goes back over it."""
+
+# Credentials: what is fetched for them. The bounds on their form stand in `identity/credentials/bounds.py`.
+
+MAX_STATUS_LIST_BYTES: Final = 256 * 1024
+"""A status list's credential that is fetched. One of 131,072 random bits has 24 KiB."""
+
+MAX_SCHEMA_BYTES: Final = 64 * 1024
+"""A credential's JSON Schema that is fetched."""
+
+CREDENTIAL_FETCH_S: Final = 10.0
+"""How long a status list or a schema may take: checking a credential waits for it."""
+
+STATUS_LIST_KEPT_S: Final = 300.0
+"""How long a fetched status list is used again if it does not say: a revocation is seen within five minutes."""
+
+STATUS_LIST_KEPT_MOST_S: Final = 3600.0
+"""How long it is used again whatever it says."""
+
+MAX_STATUS_LISTS_KEPT: Final = 64
+"""Fetched status lists that are kept: 16 MiB at the most."""
+
+MAX_STATUS_LIST_NUMBER: Final = 2**31
+"""The number of a status list in a request; nobody issues enough for a thousand."""

@@ -5,16 +5,19 @@ A value, its bytes and its time checks. Who really sent it is for the envelope t
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import orjson
 
 from identity.did import Did, parse_did
 from identity.errors import MalformedDid
+from protocols.attachment import Attachment, read_attachments
 from protocols.errors import ClockSkew, Expired, LocalProtocolError, MalformedMessage, MessageTooLarge
 from protocols.jsonguard import parse_json
 from protocols.limits import (
     CLOCK_SKEW_S,
+    MAX_ACKS,
+    MAX_FROM_PRIOR_CHARS,
     MAX_ID_CHARS,
     MAX_JSON_DEPTH,
     MAX_PLAINTEXT_BYTES,
@@ -22,6 +25,14 @@ from protocols.limits import (
     MAX_URI_CHARS,
     REPLAY_WINDOW_S,
 )
+
+__all__ = ["EMPTY", "PLAIN_TYP", "Attachment", "Message", "ReturnRoute", "check_times", "parse_message", "read_message"]
+
+EMPTY: Final = "https://didcomm.org/empty/1.0/empty"
+"""The type of a message that only carries headers, such as an acknowledgement."""
+
+ReturnRoute = Literal["none", "all", "thread"]
+"""Which messages the sender takes back over the connection that this one came by (DIDComm v2.1, "Return Route")."""
 
 PLAIN_TYP: Final = "application/didcomm-plain+json"
 
@@ -34,7 +45,11 @@ _MAX_TIME_S: Final = 1 << 53
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Message:
-    """A plaintext message. Times are seconds since 1970 (UTC). `body` belongs to the protocol that `type` names."""
+    """A plaintext message. Times are seconds since 1970 (UTC). `body` belongs to the protocol that `type` names.
+
+    `please_ack` names the messages whose receipt the sender wants confirmed, `""` being this one; `ack` confirms those
+    that it names (section "ACKs"). `from_prior` is a JWT that `protocols.didcomm.from_prior` reads.
+    """
 
     id: str
     type: str
@@ -45,6 +60,11 @@ class Message:
     pthid: str | None = None
     created_time: int | None = None
     expires_time: int | None = None
+    attachments: tuple[Attachment, ...] = ()
+    please_ack: tuple[str, ...] = ()
+    ack: tuple[str, ...] = ()
+    return_route: ReturnRoute | None = None
+    from_prior: str | None = None
 
     @property
     def thread(self) -> str:
@@ -64,6 +84,11 @@ class Message:
             "pthid": self.pthid,
             "created_time": self.created_time,
             "expires_time": self.expires_time,
+            "please_ack": self.please_ack or None,
+            "ack": self.ack or None,
+            "return_route": self.return_route,
+            "from_prior": self.from_prior,
+            "attachments": [attachment.to_json() for attachment in self.attachments] or None,
         }
         headers.update((name, value) for name, value in optional.items() if value is not None)
         try:
@@ -103,6 +128,11 @@ def read_message(headers: object) -> Message:
         pthid=_optional_text(headers, "pthid"),
         created_time=_time(headers, "created_time"),
         expires_time=_time(headers, "expires_time"),
+        attachments=read_attachments(headers.get("attachments")),
+        please_ack=_ids(headers, "please_ack", min_chars=0),
+        ack=_ids(headers, "ack", min_chars=1),
+        return_route=_return_route(headers.get("return_route")),
+        from_prior=_optional_text(headers, "from_prior", MAX_FROM_PRIOR_CHARS),
     )
 
 
@@ -127,8 +157,25 @@ def _text(headers: Mapping[str, object], name: str, max_chars: int) -> str:
     return value
 
 
-def _optional_text(headers: Mapping[str, object], name: str) -> str | None:
-    return None if headers.get(name) is None else _text(headers, name, MAX_ID_CHARS)
+def _optional_text(headers: Mapping[str, object], name: str, max_chars: int = MAX_ID_CHARS) -> str | None:
+    return None if headers.get(name) is None else _text(headers, name, max_chars)
+
+
+def _ids(headers: Mapping[str, object], name: str, *, min_chars: int) -> tuple[str, ...]:
+    value = headers.get(name)
+    if value is None:
+        return ()
+    if not isinstance(value, list) or len(value) > MAX_ACKS:
+        raise MalformedMessage(f"`{name}` is not a list of at most {MAX_ACKS} message ids")
+    if not all(isinstance(entry, str) and min_chars <= len(entry) <= MAX_ID_CHARS for entry in value):
+        raise MalformedMessage(f"`{name}` holds something else than message ids")
+    return tuple(value)
+
+
+def _return_route(value: object) -> ReturnRoute | None:
+    if value is None or value == "none" or value == "all" or value == "thread":
+        return value
+    raise MalformedMessage("`return_route` is none of none, all and thread")
 
 
 def _did(value: object) -> Did:

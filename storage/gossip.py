@@ -73,6 +73,14 @@ def created_time_of(conn: sqlite3.Connection, *, type: str, author: Did, subject
     return int(found[0]) if found else None
 
 
+def message_id_of(conn: sqlite3.Connection, *, type: str, author: Did, subject: str) -> str | None:  # noqa: A002
+    """The id of the message that is held; None if none is held."""
+    found = conn.execute(
+        "SELECT message_id FROM gossip WHERE author = ? AND type = ? AND subject = ?", (author, type, subject)
+    ).fetchone()
+    return str(found[0]) if found else None
+
+
 def drop(conn: sqlite3.Connection, *, type: str, author: Did, subject: str) -> None:  # noqa: A002
     """Hold nothing there any more: whatever comes next is newer."""
     conn.execute("DELETE FROM gossip WHERE author = ? AND type = ? AND subject = ?", (author, type, subject))

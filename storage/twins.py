@@ -13,7 +13,15 @@ MAX_TWINS: Final = 4096
 """Anybody can make a key and announce it: the ones not seen for longest go. At 11 KiB each, the longest announcement,
 45 MB; every goal reads them all."""
 
-_COLUMNS: Final = "did, name, addresses, capabilities, topics, last_seen_ms, online"
+_COLUMNS: Final = "did, name, addresses, capabilities, topics, last_seen_ms, online, mediators"
+
+
+@dataclass(frozen=True, slots=True)
+class MediatorRow:
+    """Somebody who keeps a twin's mail while it is away, and where mail for it is brought to."""
+
+    did: Did
+    uris: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +35,7 @@ class TwinRow:
     topics: tuple[str, ...]
     last_seen_ms: int
     online: bool
+    mediators: tuple[MediatorRow, ...] = ()
 
 
 def upsert_twin(
@@ -39,6 +48,7 @@ def upsert_twin(
     last_seen_ms: int,
     online: bool,
     *,
+    mediators: Sequence[MediatorRow] = (),
     spare: Collection[Did] = (),
 ) -> None:
     """Keep what a twin says of itself, in place of what it said before. `last_seen_ms` never goes back.
@@ -46,10 +56,20 @@ def upsert_twin(
     Where room is short, the twins in `spare` go last.
     """
     conn.execute(
-        f"INSERT INTO twins ({_COLUMNS}) VALUES (?,?,?,?,?,?,?) ON CONFLICT (did) DO UPDATE SET name = excluded.name,"
+        f"INSERT INTO twins ({_COLUMNS}) VALUES (?,?,?,?,?,?,?,?) ON CONFLICT (did) DO UPDATE SET name = excluded.name,"
         " addresses = excluded.addresses, capabilities = excluded.capabilities, topics = excluded.topics,"
+        " mediators = excluded.mediators,"
         " last_seen_ms = max(last_seen_ms, excluded.last_seen_ms), online = excluded.online",
-        (did, name, _text(addresses), _text(capabilities), _text(topics), last_seen_ms, int(online)),
+        (
+            did,
+            name,
+            _text(addresses),
+            _text(capabilities),
+            _text(topics),
+            last_seen_ms,
+            int(online),
+            json.dumps([[mediator.did, list(mediator.uris)] for mediator in mediators]),
+        ),
     )
     for spared in (json.dumps([did, *spare]), json.dumps([did])):
         rows = conn.execute("SELECT rows FROM row_counts WHERE name = 'twins'").fetchone()[0]
@@ -73,6 +93,12 @@ def set_online(conn: sqlite3.Connection, did: Did, online: bool, last_seen_ms: i
     )
 
 
+def rename_twin(conn: sqlite3.Connection, old: Did, new: Did) -> None:
+    """A twin has another DID. Where it can be dialled it has to say anew: an address ends in its peer ID."""
+    conn.execute("UPDATE OR IGNORE twins SET did = ?, addresses = '[]', online = 0 WHERE did = ?", (new, old))
+    conn.execute("DELETE FROM twins WHERE did = ?", (old,))
+
+
 def mark_all_offline(conn: sqlite3.Connection) -> None:
     """At start nobody is known to be there."""
     conn.execute("UPDATE twins SET online = 0 WHERE online <> 0")
@@ -94,7 +120,8 @@ def _text(words: Sequence[str]) -> str:
     return json.dumps(list(words), ensure_ascii=False)
 
 
-def _twin(row: tuple[str, str, str, str, str, int, int]) -> TwinRow:
-    did, name, addresses, capabilities, topics, last_seen_ms, online = row
+def _twin(row: tuple[str, str, str, str, str, int, int, str]) -> TwinRow:
+    did, name, addresses, capabilities, topics, last_seen_ms, online, mediators = row
     said = [tuple(json.loads(text)) for text in (addresses, capabilities, topics)]
-    return TwinRow(Did(did), name, said[0], said[1], said[2], last_seen_ms, bool(online))
+    keepers = tuple(MediatorRow(Did(keeper), tuple(uris)) for keeper, uris in json.loads(mediators))
+    return TwinRow(Did(did), name, said[0], said[1], said[2], last_seen_ms, bool(online), keepers)

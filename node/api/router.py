@@ -20,7 +20,7 @@ from aiohttp import web
 from pydantic import BaseModel, ValidationError
 
 from identity.cid import Cid
-from identity.did import Did, parse_did
+from identity.did import MAX_DID_CHARS, Did, parse_did
 from node.api.errors import BodyTooLarge, InvalidRequest
 from node.api.problem import from_validation
 from node.api.wire import Query, Wire
@@ -121,8 +121,9 @@ class Routes:
 
 def _part(request: web.Request, name: str, kind: Any) -> object:
     text = request.match_info[name]
-    if len(text) > MAX_PATH_PART_CHARS:
-        raise InvalidRequest(f"path: {name}: longer than {MAX_PATH_PART_CHARS} characters")
+    most = MAX_DID_CHARS if kind is Did else MAX_PATH_PART_CHARS
+    if len(text) > most:
+        raise InvalidRequest(f"path: {name}: longer than {most} characters")
     if kind is Cid:
         return Cid.parse(text)
     if kind is Did:

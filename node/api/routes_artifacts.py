@@ -41,6 +41,9 @@ async def sign(twin: Twin, body: ToSign) -> SignedOut:
     return SignedOut(did=signed.did, signature=signed.signature, artifact=signed.artifact)
 
 
-@routes.add("POST", "/v1/artifacts/verify", "Whether a twin signed an artifact.")
-async def verify(body: ToVerify) -> Validity:
-    return Validity(valid=is_valid(SignedArtifact(parse_did(body.did), body.signature, body.artifact)))
+@routes.add("POST", "/v1/artifacts/verify", "Whether a DID signed an artifact: a twin's, or any that resolves.")
+async def verify(twin: Twin, body: ToVerify) -> Validity:
+    did = parse_did(body.did)
+    document = await twin.resolver.resolve(did)
+    signed = SignedArtifact(did, body.signature, body.artifact)
+    return Validity(valid=is_valid(signed, resolve=lambda _: document))

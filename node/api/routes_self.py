@@ -24,7 +24,10 @@ class Health(Wire):
 
 
 class IdOut(Wire):
+    """`formerly` are the DIDs that it had before, oldest first."""
+
     did: str
+    formerly: list[str]
     peer_id: str
     name: str
     addresses: list[str]
@@ -55,6 +58,7 @@ async def ready(twin: Twin) -> web.StreamResponse:
 async def show_id(twin: Twin) -> IdOut:
     return IdOut(
         did=twin.did,
+        formerly=list(twin.successions.formerly(twin.did)),
         peer_id=twin.peer_id,
         name=twin.name,
         addresses=list(twin.network.addresses()),

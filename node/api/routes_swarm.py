@@ -1,9 +1,11 @@
 """Connected peers and known twins."""
 
+from collections.abc import Sequence
 from typing import Annotated
 
 from pydantic import Field
 
+from identity.did import Did
 from node.api.router import Routes
 from node.api.wire import PageQuery, Wire, sorted_page
 from node.clock import rfc3339
@@ -36,7 +38,10 @@ class Connected(Wire):
 
 
 class TwinOut(Wire):
+    """`formerly` are the DIDs that it had before, oldest first; `mediators` keep its mail while it is away."""
+
     did: str
+    formerly: list[str]
     name: str
     addresses: list[str]
     capabilities: list[str]
@@ -44,11 +49,29 @@ class TwinOut(Wire):
     last_seen: str
     online: bool
     reputation: float
+    mediators: list[str]
 
 
 class Twins(Wire):
     items: list[TwinOut]
     next: str | None
+
+
+class TermOut(Wire):
+    """One term of the sum: evidence of one kind seen here, or the credential of one issuer."""
+
+    source: str
+    good: float
+    bad: float
+    detail: str
+
+
+class StandingOut(Wire):
+    """A twin's standing as seen from here, from 0 to just under 1 (docs/reputation.md)."""
+
+    did: str
+    score: float
+    terms: list[TermOut]
 
 
 @routes.add("GET", "/v1/swarm/peers", "The peers that are connected now.")
@@ -65,7 +88,14 @@ async def connect(twin: Twin, body: Connect) -> Connected:
 @routes.add("GET", "/v1/twins", "The twins that this one knows.")
 async def twins(twin: Twin, query: PageQuery) -> Twins:
     rows, cursor = sorted_page(await twin.directory.twins(), lambda known: known.did, query)
-    return Twins(items=[_twin(row) for row in rows], next=cursor)
+    return Twins(items=[_twin(row, twin.successions.formerly(row.did)) for row in rows], next=cursor)
+
+
+@routes.add("GET", "/v1/twins/{did}/reputation", "A twin's standing as seen from here, with every term of it.")
+async def reputation(twin: Twin, did: Did) -> StandingOut:
+    found = await twin.reputation.of(did)
+    terms = [TermOut(source=term.source, good=term.good, bad=term.bad, detail=term.detail) for term in found.terms]
+    return StandingOut(did=did, score=found.score, terms=terms)
 
 
 def _peer(peer: PeerInfo) -> PeerOut:
@@ -78,9 +108,10 @@ def _peer(peer: PeerInfo) -> PeerOut:
     )
 
 
-def _twin(known: KnownTwin) -> TwinOut:
+def _twin(known: KnownTwin, formerly: Sequence[Did]) -> TwinOut:
     return TwinOut(
         did=known.did,
+        formerly=list(formerly),
         name=known.name,
         addresses=list(known.addresses),
         capabilities=list(known.capabilities),
@@ -88,4 +119,5 @@ def _twin(known: KnownTwin) -> TwinOut:
         last_seen=rfc3339(known.last_seen_ms),
         online=known.online,
         reputation=known.reputation,
+        mediators=[mediator.did for mediator in known.mediators],
     )

@@ -156,10 +156,25 @@ def check_node(call: Call) -> Finding:
     faults = [f"{name}: {check['detail']}" for name, check in checks.items() if not check["ok"]]
     if status != 200:
         return Finding("node", "fail", f"process {pid} is not ready: {'; '.join(faults)}", "Look at the twin's log.")
-    if health.get("status") == "degraded":
+    if checks.get("model", {}).get("detail", "").startswith("degraded"):
         detail = f"process {pid} is ready, {checks['model']['detail']}"
         return Finding("node", "warn", detail, "Start it with `--model bundled`, or with `--model` and a GGUF file.")
     return Finding("node", "ok", f"process {pid} answers and is ready")
+
+
+def check_identity(call: Call) -> Finding:
+    """Whether the running twin heard somebody else speak in its name."""
+    if not (call.home / "api").exists():
+        return Finding("identity", "ok", "nothing is known while the twin is not running")
+    try:
+        _, health = call.client().ready()
+    except NodeNotRunning:
+        return Finding("identity", "ok", "nothing is known while the twin is not running")
+    detail = str(health.get("checks", {}).get("identity", {}).get("detail", ""))
+    if detail.startswith("degraded: "):
+        hint = "Another copy of this home runs, or its key was stolen. Stop the other one; see docs/identity.md."
+        return Finding("identity", "fail", detail.removeprefix("degraded: "), hint)
+    return Finding("identity", "ok", "nobody else speaks in this twin's name")
 
 
 def check_model(call: Call) -> Finding:
@@ -209,6 +224,7 @@ _CHECKS: Final[tuple[Check, ...]] = (
     check_home,
     check_keystore,
     check_node,
+    check_identity,
     check_model,
     check_disk,
     check_clock,

@@ -35,6 +35,8 @@ def _register_up(commands: Commands) -> None:
     _add_new_home(parser)
     parser.add_argument("--listen", action="append", metavar="MULTIADDR", help="where other twins can reach it")
     parser.add_argument("--api", metavar="HOST:PORT", help="where its owner can reach it (127.0.0.1:8888)")
+    parser.add_argument("--public", metavar="HOST:PORT", help="take messages from anybody over HTTP there")
+    parser.add_argument("--public-url", metavar="URL", help="what the world calls that place: gives a did:web")
     parser.add_argument("--bootstrap", action="append", metavar="MULTIADDR", help="a relay to begin with")
     parser.add_argument("--no-mdns", action="store_true", help="do not look for twins on the local network")
     parser.add_argument("--model", metavar="PATH|bundled|none", help="a GGUF file, the bundled model, or none")

@@ -1,5 +1,7 @@
 """Commands that look: id, peers, twins."""
 
+from typing import Any
+
 from node.cli.command import Call, Commands, add_paging, paging
 from node.cli.output import say
 
@@ -13,16 +15,37 @@ def register(commands: Commands) -> None:
 
 def show_id(call: Call) -> None:
     document = call.client().get("id")
+    mediators = call.client().get("didcomm", "mediators")["items"]
 
     def human() -> None:
         say(f"{document['name']}  (pagi-twin {document['version']})")
         say(f"DID      {document['did']}")
+        for did in reversed(document["formerly"]):
+            say(f"formerly {did}")
         say(f"peer ID  {document['peer_id']}")
         for address in document["addresses"]:
             say(f"address  {address}")
+        for mediator in mediators:
+            say(f"mail     {_mediator(mediator)}")
         say(f"can      {', '.join(document['capabilities']) or 'nothing that it announces'}")
 
     call.show(document, human)
+
+
+def _mediator(mediator: dict[str, Any]) -> str:
+    """How a mediator stands, in one line."""
+    keeps = {
+        "granted": "is kept by",
+        "asking": "is to be kept by",
+        "denied": "is not kept by",
+        "failed": "is not kept by",
+        "away": "is kept by" if mediator["routing_did"] else "is not kept by",
+    }[mediator["state"]]
+    details = [mediator["reason"]] if mediator["reason"] else []
+    details += ["not connected"] if mediator["state"] == "away" else []
+    details += [f"{mediator['waiting']} wait there"] if mediator["waiting"] else []
+    details += [f"last picked up {mediator['picked_up_time']}"] if mediator["picked_up_time"] else []
+    return f"{keeps} {mediator['did']}" + (f" ({'; '.join(details)})" if details else "")
 
 
 def peers(call: Call) -> None:
@@ -57,8 +80,9 @@ def twins(call: Call) -> None:
             f"{twin['reputation']:.2f}",
             ", ".join(twin["capabilities"]),
             ", ".join(twin["topics"]),
+            f"formerly {twin['formerly'][-1]}" if twin["formerly"] else "",
         )
         for twin in document["items"]
     ]
-    columns = ("name", "DID", "state", "last seen", "reputation", "can", "knows about")
+    columns = ("name", "DID", "state", "last seen", "reputation", "can", "knows about", "")
     call.show_list(document, columns, rows, empty="No other twin is known yet.")

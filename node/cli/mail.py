@@ -1,13 +1,18 @@
-"""Commands of DIDComm: send, inbox, outbox."""
+"""Commands of DIDComm: send, inbox, outbox, ping, discover."""
 
 import json
+import mimetypes
+from pathlib import Path
 from typing import Any, Final
 
 from node.cli.command import Call, Commands, add_paging, bounded, paging
 from node.cli.errors import EXIT_FAILED
+from node.cli.inputs import read_bytes
 from node.cli.output import one_line, remark, say
 
 BASIC_MESSAGE: Final = "https://didcomm.org/basicmessage/2.0/message"
+FORMS: Final = ("authcrypt", "authcrypt-signed", "anoncrypt-authcrypt", "anoncrypt-signed", "anoncrypt")
+YEAR_S: Final = 31_536_000
 
 
 def register(commands: Commands) -> None:
@@ -17,34 +22,55 @@ def register(commands: Commands) -> None:
     parser.add_argument("text", metavar="TEXT", help="the text, or with --type the body as a JSON object")
     parser.add_argument("--type", metavar="URI", default=BASIC_MESSAGE, help="the message's type (a basic message)")
     parser.add_argument("--thread", metavar="ID", help="answer in this thread")
+    parser.add_argument("--attach", metavar="FILE", action="append", default=[], help="store a file, attach its CID")
+    parser.add_argument("--form", choices=FORMS, default=FORMS[0], help="the envelopes, the outermost first")
+    parser.add_argument("--ack", action="store_true", help="ask the recipient itself to confirm it")
+    parser.add_argument("--expires", type=bounded(1, YEAR_S), metavar="S", help="give up after so many seconds")
     parser.add_argument("--wait", action="store_true", help="wait until it is delivered")
     parser.add_argument("--timeout", type=bounded(1, 60), default=30, metavar="S", help="for --wait, in seconds (30)")
     add_paging(commands.add("inbox", "list received messages", inbox))
     add_paging(commands.add("outbox", "list our messages and what became of them", outbox))
+    parser = commands.add("ping", "ask a twin or agent whether it is there", ping)
+    parser.add_argument("did", metavar="DID")
+    parser.add_argument("--timeout", type=bounded(1, 60), default=10, metavar="S", help="in seconds (10)")
+    parser = commands.add("discover", "ask a twin or agent what it can do", discover)
+    parser.add_argument("did", metavar="DID")
+    parser.add_argument("match", metavar="MATCH", nargs="?", default="*", help="what it begins with, and `*` (all)")
+    parser.add_argument("--type", default="protocol", metavar="TYPE", help="protocol, goal-code or header (protocol)")
+    parser.add_argument("--timeout", type=bounded(1, 60), default=10, metavar="S", help="in seconds (10)")
 
 
 def send(call: Call) -> int:
     args = call.args
-    body: dict[str, Any] = {"to": args.did, "type": args.type, "body": _body(args.type, args.text)}
+    body: dict[str, Any] = {"to": args.did, "type": args.type, "body": _body(args.type, args.text), "pack": args.form}
     if args.thread:
         body["thid"] = args.thread
+    if args.attach:
+        body["attachments"] = [_attached(call, name) for name in args.attach]
+    if args.ack:
+        body["please_ack"] = True
+    if args.expires is not None:
+        body["expires_s"] = args.expires
     if args.wait:
         body["wait_s"] = args.timeout
     sent = call.client().post("didcomm", "send", body=body)
     call.show(sent, lambda: say(f"{sent['status']}  {sent['id']}"))
     if args.wait and sent["status"] == "queued" and not call.json:
         remark(f"Not delivered within {args.timeout} s. It is tried on, also after a restart: see `pagi outbox`.")
-    undelivered = sent["status"] == "failed" or (args.wait and sent["status"] != "delivered")
+    if args.wait and sent["status"] == "sent" and not call.json:
+        remark("A mediator has it, and brings it when the recipient comes back: see `pagi outbox`.")
+    undelivered = sent["status"] == "failed" or (args.wait and sent["status"] not in ("sent", "delivered"))
     return EXIT_FAILED if undelivered else 0
 
 
 def inbox(call: Call) -> None:
     document = call.client().get("didcomm", "inbox", query=paging(call.args))
     rows = [
-        (row["received_time"], row["status"], row["from"], _short(row["type"]), _text(row["body"]))
+        (row["received_time"], row["status"], row["from"], _short(row["type"]), _text(row), _names(row), row["via"])
         for row in document["items"]
     ]
-    call.show_list(document, ("received", "status", "from", "type", "body"), rows, empty="No messages.")
+    columns = ("received", "status", "from", "type", "body", "attached", "via")
+    call.show_list(document, columns, rows, empty="No messages.")
     if not call.json and any(row["status"] == "request" for row in document["items"]):
         remark("A request is from a twin that you have not named: `pagi trust allow DID` lets it in.")
 
@@ -52,11 +78,37 @@ def inbox(call: Call) -> None:
 def outbox(call: Call) -> None:
     document = call.client().get("didcomm", "outbox", query=paging(call.args))
     rows = [
-        (row["created_time"], row["status"], row["to"], _short(row["type"]), _text(row["body"]), row["error"])
+        (row["created_time"], row["status"], row["to"], _short(row["type"]), _text(row), row["via"], row["error"])
         for row in document["items"]
     ]
-    columns = ("created", "status", "to", "type", "body", "last error")
+    columns = ("created", "status", "to", "type", "body", "via", "last error")
     call.show_list(document, columns, rows, empty="Nothing was sent.")
+
+
+def ping(call: Call) -> None:
+    body = {"to": call.args.did, "timeout_s": call.args.timeout}
+    answer = call.client().post("didcomm", "ping", body=body)
+    call.show(answer, lambda: say(f"{answer['did']} answered in {answer['ms']:.0f} ms."))
+
+
+def discover(call: Call) -> None:
+    args = call.args
+    body = {"to": args.did, "match": args.match, "feature_type": args.type, "timeout_s": args.timeout}
+    answer = call.client().post("didcomm", "discover", body=body)
+    rows = [(feature["id"], ", ".join(feature["roles"])) for feature in answer["features"]]
+    call.show_list(answer, ("feature", "roles"), rows, empty="It says nothing of that kind.")
+
+
+def _attached(call: Call, name: str) -> dict[str, Any]:
+    """Store a file among our blocks, for the recipient to fetch."""
+    added = call.client().post_bytes("ipfs", "add", data=read_bytes(name))
+    attached: dict[str, Any] = {"cid": added["cid"], "byte_count": added["size_bytes"]}
+    if name != "-":
+        attached["filename"] = Path(name).name
+        media_type, _ = mimetypes.guess_type(name)
+        if media_type is not None:
+            attached["media_type"] = media_type
+    return attached
 
 
 def _body(message_type: str, text: str) -> dict[str, Any]:
@@ -75,6 +127,14 @@ def _short(message_type: str) -> str:
     return "/".join(message_type.rsplit("/", 3)[-3:])
 
 
-def _text(body: dict[str, Any]) -> str:
-    content = body.get("content")
-    return one_line(content if isinstance(content, str) else json.dumps(body, ensure_ascii=False))
+def _text(row: dict[str, Any]) -> str:
+    content = row["body"].get("content")
+    return one_line(content if isinstance(content, str) else json.dumps(row["body"], ensure_ascii=False))
+
+
+def _names(row: dict[str, Any]) -> str:
+    """What is attached: a CID can be read with `pagi ipfs cat`."""
+    return ", ".join(
+        " ".join(part for part in (entry["filename"], entry["cid"]) if part) or entry["media_type"] or "inline"
+        for entry in row["attachments"]
+    )

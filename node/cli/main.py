@@ -12,21 +12,29 @@ from identity.errors import PagiError
 from node.cli import (
     artifacts,
     content,
+    credentials,
+    dids,
     doctor,
     homes,
+    identity,
+    invitations,
     look,
     mail,
     memory,
     mind,
     output,
     playbook,
+    tasks,
     tools,
     trust,
 )
 from node.cli.command import Call, Commands, Handler, add_common, home_path
 from node.cli.errors import EXIT_FAILED, exit_code_of
 
-_AREAS = (homes, look, doctor, mind, mail, playbook, content, memory, tools, trust, artifacts)
+_AREAS = (
+    *(homes, identity, look, dids, doctor, mind, mail, invitations, playbook, content, memory, tools, trust, artifacts),
+    *(credentials, tasks),
+)
 
 
 def make_parser() -> argparse.ArgumentParser:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from identity.keystore import MAX_PASSPHRASE_CHARS, MIN_PASSPHRASE_CHARS
+from identity.sealing import MAX_PASSPHRASE_CHARS, MIN_PASSPHRASE_CHARS
 from node.cli.errors import BadInput, NoPassphrase
 from node.cli.inputs import read_text
 from node.cli.output import remark
@@ -30,7 +30,9 @@ def for_new_home(file: str | None, *, unsealed: bool, must_say_unsealed: bool) -
     if given is not None:
         return given
     if _can_ask():
-        return _ask_twice()
+        return _ask_twice(
+            "A new key is made, and a passphrase seals it. Who has forgotten the passphrase has lost the key."
+        )
     if must_say_unsealed:
         raise NoPassphrase("there is no terminal to ask for a passphrase")
     _warn_unsealed()
@@ -49,6 +51,22 @@ def for_existing_home(file: str | None) -> Callable[[], str | None]:
     return passphrase
 
 
+def for_new_backup(file: str | None) -> str:
+    """The passphrase that will seal a backup. Raises NoPassphrase, BadInput or FileUnreadable."""
+    given = _from_file(file) if file is not None else None
+    if given is None and not _can_ask():
+        raise NoPassphrase("there is no terminal to ask for the backup's passphrase")
+    return given or _ask_twice("A passphrase seals the backup. Who has forgotten it has lost what is in it.")
+
+
+def for_backup(file: str | None) -> str:
+    """The passphrase that opens a backup. Raises NoPassphrase, BadInput or FileUnreadable."""
+    given = _from_file(file) if file is not None else None
+    if given is None and not _can_ask():
+        raise NoPassphrase("there is no terminal to ask for the backup's passphrase")
+    return given or _ask("Passphrase of the backup: ")
+
+
 def _from_files(file: str | None) -> str | None:
     """The first line of the named file, else of the systemd credential; None if there is neither."""
     if file is None:
@@ -56,6 +74,10 @@ def _from_files(file: str | None) -> str | None:
         if not folder or not (Path(folder) / CREDENTIAL).exists():
             return None
         file = str(Path(folder) / CREDENTIAL)
+    return _from_file(file)
+
+
+def _from_file(file: str) -> str:
     line = read_text(file).partition("\n")[0].removesuffix("\r")
     if not line:
         raise BadInput(f"{file}: the first line should be the passphrase")
@@ -75,8 +97,8 @@ def _ask(prompt: str) -> str:
         raise NoPassphrase("no passphrase was given") from error
 
 
-def _ask_twice() -> str:
-    remark("A new key is made, and a passphrase seals it. Who has forgotten the passphrase has lost the key.")
+def _ask_twice(about: str) -> str:
+    remark(about)
     prompt = f"Passphrase (at least {MIN_PASSPHRASE_CHARS} characters): "
     while not MIN_PASSPHRASE_CHARS <= len(first := _ask(prompt)) <= MAX_PASSPHRASE_CHARS:
         remark(f"A passphrase has {MIN_PASSPHRASE_CHARS} to {MAX_PASSPHRASE_CHARS} characters.")

@@ -13,7 +13,7 @@ from node.cli import output, passphrase
 from node.cli.model import model_path
 from node.cli.newhome import make_home
 from node.config import load_config
-from node.errors import ConfigInvalid
+from node.http.door import TwinDoor, host_and_port, serve_public
 from node.process import log_to_stderr, run_until_stopped, seconds_since_start
 from node.twin import Twin, open_twin
 from storage.files import atomic_write
@@ -32,33 +32,41 @@ def run(args: argparse.Namespace) -> int:
         # One that was killed left its address; nobody should bring our token to whoever has that port now.
         home.api_file.unlink(missing_ok=True)
         config = load_config(home.config_toml, _overrides(args))
-        host, port = _host_and_port(config.api.listen)
+        host, port = host_and_port(config.api.listen, "api.listen, or --api")
         log_to_stderr(config.log_level)
         ask = passphrase.for_existing_home(args.passphrase_file)
-        keys = keystore.load(home.identity_json, lambda: given or ask()).keys
+        held = keystore.load(home.identity_json, lambda: given or ask())
         model = model_path(config.inference.model)
 
         async def main(wait_stopped: Callable[[], Awaitable[None]]) -> None:
-            async with open_twin(home, config, keys, model=model) as twin:
+            async with open_twin(
+                home, config, held.keys, model=model, retired=held.retired, rotations=held.rotations
+            ) as twin:
                 app = make_app(twin, _token(home), hosts=[host], metrics_public=config.api.metrics_public)
-                async with serve(app, host, port) as address:
-                    await _tell_where(twin, address, wait_stopped, as_json=args.json)
+                door = TwinDoor(twin.intake, twin.own)
+                async with (
+                    serve_public(config.public, door, twin.introductions, extra=twin.public_routes) as public,
+                    serve(app, host, port) as address,
+                ):
+                    await _tell_where(twin, address, public, wait_stopped, as_json=args.json)
 
         run_until_stopped(main)
     return 0
 
 
-async def _tell_where(twin: Twin, address: str, wait_stopped: Callable[[], Awaitable[None]], *, as_json: bool) -> None:
+async def _tell_where(
+    twin: Twin, address: str, public: str | None, wait_stopped: Callable[[], Awaitable[None]], *, as_json: bool
+) -> None:
     """Say where the owner can reach the twin, in the `api` file for as long as it can be reached there."""
     atomic_write(twin.home.api_file, f"{address}\n".encode(), 0o600)
     try:
-        _say_ready(twin, address, as_json=as_json)
+        _say_ready(twin, address, public, as_json=as_json)
         await wait_stopped()
     finally:
         twin.home.api_file.unlink(missing_ok=True)
 
 
-def _say_ready(twin: Twin, address: str, *, as_json: bool) -> None:
+def _say_ready(twin: Twin, address: str, public: str | None, *, as_json: bool) -> None:
     ready: dict[str, Any] = {
         "did": twin.did,
         "peer_id": twin.peer_id,
@@ -67,12 +75,16 @@ def _say_ready(twin: Twin, address: str, *, as_json: bool) -> None:
         "pid": os.getpid(),
         "ready_s": seconds_since_start(),
     }
+    if public is not None:
+        ready["public"] = public
     if as_json:
         output.print_json(ready)
     else:
         output.say(f"{twin.name} is up after {ready['ready_s']:.1f} s.")
         output.say(f"  DID     {twin.did}")
         output.say(f"  API     {address}")
+        if public is not None:
+            output.say(f"  public  {public}")
         output.say(f"  model   {_model_of(twin)}")
         for listen in ready["listen"]:
             output.say(f"  listen  {listen}")
@@ -95,16 +107,10 @@ def _overrides(args: argparse.Namespace) -> dict[str, Any]:
     if args.no_mdns:
         network["mdns"] = False
     api = {"listen": args.api} if args.api else {}
+    public = {name: value for name, value in (("listen", args.public), ("url", args.public_url)) if value}
     inference = {"model": args.model} if args.model else {}
     name = {"name": args.name} if args.name else {}
-    return {"network": network, "api": api, "inference": inference, **name}
-
-
-def _host_and_port(text: str) -> tuple[str, int]:
-    host, _, port = text.rpartition(":")
-    if not host or not port.isdigit() or int(port) > 65535:
-        raise ConfigInvalid(f"api.listen, or --api: not HOST:PORT: {text!r}")
-    return host.strip("[]"), int(port)
+    return {"network": network, "api": api, "public": public, "inference": inference, **name}
 
 
 def _token(home: Home) -> str:

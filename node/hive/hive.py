@@ -24,6 +24,7 @@ from node.hive.judge import BLOCKED, Status, Verdict, judge
 from node.hive.proposal import write_revision
 from node.hive.shelf import Shelf
 from node.net.port import Network
+from node.reputation.reputation import Reputation
 from node.trust import TrustList
 from protocols import limits
 from protocols.didcomm.envelope import verify_signed
@@ -32,10 +33,8 @@ from protocols.message import Message
 from protocols.playbook import merge
 from protocols.playbook.merge import Playbook
 from protocols.playbook.messages import PLAYBOOK_UPDATE, Update, topic_of
-from protocols.playbook.revision import (
-    SignedRevision,
-    parse_name,
-)
+from protocols.playbook.ops import Harmful, Helpful
+from protocols.playbook.revision import SignedRevision, parse_name
 from storage import gossip as gossip_rows
 from storage import revisions as rows
 from storage.blocks import BlockStore
@@ -51,6 +50,9 @@ RENEW_EVERY_S: Final = limits.REPLAY_WINDOW_S / 7
 MAX_ASKED_PEERS: Final = 8
 """Peers asked for a block, the announcer first: the time for one block is shared between them."""
 
+COUNT_WEIGHT: Final = 0.1
+"""What one count of a bullet says about its author: a tenth of a finished task."""
+
 
 class Hive:
     """The named playbooks, of which `common` exists everywhere."""
@@ -64,6 +66,7 @@ class Hive:
         network: Network,
         gossip: Gossip,
         trust: TrustList,
+        reputation: Reputation,
         events: EventBus,
         names: Sequence[str],
         now: NowMs = now_ms,
@@ -75,6 +78,7 @@ class Hive:
         self._network = network
         self._gossip = gossip
         self._trust = trust
+        self._reputation = reputation
         self._events = events
         self._names = tuple(names)
         self._now = now
@@ -114,10 +118,24 @@ class Hive:
                 keys=self._keys,
                 now_ms=self._now(),
             )
+            await self._note_counted(signed)
             await self._take_in([signed])
         await self._gossip.join(topic_of(name))
         await self._share(name, gossip=True)
         return signed.cid
+
+    async def _note_counted(self, signed: SignedRevision) -> None:
+        """What we count of others' bullets is our experience with their authors."""
+        bullets = {bullet.id: bullet for bullet in (await self.view(signed.revision.playbook)).bullets}
+        for op in signed.revision.ops:
+            if not isinstance(op, Helpful | Harmful):
+                continue
+            bullet = bullets.get(op.id)
+            if bullet is None or bullet.author == self._did:
+                continue
+            weight = min(1.0, COUNT_WEIGHT * op.n)
+            good, bad = (weight, 0.0) if isinstance(op, Helpful) else (0.0, weight)
+            await self._reputation.note(bullet.author, "bullet", f"{signed.cid}/{bullet.id}", good=good, bad=bad)
 
     async def revisions(
         self, name: str, status: Status | None = None, limit: int = 100, after: str | None = None
@@ -166,15 +184,25 @@ class Hive:
     # Receiving
 
     async def _on_update(self, heard: Heard) -> None:
-        self._offer(heard.message, heard.author, heard.via)
+        await self._offer(heard.message, heard.author, heard.via)
 
-    def _offer(self, message: Message, author: Did, via: PeerId | None) -> None:
+    async def _offer(self, message: Message, author: Did, via: PeerId | None) -> None:
         update = Update.from_body(message.body)
-        # Only what twins that the owner named announce is fetched: a stranger cannot make us store anything.
-        if update.playbook in self._playbooks and self._trust.allows(author):
+        # Only what twins announce that the owner named, or let in by their standing, is fetched: a stranger cannot
+        # make us store anything.
+        if update.playbook in self._playbooks and await self._may_teach(author):
             self._following.want(update, author, via)
         else:
             self.counters["updates_not_followed"] += 1
+
+    async def _may_teach(self, author: Did) -> bool:
+        if self._trust.allows(author):
+            return True
+        threshold = self._trust.current.reputation_threshold
+        return threshold < 1 and not self._trust.blocks(author) and await self._standing(author) >= threshold
+
+    async def _standing(self, author: Did) -> float:
+        return (await self._reputation.of(author)).score
 
     async def _follow_held(self) -> None:
         """Follow the heads that are on disk: those of twins named since, and those that a crash interrupted."""
@@ -182,7 +210,7 @@ class Hive:
             try:
                 message = verify_signed(signed).message
                 if message.from_ is not None and message.from_ != self._did:
-                    self._offer(message, message.from_, None)
+                    await self._offer(message, message.from_, None)
             except ProtocolError as error:
                 logger.warning("an announcement on disk cannot be read any more: %s", error)
 
@@ -239,7 +267,8 @@ class Hive:
         # Those that were judged before had only lost their blocks: what was decided stands.
         repaired = {signed.revision.playbook for signed in revisions if signed.cid in self._judged}
         revisions = [signed for signed in revisions if signed.cid not in self._judged]
-        verdicts = [judge(signed.revision, own=self._did, trust=self._trust.current) for signed in revisions]
+        trust = self._trust.current
+        verdicts = [await self._judge(signed, trust) for signed in revisions]
         events = []
         for signed, verdict in zip(revisions, verdicts, strict=True):
             data = {
@@ -308,6 +337,12 @@ class Hive:
         await self._share(name, gossip=True)
         return self._playbooks[name]
 
+    async def _judge(self, signed: SignedRevision, trust: Trust) -> Verdict:
+        author = signed.revision.author
+        asked = author != self._did and author not in trust.allow and trust.reputation_threshold < 1
+        standing = await self._standing(author) if asked else 0.0
+        return judge(signed.revision, own=self._did, trust=trust, standing=standing)
+
     async def _on_trust_change(self, trust: Trust) -> None:
         """Judge again what was decided by its author alone, and follow the heads of twins named now."""
         for name in tuple(self._playbooks):
@@ -325,7 +360,7 @@ class Hive:
                     continue
                 signed = await asyncio.to_thread(self._shelf.held, row.cid)
                 if signed is not None:
-                    verdict = judge(signed.revision, own=self._did, trust=trust)
+                    verdict = await self._judge(signed, trust)
                     if (verdict.status, verdict.reason) != (row.status, row.reason):
                         verdicts[row.cid] = verdict
             if page.next is None:

@@ -24,15 +24,22 @@ class Verdict:
     reason: str
 
 
-def judge(revision: Revision, *, own: Did, trust: Trust) -> Verdict:
-    """Decide about a revision by its author and by what the owner wants to see first."""
+def judge(revision: Revision, *, own: Did, trust: Trust, standing: float) -> Verdict:
+    """Decide about a revision by its author and by what the owner wants to see first.
+
+    `standing` is the author's, as seen from here (node/reputation): at or over the owner's threshold, which nobody
+    reaches unless the owner lowers it, it is as good as a place on the allow-list.
+    """
     author = revision.author
     if author == own:
         return Verdict("adopted", "written here")
     if author in trust.block:
         return Verdict("rejected", BLOCKED)
-    if author not in trust.allow:
+    named = author in trust.allow
+    if not named and standing < trust.reputation_threshold:
         return Verdict("quarantined", "its author is not on the allow-list")
     if not trust.auto_adopt:
         return Verdict("quarantined", "the owner approves each revision (auto_adopt is off)")
-    return Verdict("adopted", "its author is on the allow-list")
+    return Verdict(
+        "adopted", "its author is on the allow-list" if named else f"its author's standing is {standing:.2f}"
+    )

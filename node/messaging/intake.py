@@ -1,159 +1,256 @@
 """Taking messages in: one packed DIDComm message in, one byte out, and the message on disk before that byte leaves.
 
-The order is the order of cost: rate of the peer, then decryption, then the sender's standing and share, then the disk.
+The order is the order of cost: its source's rate, then decryption, then the sender's standing and share, then the disk.
 A message that was taken before is acknowledged again and changes nothing. A named twin is trusted with questions, not
 with the disk or with all of our time: what it may add, and what of it may wait for work, is bounded.
+
+What a message's headers say is acted on before its body: a new name of its sender, an invitation that it answers, what
+it acknowledges. Then it is an answer that somebody waits for, or of a type that is answered at once, or it is kept.
 """
 
 import logging
 import sqlite3
 from collections import Counter
-from collections.abc import Callable
-from typing import Final
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
 
-from identity.did import Did, PeerId, did_key, did_of_peer_id
+from identity.did import Did
 from identity.errors import PagiError
-from identity.keys import KeyPair
+from identity.resolver import Resolver
 from node.clock import NowMs, now_ms
+from node.errors import NotNow
 from node.events import EventBus
+from node.messaging.answering import Answers
+from node.messaging.exchange import Threads
+from node.messaging.letter import Letter
+from node.messaging.live import LiveRoutes
+from node.messaging.opening import Opener
+from node.messaging.rates import Rates
+from node.messaging.returning import ReturnRoutes
+from node.messaging.source import ACCEPTED, PROTOCOL, REFUSED, TRY_LATER, Source
+from node.own import OwnDids
 from node.trust import TrustList
 from protocols import limits
-from protocols.didcomm.envelope import unpack
+from protocols.conversations.reply import Reply
+from protocols.didcomm.envelope import Unpacked
+from protocols.didcomm.from_prior import FromPrior
 from protocols.errors import RemoteProtocolError, TooLarge
 from protocols.message import Message, check_times
-from protocols.ratelimit import KeyedBuckets
 from storage import mailbox
 from storage.database import Database
 from storage.errors import StorageError
 
+__all__ = ["ACCEPTED", "PROTOCOL", "REFUSED", "TRY_LATER", "Ephemeral", "Intake"]
+
 logger = logging.getLogger(__name__)
 
-PROTOCOL: Final = "/pagi/didcomm/2.1"
+Ephemeral = Callable[[Source, Did, Message], Awaitable[Sequence[Reply]]]
+"""Acts on one message that is not kept, of a sender who is authenticated, and gives what to answer; the carrier waits
+meanwhile. An error refuses the message; StorageError and NotNow ask for it again later."""
 
-ACCEPTED: Final = b"\x00"
-"""The message is on disk here, now or since an earlier time."""
-REFUSED: Final = b"\x01"
-"""It will never be taken: malformed, not for us, or its sender is blocked."""
-TRY_LATER: Final = b"\x02"
-"""Not now: too much at once, too many first messages from a stranger, too much that waits for work, or a full disk."""
+OnPrior = Callable[[Did, FromPrior], Awaitable[None]]
+"""The sender proves that it had another DID before. It is told so with each message until we have answered."""
+
+OnInvited = Callable[[Did, str], Awaitable[bool]]
+"""The sender answers an invitation by its id; whether it was open, so that the sender is named now."""
+
+OnAcked = Callable[[Did, Sequence[str]], Awaitable[None]]
+"""The sender has these messages of ours, as far as they were for it."""
+
+
+OnWayBack = Callable[[Did], Awaitable[None]]
+"""A known sender takes messages over the connection that is open: what waits for it can go there now."""
 
 
 class Intake:
     """The door for private messages. `on_stored` is told of each new message, and who sent it, once it is on disk.
 
-    `work_types` are the types that make us work; of those a sender may have only so many waiting.
+    `work_types` are the types that make us work; of those a sender may have only so many waiting. `carriers` are the
+    mediators that keep our mail: the owner did not name them, yet they hand over a lot and are answered.
     """
 
     def __init__(
         self,
         *,
-        keys: KeyPair,
+        own: OwnDids,
+        resolver: Resolver,
         database: Database,
         events: EventBus,
         trust: TrustList,
+        live: LiveRoutes,
+        threads: Threads,
+        answers: Answers,
         now: NowMs = now_ms,
     ) -> None:
-        self._keys = keys
-        self._did = did_key(keys.public)
         self._database = database
         self._events = events
         self._trust = trust
-        self.on_stored: Callable[[Did, Message], None] = lambda sender, message: None
-        self.work_types: set[str] = set()
+        self._threads = threads
+        self._answers = answers
         self._now = now
-        self._per_peer = KeyedBuckets(limits.DIDCOMM_RATE_PER_S, limits.DIDCOMM_BURST, limits.MAX_RATED_KEYS)
-        self._per_stranger = KeyedBuckets(
-            limits.DIDCOMM_STRANGER_RATE_PER_S, limits.DIDCOMM_STRANGER_BURST, limits.MAX_RATED_KEYS
-        )
-        self._disk_of = KeyedBuckets(limits.MAIL_BYTES_PER_S, limits.MAIL_BURST_BYTES, limits.MAX_RATED_KEYS)
+        self._opener = Opener(own=own, resolver=resolver, now=now)
+        self._rates = Rates(now)
+        self._returns = ReturnRoutes(live, now)
+        self._handlers: dict[str, tuple[Ephemeral, bool]] = {}
+        self.on_stored: Callable[[Did, Message], None] = lambda sender, message: None
+        self.on_prior: OnPrior | None = None
+        self.on_invited: OnInvited | None = None
+        self.on_acked: OnAcked | None = None
+        self.on_way_back: OnWayBack | None = None
+        self.work_types: set[str] = set()
+        self.carriers: set[Did] = set()
         self.counters: Counter[str] = Counter()
 
-    async def accept(self, peer: PeerId, packed: bytes) -> bytes:
-        """Take one packed message from `peer` and answer with ACCEPTED, REFUSED or TRY_LATER."""
-        rated = self._per_peer if self._is_named(peer) else self._per_stranger
-        # What a message costs to open grows with its length, whatever is in it.
-        if not rated.allow(peer, self._now() / 1000, 1 + len(packed) // limits.MAX_STRANGER_MESSAGE_BYTES):
+    def answer(self, message_type: str, handler: Ephemeral, *, strangers: bool) -> None:
+        """Have messages of this type handled at once and not kept; with `strangers` anybody's."""
+        assert message_type not in self._handlers
+        self._handlers[message_type] = (handler, strangers)
+
+    @property
+    def answered_types(self) -> frozenset[str]:
+        """The types that are handled at once."""
+        return frozenset(self._handlers)
+
+    async def accept(self, source: Source, packed: bytes) -> bytes:
+        """Take one packed message and answer with ACCEPTED, REFUSED or TRY_LATER."""
+        if not self._rates.allow_message(source, len(packed), known=self._is_known(source.peer)):
             self.counters["didcomm_throttled"] += 1
             return TRY_LATER
         try:
-            message, sender = self._open(packed)
-            if self._trust.blocks(sender):
-                raise RemoteProtocolError("the sender is blocked")
-            plaintext = message.to_bytes()  # Our own writing of it can be longer than the sender's, and too long.
-            if not self._trust.allows(sender) and len(packed) > limits.MAX_STRANGER_MESSAGE_BYTES:
-                raise TooLarge("a first message of this size is not taken")
-            if message.type in self.work_types and len(plaintext) > limits.MAX_WORK_BYTES:
-                raise TooLarge("a message of this type is never so long")
-        except PagiError as error:
-            self.counters[f"didcomm_refused_{error.code}"] += 1
-            logger.debug("message from %s refused: %s", peer, error)
-            return REFUSED
-        if self._trust.allows(sender) and not self._disk_of.allow(
-            sender, self._now() / 1000, len(plaintext) + limits.MAIL_ROW_BYTES
-        ):
-            self.counters["didcomm_throttled"] += 1
-            return TRY_LATER
-        try:
-            return await self._store(message, sender, plaintext)
+            unpacked = await self._opener.open(packed, source)
+            letter = self._checked(source, unpacked, len(packed))
+            if (prior := await self._opener.rotation(unpacked, source)) is not None and self.on_prior is not None:
+                await self.on_prior(letter.sender, prior)
+            return await self._take(await self._heed_headers(letter))
         except StorageError as error:
             self.counters["didcomm_not_stored"] += 1
-            logger.error("a message from %s could not be stored: %s", sender, error)
+            logger.error("a message from %s could not be stored: %s", source.key, error)
             return TRY_LATER
+        except NotNow as error:
+            self.counters["didcomm_put_off_here"] += 1
+            logger.debug("message from %s put off: %s", source.key, error)
+            return TRY_LATER
+        except PagiError as error:
+            self.counters[f"didcomm_refused_{error.code}"] += 1
+            logger.debug("message from %s refused: %s", source.key, error)
+            return REFUSED
 
-    def _is_named(self, peer: PeerId) -> bool:
-        try:
-            return self._trust.allows(did_of_peer_id(peer))
-        except PagiError:
-            return False  # Its key is not Ed25519, so it is no twin.
+    def _is_known(self, did: Did | None) -> bool:
+        return did is not None and (self._trust.allows(did) or did in self.carriers)
 
-    def _open(self, packed: bytes) -> tuple[Message, Did]:
-        unpacked = unpack(packed, keys=(self._keys,))
-        sender = unpacked.sender or unpacked.signer
-        if not unpacked.encrypted or sender is None:
+    def _checked(self, source: Source, unpacked: Unpacked, packed_bytes: int) -> Letter:
+        """Hold a message against the rules that need no look at the disk."""
+        message, sender = unpacked.message, unpacked.author
+        if unpacked.recipient is None or sender is None:
             raise RemoteProtocolError("only encrypted messages whose sender is authenticated are taken")
-        check_times(unpacked.message, self._now() // 1000)
-        return unpacked.message, sender
+        check_times(message, self._now() // 1000)
+        if self._trust.blocks(sender):
+            raise RemoteProtocolError("the sender is blocked")
+        plaintext = message.to_bytes()  # Our own writing of it can be longer than the sender's, and too long.
+        known = self._is_known(sender)
+        if not known and packed_bytes > limits.MAX_STRANGER_MESSAGE_BYTES:
+            raise TooLarge("a first message of this size is not taken")
+        if message.type in self.work_types and len(plaintext) > limits.MAX_WORK_BYTES:
+            raise TooLarge("a message of this type is never so long")
+        return Letter(
+            source=source,
+            sender=sender,
+            recipient=unpacked.recipient,
+            message=message,
+            plaintext=plaintext,
+            known=known,
+            back=self._returns.open(source, sender, message, known=known),
+        )
 
-    async def _store(self, message: Message, sender: Did, plaintext: bytes) -> bytes:
-        named = self._trust.allows(sender)
+    async def _heed_headers(self, letter: Letter) -> Letter:
+        """Act on the headers; what they say of the sender can make it known."""
+        message, sender = letter.message, letter.sender
+        if message.pthid is not None and self.on_invited is not None and await self.on_invited(sender, message.pthid):
+            self.counters["didcomm_invited"] += 1
+        if message.ack and self.on_acked is not None:
+            await self.on_acked(sender, message.ack)
+        letter = replace(letter, known=self._is_known(sender))
+        if letter.back is not None and letter.known and self.on_way_back is not None:
+            await self.on_way_back(sender)
+        return letter
+
+    async def _take(self, letter: Letter) -> bytes:
+        message = letter.message
+        if self._threads.take(letter.sender, message):
+            self.counters["didcomm_awaited"] += 1
+            return ACCEPTED
+        if message.type in self._handlers:
+            return await self._answer_at_once(letter)
+        if letter.known and not self._rates.allow_stored(letter.sender, len(letter.plaintext)):
+            self.counters["didcomm_throttled"] += 1
+            return TRY_LATER
+        return await self._store(letter)
+
+    async def _answer_at_once(self, letter: Letter) -> bytes:
+        handler, strangers = self._handlers[letter.message.type]
+        if not letter.known and not strangers:
+            raise RemoteProtocolError("the owner has not named the sender")
+        if not self._rates.allow_answer(letter):
+            self.counters["didcomm_throttled"] += 1
+            return TRY_LATER
+        replies = await handler(letter.source, letter.sender, letter.message)
+        self.counters["didcomm_at_once"] += 1
+        await self._answers.give(letter, replies)
+        await self._acknowledge(letter)
+        return ACCEPTED
+
+    async def _acknowledge(self, letter: Letter) -> None:
+        """Confirm what the sender wants confirmed: this message, and of older ones those that are here."""
+        if not letter.message.please_ack or not self._rates.allow_answer(letter):
+            return
+        sender, own_id = letter.sender, letter.message.id
+        wanted = [message_id or own_id for message_id in letter.message.please_ack]
+        older = [message_id for message_id in wanted if message_id != own_id]
+        here = await self._database.read(lambda conn: mailbox.received(conn, sender, older)) if older else set()
+        self._answers.owe(letter, [message_id for message_id in wanted if message_id == own_id or message_id in here])
+
+    async def _store(self, letter: Letter) -> bytes:
+        message, sender, known = letter.message, letter.sender, letter.known
         event = self._events.make(
             "didcomm_received",
             message.id,
-            {"id": message.id, "from": sender, "type": message.type, "thid": message.thread, "named": named},
+            {"id": message.id, "from": sender, "type": message.type, "thid": message.thread, "named": known},
             source="didcomm",
         )
-
         work_types = frozenset(self.work_types) if message.type in self.work_types else frozenset()
 
         def store(conn: sqlite3.Connection) -> bool | None:
             """True if the message is new, False if it was here before, None if the sender has used up its share."""
             if mailbox.get_inbound(conn, sender, message.id) is not None:
                 return False
-            if _has_enough_to_do_for(conn, sender, work_types) if named else _share_is_used_up(conn, sender):
+            if _has_enough_to_do_for(conn, sender, work_types) if known else _share_is_used_up(conn, sender):
                 return None
             mailbox.put_inbound(
                 conn,
                 message_id=message.id,
                 from_did=sender,
-                to_did=self._did,
+                to_did=letter.recipient,
                 type=message.type,
                 thid=message.thread,
-                plaintext=plaintext,
+                plaintext=letter.plaintext,
                 created_time=message.created_time,
                 received_ms=event.ts_ms,
-                status="received" if named else "request",
+                status="received" if known else "request",
+                via=letter.source.transport,
             )
             self._events.record(conn, event)
             return True
 
         new = await self._database.write(store)
         if new is None:
-            self.counters["didcomm_over_share" if named else "didcomm_stranger_over_share"] += 1
-            return TRY_LATER
+            self.counters["didcomm_over_share" if known else "didcomm_stranger_over_share"] += 1
+            # A mediator would offer a stranger's message for ever, and keep a place in our queue for it.
+            return REFUSED if letter.source.transport == "mediator" and not known else TRY_LATER
         self.counters["didcomm_accepted" if new else "didcomm_repeated"] += 1
         if new:
             self._events.announce(event)
             self.on_stored(sender, message)
+        await self._acknowledge(letter)
         return ACCEPTED
 
 

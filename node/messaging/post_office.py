@@ -6,28 +6,35 @@ refused its message; it never stops the node.
 """
 
 import asyncio
+import contextlib
 import logging
 import sqlite3
-import uuid
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from identity.did import Did, did_key, resolve_did_key
-from identity.errors import PagiError
-from identity.keys import KeyPair
+from identity.did import Did, PeerId
+from identity.errors import NotResolvedYet, PagiError, UnresolvableDid
+from identity.resolver import Resolver
 from node.clock import NowMs, now_ms
-from node.config import MailConfig
 from node.errors import MessageTimeout, NotNamed, OwnDid
+from node.messaging.answering import Answers
+from node.messaging.composing import Composer
 from node.messaging.delivery import Delivery
 from node.messaging.intake import PROTOCOL, Intake
+from node.messaging.source import from_peer
 from node.net.port import Network
+from node.own import OwnDids
 from node.trust import TrustList
 from protocols import limits
-from protocols.message import Message, parse_message
-from storage import mailbox
+from protocols.conversations import basicmessage, problem_report
+from protocols.conversations.reply import Reply
+from protocols.didcomm.envelope import Form
+from protocols.message import Attachment, Message, parse_message
+from storage import mailbox, outbox
 from storage.database import Database
-from storage.mailbox import InboxRow, OutboxRow, Unhandled
+from storage.mailbox import InboxRow, Unhandled
+from storage.outbox import OutboxRow
 from storage.page import Page
 from storage.trust import Trust
 
@@ -42,16 +49,8 @@ LOOKED_AT_ONCE: Final = 256
 
 
 @dataclass(frozen=True, slots=True)
-class Reply:
-    """What a handler wants sent back to the sender, in the same thread."""
-
-    type: str
-    body: Mapping[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
 class SentMessage:
-    """A message that is on disk in the outbox. `status` is queued, delivered or failed."""
+    """A message that is on disk in the outbox. `status` is queued, sent, delivered or failed."""
 
     id: str
     status: str
@@ -67,28 +66,35 @@ class PostOffice:
     def __init__(
         self,
         *,
-        keys: KeyPair,
-        config: MailConfig,
+        own: OwnDids,
+        resolver: Resolver,
+        composer: Composer,
         database: Database,
         network: Network,
         intake: Intake,
         delivery: Delivery,
+        answers: Answers,
         trust: TrustList,
         now: NowMs = now_ms,
     ) -> None:
-        self._did = did_key(keys.public)
-        self._config = config
+        self._own = own
+        self._resolver = resolver
+        self._composer = composer
         self._database = database
         self._network = network
         self._intake = intake
         self._delivery = delivery
+        self._answers = answers
         self._trust = trust
         self._now = now
         self._handlers: dict[str, Handler] = {}
+        self._plain_types = {basicmessage.MESSAGE, problem_report.PROBLEM}
         self._replies: dict[tuple[Did, str], asyncio.Future[Message]] = {}
         self._arrived = asyncio.Event()
         self._arrived.set()
         intake.on_stored = self._on_stored
+        intake.on_acked = delivery.acknowledge
+        intake.on_way_back = delivery.hurry_back
         trust.on_change(self._accept_requests)
 
     def handle(self, message_type: str, handler: Handler) -> None:
@@ -97,6 +103,10 @@ class PostOffice:
         self._handlers[message_type] = handler
         self._intake.work_types.add(message_type)
 
+    def keep(self, message_type: str) -> None:
+        """Messages of this type are for the owner to read: nothing is done about them, and that is no fault."""
+        self._plain_types.add(message_type)
+
     async def send(
         self,
         to: Did,
@@ -104,21 +114,35 @@ class PostOffice:
         body: Mapping[str, Any],
         *,
         thid: str | None = None,
+        pthid: str | None = None,
+        attachments: Sequence[Attachment] = (),
+        please_ack: bool = False,
+        expires_s: int | None = None,
+        form: Form = "authcrypt",
     ) -> SentMessage:
         """Queue a message, durably, and start to deliver it.
 
         Raises OwnDid, MalformedDid or UnsupportedKey if `to` cannot be written to, TooLarge if the message is.
         """
         self._check_recipient(to)
-        message = self._compose(to, type, body, thid)
-        await self._database.write(lambda conn: self._queue(conn, message))
+        message = self._composer.message(
+            to,
+            type,
+            body,
+            thid=thid,
+            pthid=pthid,
+            attachments=attachments,
+            please_ack=please_ack,
+            expires_s=expires_s,
+        )
+        await self._database.write(lambda conn: self._queue(conn, message, form))
         self._delivery.wake()
         return SentMessage(message.id, "queued")
 
     async def request(self, to: Did, type: str, body: Mapping[str, Any], *, timeout_s: float) -> Message:  # noqa: A002
         """Send a message and wait for the first reply in its thread. Raises MessageTimeout."""
         self._check_recipient(to)
-        message = self._compose(to, type, body, None)
+        message = self._composer.message(to, type, body)
         reply: asyncio.Future[Message] = asyncio.get_running_loop().create_future()
         self._replies[to, message.id] = reply
         try:
@@ -141,42 +165,34 @@ class PostOffice:
 
     async def outbox(self, limit: int, after: str | None = None) -> Page[OutboxRow]:
         """What was sent, newest first, with each message's fate."""
-        return await self._database.read(lambda conn: mailbox.outbox(conn, limit=limit, after=after))
+        return await self._database.read(lambda conn: outbox.list_outbound(conn, limit=limit, after=after))
 
     async def run(self) -> None:
         """Take in, act and deliver until cancelled."""
         await self._network.serve(
             PROTOCOL,
-            self._intake.accept,
+            self._take,
             max_request_bytes=limits.MAX_DIDCOMM_BYTES,
             max_in_flight_per_peer=limits.MAX_IN_FLIGHT_PER_PEER,
         )
         await self._accept_requests(self._trust.current)
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._delivery.run())
+            tasks.create_task(self._answers.run())
             tasks.create_task(self._act_on_inbox())
 
+    async def _take(self, peer: PeerId, packed: bytes) -> bytes:
+        return await self._intake.accept(from_peer(peer), packed)
+
     def _check_recipient(self, to: Did) -> None:
-        if to == self._did:
+        if self._own.is_ours(to):
             raise OwnDid("a twin does not write to itself")
-        resolve_did_key(to)
+        with contextlib.suppress(NotResolvedYet, UnresolvableDid):  # It may be found when the message is sent.
+            self._resolver.cached(to)
 
-    def _compose(self, to: Did, message_type: str, body: Mapping[str, Any], thid: str | None) -> Message:
-        now_s = self._now() // 1000
-        return Message(
-            id=str(uuid.uuid4()),
-            type=message_type,
-            body=body,
-            from_=self._did,
-            to=(to,),
-            thid=thid,
-            created_time=now_s,
-            expires_time=now_s + self._config.expire_after_s,
-        )
-
-    def _queue(self, conn: sqlite3.Connection, message: Message) -> None:
+    def _queue(self, conn: sqlite3.Connection, message: Message, form: Form = "authcrypt") -> None:
         assert message.expires_time is not None
-        mailbox.queue_outbound(
+        outbox.queue_outbound(
             conn,
             message_id=message.id,
             to_did=message.to[0],
@@ -185,6 +201,8 @@ class PostOffice:
             plaintext=message.to_bytes(),
             created_ms=self._now(),
             expires_ms=message.expires_time * 1000,
+            pthid=message.pthid,
+            form=form,
         )
 
     # Acting on what arrived
@@ -237,7 +255,9 @@ class PostOffice:
                 raise NotNamed("the owner no longer names its sender")
             message = parse_message(whole.plaintext)
             replies = await self._handlers[row.type](row.from_did, message)
-            composed = [self._compose(row.from_did, reply.type, reply.body, message.thread) for reply in replies]
+            composed = [
+                self._composer.reply(row.from_did, reply, thread=message.thread, as_=whole.to_did) for reply in replies
+            ]
             for reply in composed:
                 reply.to_bytes()  # One that cannot be sent is the handler's failure, not the transaction's.
             return composed
@@ -258,8 +278,28 @@ class PostOffice:
             self._delivery.wake()
 
     async def _finish_all(self, rows: Sequence[Unhandled]) -> None:
-        def finish(conn: sqlite3.Connection) -> None:
+        """There is nothing to do about these; whoever sent what we do not understand is told so."""
+
+        def finish(conn: sqlite3.Connection) -> bool:
+            reports = [report for row in rows if (report := self._unsupported(conn, row)) is not None]
+            for report in reports:
+                self._queue(conn, report)
             for row in rows:
                 mailbox.mark_handled(conn, row.from_did, row.message_id, "handled")
+            return bool(reports)
 
-        await self._database.write(finish)
+        if await self._database.write(finish):
+            self._delivery.wake()
+
+    def _unsupported(self, conn: sqlite3.Connection, row: Unhandled) -> Message | None:
+        """A problem report about a type that nobody here knows; an answer in a thread of ours is never that."""
+        if row.type in self._plain_types or row.from_did is None or row.from_did not in self._trust.named:
+            return None
+        whole = mailbox.get_inbound(conn, row.from_did, row.message_id)
+        assert whole is not None
+        thread = whole.thid or row.message_id
+        begun = outbox.get_outbound(conn, thread)
+        if begun is not None and begun.to_did == row.from_did:
+            return None
+        report = problem_report.report(problem_report.UNSUPPORTED, args=(row.type,), pthid=thread)
+        return self._composer.reply(row.from_did, report, thread=thread, as_=whole.to_did)

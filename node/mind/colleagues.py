@@ -13,8 +13,8 @@ from identity.did import Did
 from identity.errors import PagiError
 from node.inference.embedder import Embedder
 from node.memory.memory import Memory
-from node.memory.record import SHARED
-from node.messaging.post_office import PostOffice, Reply
+from node.memory.record import SHARED, Recalled
+from node.messaging.post_office import PostOffice
 from node.mind.actions import Asked, Candidate
 from node.mind.answering import NO_MODEL, Writer
 from node.mind.reflection import asked_by
@@ -22,6 +22,7 @@ from node.mind.relevance import MIN_TOPIC_LIKENESS, supports, topic_likeness
 from node.swarm import Directory
 from node.trust import TrustList
 from protocols import limits
+from protocols.conversations.reply import Reply
 from protocols.message import Message
 from protocols.playbook.merge import Bullet
 from protocols.task import ANSWER, ASK, Answer, Ask, Source
@@ -90,20 +91,33 @@ class Colleagues:
         except PagiError as error:
             return Asked(candidate, None, None, str(error))
 
-    async def _answer(self, sender: Did, message: Message) -> Sequence[Reply]:
-        question = Ask.from_body(message.body).question
-        found = await self._memory.search(question, k=self._recall_items, namespaces=(SHARED,))
-        notes = [memory for memory in found if supports(question, memory)]
+    async def confidence(self, question: str) -> float:
+        """How near what we may tell comes to answering this, from 0 (nothing answers it) to 1."""
+        return _confidence(await self._notes(question))
+
+    async def answer(self, question: str) -> Answer:
+        """What we may tell another twin about this: from the namespace `shared` alone. Empty if we know nothing."""
+        notes = await self._notes(question)
         if not notes:
-            none = Answer(answer="", sources=(), confidence=0.0, model=NO_MODEL, degraded=False)
-            return (Reply(ANSWER, none.to_body()),)
+            return Answer(answer="", sources=(), confidence=0.0, model=NO_MODEL, degraded=False)
         written = await self._writer.write(question, notes)
-        answer = Answer(
+        return Answer(
             answer=written.text,
             sources=tuple(Source(note.id, note.content, note.score) for note in notes[: limits.MAX_SOURCES]),
-            confidence=round(min(1.0, max(0.0, notes[0].score)), 4),
+            confidence=_confidence(notes),
             model=written.model,
             degraded=written.degraded,
         )
-        logger.info("answered %s from %d shared memories", sender, len(notes))
+
+    async def _answer(self, sender: Did, message: Message) -> Sequence[Reply]:
+        answer = await self.answer(Ask.from_body(message.body).question)
+        logger.info("answered %s from %d shared memories", sender, len(answer.sources))
         return (Reply(ANSWER, answer.to_body()),)
+
+    async def _notes(self, question: str) -> list[Recalled]:
+        found = await self._memory.search(question, k=self._recall_items, namespaces=(SHARED,))
+        return [memory for memory in found if supports(question, memory)]
+
+
+def _confidence(notes: Sequence[Recalled]) -> float:
+    return round(min(1.0, max(0.0, notes[0].score)), 4) if notes else 0.0

@@ -24,6 +24,7 @@ from node.mind.colleagues import Colleagues
 from node.mind.jobs import Jobs, Step
 from node.mind.reflection import asked_by, reflect
 from node.mind.relevance import fitting_bullets
+from node.reputation.reputation import Reputation
 from plugins.host import PluginHost
 from protocols.playbook.merge import Bullet
 
@@ -34,6 +35,9 @@ MAX_GOAL_BYTES: Final = 16 * 1024
 
 MAX_STEPS: Final = 8
 """A recall, a tool, the answer, and more twins asked than anybody waits for."""
+
+ANSWER_WEIGHT: Final = 0.5
+"""What an answer that served says about the twin that gave it: half a finished task."""
 
 RECALLED_KINDS: Final = ("semantic", "episodic")
 """What answers a goal. Working memory holds the conversation itself: it would find the goal."""
@@ -66,6 +70,7 @@ class Executive:
         hive: Hive,
         jobs: Jobs,
         events: EventBus,
+        reputation: Reputation,
     ) -> None:
         self._config = config
         self._memory = memory
@@ -76,6 +81,7 @@ class Executive:
         self._hive = hive
         self._jobs = jobs
         self._events = events
+        self._reputation = reputation
 
     async def interact(self, goal: str, *, session_id: str | None = None, max_steps: int = MAX_STEPS) -> JobResult:
         """Work on a goal until it is answered. Raises GoalTooLong; other failures are a result with status `failed`."""
@@ -102,6 +108,9 @@ class Executive:
         reflection = await self._reflect(run) if self._config.reflect else None
         try:
             await self._remember_turn("assistant", answer.text, session_id)
+            for asked in run.situation.asked:
+                if asked.helped:
+                    await self._reputation.note(asked.candidate.did, "answer", job_id, good=ANSWER_WEIGHT)
         except PagiError as error:
             await self._jobs.note(job_id, "warn", f"the answer was not remembered: {error}")
         await self._jobs.finish(job_id, status="done", answer=answer.text, reflection=reflection)
@@ -248,7 +257,8 @@ class Executive:
         await self._memory.add(kind="working", content=content, role=role, session_id=session_id)
 
     def _tool_names(self) -> frozenset[str]:
-        return frozenset(info.name for info in self._tools.list())
+        """The tools that a goal may use; what acts in the owner's name waits for the owner's own call."""
+        return frozenset(info.name for info in self._tools.list() if not info.owner_only)
 
 
 @dataclass(frozen=True, slots=True)

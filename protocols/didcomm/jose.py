@@ -77,13 +77,16 @@ def protected_header(holder: Json, *, typs: Collection[object]) -> Json:
     return header
 
 
-def disjoint(*headers: Json) -> None:
-    """Refuse headers that share a name: which of the two counts would be anybody's guess (RFC 7515, section 7.2.1)."""
+def disjoint(*headers: Json) -> set[str]:
+    """The names in all headers. Refuses one that stands in two of them: which one counts would be anybody's guess
+    (RFC 7515, section 7.2.1).
+    """
     names: set[str] = set()
     for header in headers:
         if not names.isdisjoint(header):
             raise MalformedMessage("a header stands twice")
         names.update(header)
+    return names
 
 
 def _refuse_repeated_names(data: bytes) -> None:

@@ -12,10 +12,12 @@ from typing import Final
 import orjson
 from cryptography.hazmat.primitives.keywrap import InvalidUnwrap, aes_key_unwrap, aes_key_wrap
 
+from identity.curves import Curve, to_jwk
 from identity.did import VerificationMethod
 from identity.multibase import base64url
 from protocols.didcomm import agreement
-from protocols.didcomm.agreement import AgreementKey
+from protocols.didcomm.agreement import Entropy
+from protocols.didcomm.author import AgreementKey
 from protocols.didcomm.content import CIPHERS, ContentCipher, Enc
 from protocols.didcomm.jose import Json, as_object, binary, disjoint, key_id, protected_header
 from protocols.errors import (
@@ -27,11 +29,8 @@ from protocols.errors import (
 )
 from protocols.limits import MAX_RECIPIENTS
 
-Entropy = Callable[[int], bytes]
-"""Gives so many bytes that nobody can guess, such as `os.urandom`."""
-
-PublicKeyOf = Callable[[str], bytes]
-"""Finds the public key agreement key, 32 bytes, of a sender's key id, or raises UnresolvableKey."""
+PublicKeyOf = Callable[[str, Curve], bytes]
+"""Finds the public key agreement key on this curve of a sender's key id, or raises UnresolvableKey."""
 
 ENCRYPTED_TYP: Final = "application/didcomm-encrypted+json"
 ANONCRYPT: Final = "ECDH-ES+A256KW"
@@ -66,12 +65,16 @@ def encrypt(
 ) -> bytes:
     """Pack `plaintext` for each key of `recipients`: authcrypt if there is a `sender`, else anoncrypt.
 
-    Draws 32 bytes of `entropy` for the ephemeral key, then the content key and the nonce in one piece.
+    All keys are on one curve (DIDComm v2.1, "ECDH-1PU key wrapping and common protected headers"). Draws `entropy` for
+    the ephemeral key, then for the content key and the nonce in one piece.
     """
     cipher = CIPHERS[enc]
     alg = AUTHCRYPT if sender else ANONCRYPT
     assert enc in _ENCS[alg]
-    ephemeral = entropy(agreement.KEY_BYTES)
+    curve = recipients[0].curve
+    assert sender is None or sender.curve == curve
+    assert all(method.curve == curve for method in recipients)
+    public, exchange = agreement.ephemeral(curve, entropy)
     secrets = entropy(cipher.key_bytes + cipher.iv_bytes)
     content_key, iv = secrets[: cipher.key_bytes], secrets[cipher.key_bytes :]
 
@@ -81,7 +84,7 @@ def encrypt(
         "typ": ENCRYPTED_TYP,
         "alg": alg,
         "enc": enc,
-        "epk": agreement.to_jwk(agreement.public_of(ephemeral)),
+        "epk": to_jwk(curve, public),
         "apv": base64url(apv),
     }
     if sender:
@@ -92,12 +95,10 @@ def encrypt(
     ciphertext, tag = sealed[: -cipher.tag_bytes], sealed[-cipher.tag_bytes :]
 
     def wrapped(public: bytes) -> bytes:
-        shared = agreement.agree(ephemeral, public)
-        if sender is None:
-            kek = agreement.kek_es(shared, alg=alg, apu=apu, apv=apv)
-        else:
-            static = agreement.agree_static(sender.secret, public)
-            kek = agreement.kek_1pu(shared, static, alg=alg, apu=apu, apv=apv, tag=tag)
+        shared = exchange(public)
+        if sender:
+            shared += agreement.agree_static(curve, sender.secret, public)
+        kek = agreement.kek(shared, alg=alg, apu=apu, apv=apv, tag=tag if sender else None)
         return aes_key_wrap(kek, content_key)
 
     return orjson.dumps(
@@ -124,7 +125,7 @@ def decrypt(envelope: Json, *, keys: Mapping[str, AgreementKey], sender_key: Pub
     if "aad" in envelope:
         raise UnsupportedAlgorithm("`aad` is not used in DIDComm")
     alg, cipher = _algorithms(header)
-    public = agreement.from_jwk(header.get("epk"))
+    curve, public = agreement.read_epk(header.get("epk"))
     entries = _recipients(envelope, header)
     apv = binary(header, "apv", hashlib.sha256().digest_size)
     if apv != _apv(kid for kid, _ in entries):
@@ -132,18 +133,18 @@ def decrypt(envelope: Json, *, keys: Mapping[str, AgreementKey], sender_key: Pub
     key, entry = next(((keys[kid], entry) for kid, entry in entries if kid in keys), (None, None))
     if key is None or entry is None:
         raise UnknownRecipient("the message is encrypted for other keys than ours")
+    if key.curve != curve:
+        raise MalformedMessage("`epk` is on another curve than the recipient's key")
 
     content_iv, ciphertext = binary(envelope, "iv", cipher.iv_bytes), binary(envelope, "ciphertext")
     tag = binary(envelope, "tag", cipher.tag_bytes)
     encrypted_key = binary(entry, "encrypted_key", cipher.key_bytes + _WRAP_EXTRA_BYTES)
     apu = binary(header, "apu") if "apu" in header or alg == AUTHCRYPT else b""
     sender_kid = _sender_kid(header, apu) if alg == AUTHCRYPT else None
-    shared = agreement.agree(key.secret, public)
-    if sender_kid is None:
-        kek = agreement.kek_es(shared, alg=alg, apu=apu, apv=apv)
-    else:
-        static = agreement.agree_static(key.secret, sender_key(sender_kid))
-        kek = agreement.kek_1pu(shared, static, alg=alg, apu=apu, apv=apv, tag=tag)
+    shared = agreement.agree(curve, key.secret, public)
+    if sender_kid is not None:
+        shared += agreement.agree_static(curve, key.secret, sender_key(sender_kid, curve))
+    kek = agreement.kek(shared, alg=alg, apu=apu, apv=apv, tag=tag if sender_kid is not None else None)
     try:
         content_key = aes_key_unwrap(kek, encrypted_key)
     except InvalidUnwrap as error:
@@ -173,13 +174,13 @@ def _recipients(envelope: Json, header: Json) -> list[tuple[str, Json]]:
     if len(entries) > MAX_RECIPIENTS:
         raise TooManyRecipients(f"{len(entries)} recipients; {MAX_RECIPIENTS} are allowed")
     shared = as_object(envelope.get("unprotected", {}), "`unprotected`")
-    disjoint(header, shared)
+    taken = disjoint(header, shared)
     found = []
     for value in entries:
         entry = as_object(value, "a recipient")
         own = as_object(entry.get("header"), "a recipient's header")
-        disjoint(header, own)
-        disjoint(shared, own)
+        if not taken.isdisjoint(own):
+            raise MalformedMessage("a recipient's header repeats one of the envelope's")
         found.append((key_id(own), entry))
     return found
 

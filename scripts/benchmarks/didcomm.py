@@ -2,7 +2,8 @@
 
 Both run in one thread; the rates are per CPU second, so that other work on the machine disturbs them less. Each side
 takes turns and its best round counts. Keys and documents are known beforehand on both sides. Ours keeps the static
-shared secret of a pair of twins; "first contact" is without it. Needs Node.js and `npm ci` in tests/interop; without
+shared secret of a pair of twins; "first contact" is without it. A recipient with several keys, and one with keys on a
+NIST curve, are measured for ours alone. Needs Node.js and `npm ci` in tests/interop; without
 them only ours is measured.
 """
 
@@ -11,14 +12,17 @@ import os
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
+from dataclasses import replace
 from typing import Any
 
 from benchmarks import didcomm_node
 from benchmarks.didcomm_node import PEER, NodeProcess
 from benchmarks.table import Row
-from identity.did import did_key, resolve_did_key
+from identity.curves import Curve
+from identity.did import Did, DidDocument, VerificationMethod, did_key, resolve_did_key
 from identity.keys import KeyPair
-from protocols.didcomm.agreement import agree_static
+from protocols.didcomm.agreement import agree_static, public_of
+from protocols.didcomm.author import AgreementKey, Author
 from protocols.didcomm.envelope import (
     Unpacked,
     pack_anoncrypt,
@@ -32,6 +36,9 @@ from protocols.message import Message
 ROUNDS = 3
 OURS_PER_ROUND = 4000
 PEER_PER_ROUND = 400
+OURS_ALONE_PER_ROUND = 300
+SEVERAL_KEYS = (3, 10, 64)
+NIST_CURVES: tuple[Curve, ...] = ("P-256", "P-384", "P-521")
 AIMED_AT = ("pack authcrypt", "unpack authcrypt")
 
 
@@ -86,21 +93,56 @@ def run() -> list[Row]:
         for name, ours, theirs in cases:
             our_rate, peer_rate = 0.0, None
             for _ in range(ROUNDS):
-                our_rate = max(our_rate, _our_rate(ours))
+                our_rate = max(our_rate, _our_rate(ours, OURS_PER_ROUND))
                 if peer:
                     peer_rate = max(peer_rate or 0.0, _peer_rate(peer, theirs))
             aim = f"at least 5 times {PEER}" if name in AIMED_AT else ""
             rows.append(Row(f"{name}, 1 KB", our_rate, peer_rate, "messages/CPU-s", PEER, "higher", aim))
+    for count in SEVERAL_KEYS:
+        rows += _ours_alone(message, f"{count} keys", "X25519", count)
+    for curve in NIST_CURVES:
+        rows += _ours_alone(message, curve, curve, 1)
     return rows
 
 
-def _our_rate(operation: Callable[[], object]) -> float:
-    for _ in range(OURS_PER_ROUND // 10):
+def _ours_alone(message: Message, name: str, curve: Curve, count: int) -> list[Row]:
+    """Authcrypt between two agents with `count` keys on `curve` each; the last key opens it."""
+    (writer, known), (reader, to) = _agent("writer", curve, count), _agent("reader", curve, count)
+    message = replace(message, from_=writer.did, to=(reader.did,))
+
+    def pack() -> bytes:
+        return pack_authcrypt(message, sender=writer, recipients=[to], entropy=os.urandom)
+
+    packed = pack()
+    operations: dict[str, Callable[[], object]] = {
+        "pack": pack,
+        "unpack": lambda: unpack(packed, keys=reader.agreement[-1:], resolve=lambda did: known),
+    }
+    rates = {
+        verb: max(_our_rate(operation, OURS_ALONE_PER_ROUND) for _ in range(ROUNDS))
+        for verb, operation in operations.items()
+    }
+    return [
+        Row(f"{verb} authcrypt, {name}, 1 KB", rate, None, "messages/CPU-s", PEER, "higher", "")
+        for verb, rate in rates.items()
+    ]
+
+
+def _agent(name: str, curve: Curve, count: int) -> tuple[Author, DidDocument]:
+    did = Did(f"did:example:{name}")
+    secret_bytes = {"P-384": 48, "P-521": 66}.get(curve, 32)
+    keys = tuple(AgreementKey(f"{did}#{n}", b"\x00" + os.urandom(secret_bytes - 1), curve) for n in range(count))
+    methods = tuple(VerificationMethod(key.kid, curve, public_of(curve, key.secret)) for key in keys)
+    return Author(did, keys, f"{did}#sign", KeyPair(os.urandom(32)).sign), DidDocument(did, (), methods)
+
+
+def _our_rate(operation: Callable[[], object], times: int) -> float:
+    for _ in range(times // 10):
         operation()
     start = time.process_time()
-    for _ in range(OURS_PER_ROUND):
+    for _ in range(times):
         operation()
-    return OURS_PER_ROUND / (time.process_time() - start)
+    return times / (time.process_time() - start)
 
 
 def _peer_rate(peer: NodeProcess, operation: dict[str, Any]) -> float:

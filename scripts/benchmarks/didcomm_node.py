@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final, Self
 
-from identity.did import did_key, resolve_did_key
-from identity.keys import KeyPair
+from benchmarks.agents import Agent
+from identity.curves import to_jwk
 from identity.multibase import base64url
 
 PEER: Final = "didcomm-node 0.4.1"
@@ -36,9 +36,9 @@ class NodeProcess:
     def __exit__(self, *_: object) -> None:
         self._process.communicate()
 
-    def know(self, owners: Sequence[KeyPair]) -> None:
-        """Tell it the keys, in the form that it reads."""
-        forms = [_document_and_secrets(keys) for keys in owners]
+    def know(self, agents: Sequence[Agent]) -> None:
+        """Tell it the documents and secrets, in the form that it reads."""
+        forms = [_document_and_secrets(agent) for agent in agents]
         self.ask("know", documents=[form[0] for form in forms], secrets=[s for form in forms for s in form[1]])
 
     def ask(self, op: str, **arguments: Any) -> dict[str, Any]:
@@ -53,21 +53,16 @@ class NodeProcess:
         return answer
 
 
-def _document_and_secrets(keys: KeyPair) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    document = resolve_did_key(did_key(keys.public))
-    pairs = [
-        (document.authentication[0], keys.seed),
-        (document.key_agreement[0], keys.agreement_secret),
-    ]
+def _document_and_secrets(agent: Agent) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     methods, secrets = [], []
-    for method, secret in pairs:
-        jwk = {"kty": "OKP", "crv": method.curve, "x": base64url(method.public)}
-        methods.append({"id": method.id, "type": "JsonWebKey2020", "controller": document.did, "publicKeyJwk": jwk})
+    for method, secret in agent.keys():
+        jwk = to_jwk(method.curve, method.public)
+        methods.append({"id": method.id, "type": "JsonWebKey2020", "controller": agent.did, "publicKeyJwk": jwk})
         secrets.append({"id": method.id, "type": "JsonWebKey2020", "privateKeyJwk": {**jwk, "d": base64url(secret)}})
     form = {
-        "id": document.did,
-        "authentication": [document.authentication[0].id],
-        "keyAgreement": [document.key_agreement[0].id],
+        "id": agent.did,
+        "authentication": [method.id for method in agent.document.authentication],
+        "keyAgreement": [method.id for method in agent.document.key_agreement],
         "verificationMethod": methods,
         "service": [],
     }

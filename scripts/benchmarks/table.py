@@ -4,10 +4,10 @@ table for the document that holds the figures."""
 import json
 import os
 import platform
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
 from rich.console import Console
 from rich.table import Table
@@ -18,7 +18,10 @@ FILE_COLUMNS = 140
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One figure of ours, beside the peer's if there is one. `aim` says in words what it should reach."""
+    """One figure of ours, beside the peer's if there is one. `aim` says in words what it should reach.
+
+    Where several peers were measured, the row shows the best, and `peers` holds the figure of each, for `--json`.
+    """
 
     name: str
     ours: float
@@ -27,6 +30,15 @@ class Row:
     peer_name: str
     better: Literal["higher", "lower"]
     aim: str
+    peers: Mapping[str, float] = field(default_factory=dict)
+
+    @classmethod
+    def against(
+        cls, name: str, ours: float, peers: Mapping[str, float], *, unit: str, better: Literal["higher", "lower"], aim: str
+    ) -> Self:
+        """The row beside the best of `peers`, each with its name; there may be none."""
+        best = (max if better == "higher" else min)(peers, key=peers.__getitem__, default="")
+        return cls(name, ours, peers.get(best), unit, best, better, aim, peers)
 
     @property
     def ratio(self) -> float | None:

@@ -9,10 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from identity import multibase
+from identity import curves, multibase
 from identity.did import (
+    DIDCOMM_SERVICE,
     Did,
+    DidDocument,
+    Endpoint,
     PeerId,
+    Service,
     did_key,
     did_of_peer_id,
     did_of_url,
@@ -35,6 +39,48 @@ def test_did_key_vector() -> None:
     assert [method.id for method in document.authentication] == [VECTORS["did_key"]["authentication"]]
     assert [method.id for method in document.key_agreement] == [VECTORS["did_key"]["key_agreement"]]
     assert did_key(document.authentication[0].public) == DID_KEY
+
+
+CURVES: list[dict[str, Any]] = json.loads((Path(__file__).parent / "vectors" / "did_key.json").read_text())["vectors"]
+
+
+@pytest.mark.parametrize("vector", CURVES, ids=lambda vector: vector["did"][8:16])
+def test_did_key_vectors_of_all_curves(vector: dict[str, Any]) -> None:
+    document = resolve_did_key(vector["did"])
+    assert [method.id for method in document.authentication] == vector["authentication"]
+    assert [method.id for method in document.assertion] == vector["assertionMethod"]
+    assert [method.id for method in document.key_agreement] == vector["keyAgreement"]
+    key = (document.authentication or document.key_agreement)[0]
+    if "jwk" in vector:
+        assert curves.to_jwk(key.curve, key.public) == vector["jwk"]
+    else:
+        assert curves.check_key(key.curve, base58.b58decode(vector["base58"])) == key.public
+
+
+def test_the_vectors_cover_all_curves() -> None:
+    found = {method.curve for vector in CURVES for method in resolve_did_key(vector["did"]).key_agreement}
+    assert found == {"X25519", "P-256", "P-384", "P-521", "secp256k1"}
+
+
+def test_did_document_with_services_as_json() -> None:
+    did = Did(CURVES[0]["did"])
+    (key,) = resolve_did_key(did).authentication
+    endpoint = Endpoint("https://example.org/didcomm", ("didcomm/v2",), ("did:example:m#1",))
+    messaging = Service(f"{did}#didcomm", DIDCOMM_SERVICE, (endpoint,))
+    both = Service(f"{did}#more", DIDCOMM_SERVICE, (endpoint, Endpoint("did:example:m")))
+    page = Service(f"{did}#page", "LinkedDomains", (Endpoint("https://example.org"),))
+    document = DidDocument(did, (), (), (key,), (messaging, both, page)).to_json()
+    described = {"uri": "https://example.org/didcomm", "accept": ["didcomm/v2"], "routingKeys": ["did:example:m#1"]}
+    assert document["service"] == [
+        {"id": f"{did}#didcomm", "type": "DIDCommMessaging", "serviceEndpoint": described},
+        {"id": f"{did}#more", "type": "DIDCommMessaging", "serviceEndpoint": [described, {"uri": "did:example:m"}]},
+        {"id": f"{did}#page", "type": "LinkedDomains", "serviceEndpoint": "https://example.org"},
+    ]
+    assert "https://didcomm.org/messaging/contexts/v2" in document["@context"]
+    assert (document["authentication"], document["assertionMethod"]) == ([], [key.id])
+    assert document["verificationMethod"] == [
+        {"id": key.id, "type": "Multikey", "controller": did, "publicKeyMultibase": did.removeprefix("did:key:")}
+    ]
 
 
 def test_did_document_as_json() -> None:

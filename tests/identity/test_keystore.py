@@ -2,7 +2,9 @@
 
 import json
 import os
+import signal
 import stat
+import sys
 import unicodedata
 from pathlib import Path
 from typing import Any
@@ -24,7 +26,8 @@ from identity.errors import (
     WrongPassphrase,
 )
 from identity.keys import KeyPair
-from identity.keystore import Kdf
+from identity.multibase import base64url
+from identity.sealing import Kdf
 
 CHEAP = Kdf(opslimit=1, memlimit_bytes=8192)
 SEED = bytes(range(32))
@@ -269,3 +272,119 @@ def test_the_secret_is_in_no_representation_and_no_error(tmp_path: Path) -> None
     assert "passphrase" in str(refused.value)
     assert "another passphrase" not in str(refused.value)
     assert PASSPHRASE not in str(refused.value)
+
+
+def rotated(path: Path, passphrase: str | None, times: int = 1) -> list[bytes]:
+    """Replace the key so often; gives the seeds, the first one first."""
+    seeds = [SEED]
+    for number in range(1, times + 1):
+        seeds.append(bytes([number]) * 32)
+        held = keystore.load(path, lambda: passphrase)
+        papers = {"credential": f"paper {number}"}
+        keystore.replace_key(path, held, seeds[-1], papers=papers, passphrase=passphrase, kdf=CHEAP)
+    return seeds
+
+
+@pytest.mark.parametrize("passphrase", [PASSPHRASE, None])
+def test_a_new_key_takes_the_old_ones_place_and_keeps_it(tmp_path: Path, passphrase: str | None) -> None:
+    path = make(tmp_path, passphrase)
+    first, second, third = rotated(path, passphrase, 2)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    opened = keystore.load(path, lambda: passphrase)
+    assert (opened.keys.seed, opened.rotations, opened.sealed) == (third, 2, passphrase is not None)
+    assert [old.keys.seed for old in opened.retired] == [first, second]
+    assert [old.papers for old in opened.retired] == [{"credential": "paper 1"}, {"credential": "paper 2"}]
+    dids = [did_key(KeyPair(seed).public) for seed in (first, second)]
+    assert keystore.names_in(path) == (opened.did, tuple(dids))
+    assert [name.name for name in tmp_path.iterdir()] == ["identity.json"]
+    if passphrase is not None:
+        text = path.read_text()
+        assert not any(base64url(seed) in text for seed in (first, second, third))
+
+
+def test_keys_from_very_long_ago_are_dropped_and_counted(tmp_path: Path) -> None:
+    path = make(tmp_path)
+    seeds = rotated(path, PASSPHRASE, keystore.MAX_RETIRED + 2)
+    opened = keystore.load(path, lambda: PASSPHRASE)
+    assert [old.keys.seed for old in opened.retired] == seeds[2:-1]
+    assert opened.rotations == keystore.MAX_RETIRED + 2
+
+
+@pytest.mark.parametrize(
+    "members",
+    [
+        {"retired": []},
+        {"retired": None},
+        {"retired": [{"did": "did:key:z6Mk", "papers": {}}] * 9},
+        {"retired": [{"did": 7, "papers": {}}]},
+        {"retired": [{"did": "did:key:z6Mk", "papers": {"a": 1}}]},
+        {"retired": ["x"]},
+        {"rotations": 0},
+        {"rotations": True},
+        {"version": 1},
+    ],
+)
+def test_a_damaged_list_of_retired_keys_is_refused_before_anybody_is_asked(
+    tmp_path: Path, members: dict[str, Any]
+) -> None:
+    path = make(tmp_path)
+    rotated(path, PASSPHRASE)
+    change(path, **members)
+    with pytest.raises(KeystoreDamaged):
+        keystore.load(path, never_asked)
+
+
+def test_the_papers_are_authenticated_with_the_keys(tmp_path: Path) -> None:
+    path = make(tmp_path)
+    rotated(path, PASSPHRASE)
+    (entry,) = json.loads(path.read_text())["retired"]
+    change(path, retired=[{**entry, "papers": {"credential": "another"}}])
+    with pytest.raises(WrongPassphrase):
+        keystore.load(path, lambda: PASSPHRASE)
+
+
+def test_a_crash_at_any_step_of_a_rotation_leaves_the_old_key_or_the_new(tmp_path: Path) -> None:
+    """Each call that reaches the disk is once the last one."""
+    seen = set()
+    for step in range(1, 50):
+        folder = tmp_path / str(step)
+        folder.mkdir()
+        path = make(folder)
+        held = keystore.load(path, lambda: PASSPHRASE)
+        child = os.fork()
+        if child == 0:  # pragma: no cover - it dies in here
+            try:
+                _die_at(step)
+                keystore.replace_key(path, held, bytes(32), papers={}, passphrase=PASSPHRASE, kdf=CHEAP)
+            finally:
+                os._exit(0)
+        _, status = os.waitpid(child, 0)
+        opened = keystore.load(path, lambda: PASSPHRASE)
+        assert opened.keys.seed in (SEED, bytes(32))
+        assert [old.keys.seed for old in opened.retired] == ([] if opened.keys.seed == SEED else [SEED])
+        seen.add(opened.keys.seed)
+        if os.WIFEXITED(status) and os.WEXITSTATUS(status) == 0:
+            break
+    assert seen == {SEED, bytes(32)}
+    assert step > 4
+
+
+def _die_at(step: int) -> None:
+    """Kill this process just before its `step`-th change of the file system."""
+    count = 0
+
+    def hook(event: str, arguments: tuple[object, ...]) -> None:
+        nonlocal count
+        if event in {"open", "os.rename", "os.remove", "os.link", "tempfile.mkstemp", "test.fsync"}:
+            count += 1
+            if count >= step:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+    real = os.fsync
+
+    def fsync(handle: int) -> None:
+        sys.audit("test.fsync")
+        real(handle)
+
+    os.fsync = fsync
+    sys.addaudithook(hook)

@@ -1,14 +1,17 @@
 // Speaks for npm didcomm-node: one JSON request on each line of stdin, one JSON answer on each line of stdout.
 //
 // {"op": "know", "documents": [...], "secrets": [...]}           the DID documents and secrets that it resolves from now on
-// {"op": "encrypt", "message", "to", "from", "sign_by", "enc"}   -> {"packed"}; from and sign_by may be null
+// {"op": "encrypt", "message", "to", "from", "sign_by", "enc", "protect_sender"}
+//                                                                -> {"packed"}; from and sign_by may be null
 // {"op": "sign", "message", "by"}                                -> {"packed"}
+// {"op": "rotate", "claims", "by"}                               -> {"jwt"}: a from_prior
 // {"op": "unpack", "packed"}                                     -> {"message", "metadata"}
-// {"op": "measure", "what": {op, ...}, "count"}                  -> {"cpu_s"}: CPU seconds for `count` repetitions
+// {"op": "measure", "what": {op, ...}, "count"}                  -> {"cpu_s"}: CPU seconds for `count` repetitions of one
+//     of these without "rotate", or of {"op": "forward", "packed", "to", "routing_keys"}, or {"op": "read forward", "packed"}
 // A failure is answered with {"error": text}.
 
 import { createInterface } from "node:readline";
-import { Message } from "didcomm-node";
+import { FromPrior, Message } from "didcomm-node";
 
 const ANONYMOUS = {
   "XC20P": "Xc20pEcdhEsA256kw",
@@ -34,7 +37,11 @@ const secretsResolver = {
 };
 
 function encryptOptions(request) {
-  return { forward: false, enc_alg_anon: ANONYMOUS[request.enc ?? "XC20P"] };
+  return {
+    forward: false,
+    protect_sender: request.protect_sender ?? false,
+    enc_alg_anon: ANONYMOUS[request.enc ?? "XC20P"],
+  };
 }
 
 const operations = {
@@ -53,6 +60,10 @@ const operations = {
   async sign(request) {
     const [packed] = await new Message(request.message).pack_signed(request.by, didResolver, secretsResolver);
     return { packed };
+  },
+  async rotate(request) {
+    const [jwt] = await new FromPrior(request.claims).pack(request.by, didResolver, secretsResolver);
+    return { jwt };
   },
   async unpack(request) {
     const [message, metadata] = await Message.unpack(request.packed, didResolver, secretsResolver, {});
@@ -75,6 +86,17 @@ function repetition(what) {
       const [message] = await Message.unpack(what.packed, didResolver, secretsResolver, {});
       message.free();
     };
+  }
+  if (what.op === "read forward") {
+    return async () => {
+      const [message] = await Message.unpack(what.packed, didResolver, secretsResolver, {});
+      JSON.stringify(message.try_parse_forward().forwarded_msg);
+      message.free();
+    };
+  }
+  if (what.op === "forward") {
+    return () =>
+      Message.wrap_in_forward(what.packed, {}, what.to, what.routing_keys, ANONYMOUS["XC20P"], didResolver);
   }
   const message = new Message(what.message);
   if (what.op === "sign") return () => message.pack_signed(what.by, didResolver, secretsResolver);

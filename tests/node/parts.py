@@ -2,7 +2,7 @@
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -10,13 +10,30 @@ from typing import Any, TypeVar
 
 from identity.did import Did, PeerId, did_key
 from identity.keys import KeyPair
+from identity.resolver import Resolver
 from node.config import MailConfig
 from node.events import Event, EventBus, Lagged
 from node.gossip import Gossip
 from node.hive.hive import Hive
+from node.http.outside import Outside
+from node.messaging.answering import Answers
+from node.messaging.composing import Composer
+from node.messaging.courtesies import Courtesies
 from node.messaging.delivery import Delivery
+from node.messaging.dispatch import Dispatcher
+from node.messaging.exchange import Exchange, Threads
 from node.messaging.intake import Intake
+from node.messaging.introductions import Introductions
+from node.messaging.invitations import Invitations
+from node.messaging.live import LiveRoutes
+from node.messaging.packing import Packer
 from node.messaging.post_office import PostOffice
+from node.messaging.routes import Route, Routes
+from node.messaging.transports import every_carrier
+from node.messaging.transports.carrier import source_of_reply
+from node.own import OwnDids
+from node.reputation.reputation import Reputation
+from node.reputation.standing import Attestation
 from node.trust import TrustList
 from protocols.message import Message
 from storage.blocks import BlockStore
@@ -50,6 +67,8 @@ class Node:
 
     keys: KeyPair
     did: Did
+    own: OwnDids
+    resolver: Resolver
     home: Path
     clock: Clock
     database: Database
@@ -99,6 +118,8 @@ async def open_node(
         yield Node(
             keys=keys,
             did=did,
+            own=await OwnDids.load(database, keys, now=clock),
+            resolver=Resolver(fetch=None, now_s=lambda: clock() / 1000),
             home=home,
             clock=clock,
             database=database,
@@ -124,32 +145,100 @@ class Mail:
         self.node = node
         self.addresses: dict[Did, Sequence[str]] = {}
         self.looked_up: asyncio.Queue[Did] = asyncio.Queue()
+        self.find: Callable[[Did], Awaitable[Sequence[str]]] = self._known_addresses
         config = config or MailConfig()
+        self.live = LiveRoutes()
+        self.routes = Routes(
+            own=node.own.is_ours,
+            network=node.network,
+            database=node.database,
+            resolver=node.resolver,
+            live=self.live,
+            trust=node.trust,
+            addresses_of=self._addresses_of,
+        )
+        self.outside = Outside(allow_private=True)
+        self.dispatcher = Dispatcher(
+            routes=self.routes,
+            carriers=every_carrier(
+                network=node.network, live=self.live, outside=self.outside, on_reply=self._take_reply
+            ),
+            packer=Packer(own=node.own, resolver=node.resolver),
+            resolver=node.resolver,
+            trust=node.trust,
+            config=config,
+            now=node.clock,
+        )
         self.delivery = WatchedDelivery(
-            keys=node.keys,
             config=config,
             database=node.database,
             events=node.events,
             network=node.network,
-            addresses_of=self._addresses_of,
+            dispatcher=self.dispatcher,
             now=node.clock,
         )
+        self.composer = Composer(own=node.own, config=config, now=node.clock)
+        self.threads = Threads()
+        self.answers = Answers(
+            own=node.own,
+            resolver=node.resolver,
+            composer=self.composer,
+            network=node.network,
+            send_now=self.delivery.send_now,
+        )
+        self.exchange = Exchange(composer=self.composer, threads=self.threads, send_now=self.delivery.send_now)
         self.intake = Intake(
-            keys=node.keys, database=node.database, events=node.events, trust=node.trust, now=node.clock
+            own=node.own,
+            resolver=node.resolver,
+            database=node.database,
+            events=node.events,
+            trust=node.trust,
+            live=self.live,
+            threads=self.threads,
+            answers=self.answers,
+            now=node.clock,
         )
         self.office = PostOffice(
-            keys=node.keys,
-            config=config,
+            own=node.own,
+            resolver=node.resolver,
+            composer=self.composer,
             database=node.database,
             network=node.network,
             intake=self.intake,
             delivery=self.delivery,
+            answers=self.answers,
             trust=node.trust,
             now=node.clock,
         )
+        self.introductions = Introductions(
+            own=node.own,
+            resolver=node.resolver,
+            database=node.database,
+            network=node.network,
+            trust=node.trust,
+            now=node.clock,
+        )
+        self.invitations = Invitations(
+            own=node.own,
+            resolver=node.resolver,
+            database=node.database,
+            events=node.events,
+            trust=node.trust,
+            mail=self.office,
+            introductions=self.introductions,
+            now=node.clock,
+        )
+        self.intake.on_invited = self.invitations.use
+        self.courtesies = Courtesies(self.intake, on_ping=self.introductions.learn)
+
+    async def _take_reply(self, route: Route, packed: bytes) -> None:
+        await self.intake.accept(source_of_reply(route), packed)
 
     async def _addresses_of(self, did: Did) -> Sequence[str]:
         self.looked_up.put_nowait(did)
+        return await self.find(did)
+
+    async def _known_addresses(self, did: Did) -> Sequence[str]:
         return self.addresses.get(did, ())
 
     async def attempted(self) -> Did:
@@ -183,6 +272,15 @@ class WatchedDelivery(Delivery):
             self._resting = False
 
 
+def new_reputation(node: Node, said: Sequence[tuple[Did, Attestation]] = ()) -> Reputation:
+    """Reputations over the node's database; `said` is what reputation credentials attest."""
+
+    async def attestations() -> Sequence[tuple[Did, Attestation]]:
+        return said
+
+    return Reputation(database=node.database, trust=node.trust, attestations=attestations, now=node.clock)
+
+
 def new_hive(node: Node, names: Sequence[str] = ("common",)) -> Hive:
     return Hive(
         keys=node.keys,
@@ -191,6 +289,7 @@ def new_hive(node: Node, names: Sequence[str] = ("common",)) -> Hive:
         network=node.network,
         gossip=node.gossip,
         trust=node.trust,
+        reputation=new_reputation(node),
         events=node.events,
         names=names,
         now=node.clock,

@@ -170,9 +170,9 @@ class Machine:
         quiet = ("--listen", LOOPBACK, "--api", "127.0.0.1:0", "--no-mdns", "--model", "none", "--unsealed")
         return self._add(Process("node.cli up", home, (*quiet, *options)))
 
-    def relay(self) -> Process:
+    def relay(self, *options: str, listen: str = LOOPBACK) -> Process:
         """A relay that is not started yet."""
-        return self._add(Process("bootstrap", self.folder / "relay", ("--listen", LOOPBACK)))
+        return self._add(Process("bootstrap", self.folder / "relay", ("--listen", listen, *options)))
 
     def discard_all(self) -> None:
         for process in self._processes:

@@ -32,7 +32,7 @@ from node.net.port import Network
 from node.twin import Twin, open_twin
 from protocols import dag_cbor, limits
 from protocols.didcomm import jwe, jws
-from protocols.didcomm.agreement import agreement_key, agreement_methods
+from protocols.didcomm.author import author_of
 from protocols.didcomm.envelope import pack_anoncrypt, pack_authcrypt, pack_signed
 from protocols.message import Message
 from protocols.playbook.messages import PLAYBOOK_UPDATE, Update, topic_of
@@ -92,11 +92,11 @@ class Peer:
 
     def encrypted(self, plaintext: bytes, to: Did) -> bytes:
         """Any bytes at all, encrypted for a twin by this peer: no check of ours stands before them."""
-        methods = agreement_methods(resolve_did_key(to))
+        methods = resolve_did_key(to).key_agreement
         return jwe.encrypt(
             plaintext,
             enc="A256CBC-HS512",
-            sender=agreement_key(self.keys),
+            sender=author_of(self.keys).agreement[0],
             recipients=methods,
             entropy=os.urandom,
         )

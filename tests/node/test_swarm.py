@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from identity.did import did_key, peer_id
+from identity.did import Did, did_key, peer_id
 from identity.keys import KeyPair
 from node import swarm as swarm_module
 from node.config import NetworkConfig
@@ -18,9 +18,9 @@ from node.swarm import CAPABILITIES, DIALLING_AT_ONCE, Directory, KnownTwin
 from protocols import limits
 from protocols.didcomm.envelope import pack_signed
 from protocols.message import Message
-from protocols.swarm import TOPIC, TWIN_OFFLINE, TWIN_ONLINE, TwinOnline
+from protocols.swarm import TOPIC, TWIN_OFFLINE, TWIN_ONLINE, Mediator, TwinOnline
 from tests.node.net.fake import FakeSwarm
-from tests.node.parts import START_MS, Node, Watch, new_keys, open_node, running, soon, watching
+from tests.node.parts import START_MS, Node, Watch, new_keys, new_reputation, open_node, running, soon, watching
 
 ANNA = new_keys()
 
@@ -38,6 +38,7 @@ class Member:
     def __init__(self, node: Node, name: str, config: NetworkConfig) -> None:
         self.node = node
         self.topics: tuple[str, ...] = ()
+        self.mediators: tuple[Mediator, ...] = ()
         self.directory = Directory(
             did=node.did,
             name=name,
@@ -48,6 +49,8 @@ class Member:
             events=node.events,
             topics=self._topics,
             trust=node.trust,
+            scores=new_reputation(node).scores,
+            mediators=lambda: self.mediators,
             now=node.clock,
         )
 
@@ -137,6 +140,31 @@ def test_what_changed_is_announced_and_nothing_else(tmp_path: Path) -> None:
                 ada.topics = ("tides", "flour")
                 assert await soon(heard.get()) == ("tides", "flour")
                 assert heard.empty()
+
+    asyncio.run(main())
+
+
+def test_who_keeps_its_mail_is_announced_and_learned(tmp_path: Path) -> None:
+    async def main() -> None:
+        swarm = FakeSwarm()
+        async with open_member(swarm, tmp_path, "ada") as ada, open_member(swarm, tmp_path, "bela", run=False) as bela:
+            keeper = Mediator(
+                Did("did:key:z6Mk"), ("/ip4/192.0.2.1/tcp/4800/p2p/12D3", "https://relay.example/didcomm")
+            )
+            long = Mediator(Did("did:peer:2." + "x" * 900), ("u" * 250, "v" * 250))
+            # No announcement has room for all of these: the first ones count.
+            ada.mediators = (long, replace(long, did=Did("did:peer:2." + "y" * 900)), long, keeper)
+            heard: asyncio.Queue[int] = asyncio.Queue()
+
+            async def listen(heard_message: Any) -> None:
+                heard.put_nowait(len(heard_message.message.body["mediators"]))
+
+            bela.node.gossip.on(TWIN_ONLINE, listen)
+            await bela.node.gossip.join(TOPIC)
+            async with running(bela.node.gossip.run()):
+                await ada.node.dial(bela.node)
+                assert await soon(heard.get()) == 3
+            assert (await bela.listed())["ada"].mediators == (*ada.mediators[:2], keeper)
 
     asyncio.run(main())
 
@@ -483,5 +511,16 @@ def test_it_says_that_it_leaves(tmp_path: Path) -> None:
             await ada.directory.leave()
             event = await watch.until("twin_offline")
             assert event.subject == ada.node.did
+
+    asyncio.run(main())
+
+
+def test_a_twins_standing_stands_beside_it(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with open_member(FakeSwarm(), tmp_path, "ada", run=False) as ada:
+            await ada.hear(online())
+            assert (await ada.listed())["anna"].reputation == 0.0
+            await new_reputation(ada.node).note(did_key(ANNA.public), "receipt", "one", good=2.0)
+            assert (await ada.listed())["anna"].reputation == 0.5
 
     asyncio.run(main())

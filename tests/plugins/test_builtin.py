@@ -3,22 +3,35 @@
 import ast
 import asyncio
 import math
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 import plugins.builtin
-from plugins.builtin import calculator, clock
+from plugins.builtin import calculator, clock, didcomm, identity
 from plugins.builtin.calculator import MAX_BITS, calculate
-from plugins.errors import ToolFailed
+from plugins.errors import BadArguments, ToolFailed
 from plugins.host import PluginHost
 from plugins.sdk import Plugin, ToolError
 
 NOON = datetime(2026, 3, 1, 12, 30, 15, tzinfo=UTC)
-ALL = (calculator.plugin(), clock.plugin(lambda: NOON))
+
+
+async def _unused(*_: Any) -> Any:
+    raise AssertionError("nothing is called")
+
+
+ALL = (
+    calculator.plugin(),
+    clock.plugin(lambda: NOON),
+    identity.plugin(lambda _: identity.Signed("", "", None), _unused),
+    didcomm.plugin(_unused, _unused),
+)
 
 
 @pytest.mark.parametrize("plugin", ALL, ids=lambda plugin: plugin.name)
@@ -154,5 +167,92 @@ def test_the_clock_tells_the_time_it_was_given() -> None:
         for wrong in ("Mars/Olympus", "../../etc/passwd", "/etc/passwd", "Europe", "", "x" * 5000, "a\0b"):
             with pytest.raises(ToolFailed):
                 await host.execute("clock", {"timezone": wrong})
+
+    asyncio.run(main())
+
+
+def test_any_json_value_is_signed_and_checked_and_only_by_the_owner() -> None:
+    async def verify(signed: identity.Signed) -> bool:
+        if signed.did == "did:example:nobody":
+            raise identity.Refused("nobody knows it")
+        return signed.signature == "z1"
+
+    def sign(artifact: Any) -> identity.Signed:
+        if artifact == 2**53:
+            raise identity.Refused("not exact")
+        return identity.Signed("did:example:me", "z1", artifact)
+
+    async def main() -> None:
+        host = PluginHost()
+        host.register(identity.plugin(sign, verify))
+        assert all(info.owner_only for info in host.list())
+        for artifact in ({"agreed": True}, [1, 2], "text", 7, None):
+            signed = await host.execute("did_sign_artifact", {"artifact": artifact})
+            assert signed == {"did": "did:example:me", "signature": "z1", "artifact": artifact}
+            assert await host.execute("did_verify_artifact", signed) == {"valid": True}
+            assert await host.execute("did_verify_artifact", {**signed, "signature": "z2"}) == {"valid": False}
+        with pytest.raises(ToolFailed, match="not exact"):
+            await host.execute("did_sign_artifact", {"artifact": 2**53})
+        with pytest.raises(ToolFailed, match="nobody knows it"):
+            await host.execute("did_verify_artifact", {**signed, "did": "did:example:nobody"})
+        for member, value in (("did", "d" * 2049), ("signature", "z" * 97)):
+            with pytest.raises(ToolFailed, match="too long"):
+                await host.execute("did_verify_artifact", {**signed, member: value})
+
+    asyncio.run(main())
+
+
+def test_messages_are_sent_and_listed_and_only_by_the_owner() -> None:
+    sent: list[tuple[str, str, Mapping[str, Any]]] = []
+    came = [
+        didcomm.Received("1", "did:example:ada", "https://example.org/note", {"text": "hi"}, "2026-03-01", True),
+        didcomm.Received("2", None, "https://example.org/note", {"text": "x" * 5000}, "2026-03-01", False),
+    ]
+
+    async def send(to: str, message_type: str, body: Mapping[str, Any]) -> didcomm.Sent:
+        if to == "nobody":
+            raise didcomm.Refused("that is no DID")
+        sent.append((to, message_type, body))
+        return didcomm.Sent("7", "queued")
+
+    async def inbox(limit: int) -> list[didcomm.Received]:
+        return came[:limit]
+
+    async def main() -> None:
+        host = PluginHost()
+        host.register(didcomm.plugin(send, inbox))
+        assert all(info.owner_only for info in host.list())
+        message = {"to": "did:example:ada", "type": "https://example.org/note", "body": {"text": "hello"}}
+        assert await host.execute("didcomm_send_message", message) == {"id": "7", "status": "queued"}
+        assert sent == [("did:example:ada", "https://example.org/note", {"text": "hello"})]
+        with pytest.raises(ToolFailed, match="that is no DID"):
+            await host.execute("didcomm_send_message", {**message, "to": "nobody"})
+        for wrong in ({"body": "text"}, {"body": []}, {"to": 7}):
+            with pytest.raises(BadArguments):
+                await host.execute("didcomm_send_message", {**message, **wrong})
+        first, second = await host.execute("didcomm_get_inbox", {})
+        assert (first["from"], first["body"], first["beginning"]) == ("did:example:ada", {"text": "hi"}, None)
+        assert (second["from"], second["body"], len(second["beginning"])) == (None, None, didcomm.MAX_BODY_CHARS)
+        assert len(await host.execute("didcomm_get_inbox", {"limit": 1})) == 1
+        for limit in (0, 51):
+            with pytest.raises(ToolFailed, match="1 to 50"):
+                await host.execute("didcomm_get_inbox", {"limit": limit})
+
+    asyncio.run(main())
+
+
+def test_a_full_inbox_of_the_longest_messages_fits_one_result() -> None:
+    longest = didcomm.Received("i" * 256, "d" * 200, "t" * 512, {"a": "\u4e00" * 490}, "2026", True)
+
+    async def send(to: str, message_type: str, body: Mapping[str, Any]) -> didcomm.Sent:
+        raise didcomm.Refused("not here")
+
+    async def inbox(limit: int) -> list[didcomm.Received]:
+        return [longest] * limit
+
+    async def main() -> None:
+        host = PluginHost()
+        host.register(didcomm.plugin(send, inbox))
+        assert 1 < len(await host.execute("didcomm_get_inbox", {"limit": 50})) < 50
 
     asyncio.run(main())

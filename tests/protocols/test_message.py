@@ -17,8 +17,16 @@ from protocols.errors import (
     RemoteProtocolError,
     TooLarge,
 )
-from protocols.limits import CLOCK_SKEW_S, MAX_ID_CHARS, MAX_PLAINTEXT_BYTES, MAX_RECIPIENTS, REPLAY_WINDOW_S
-from protocols.message import Message, check_times, parse_message
+from protocols.limits import (
+    CLOCK_SKEW_S,
+    MAX_ACKS,
+    MAX_FROM_PRIOR_CHARS,
+    MAX_ID_CHARS,
+    MAX_PLAINTEXT_BYTES,
+    MAX_RECIPIENTS,
+    REPLAY_WINDOW_S,
+)
+from protocols.message import Attachment, Message, check_times, parse_message
 
 ALICE, BOB = Did("did:example:alice"), Did("did:example:bob")
 TYPE = "https://didcomm.org/trust-ping/2.0/ping"
@@ -37,6 +45,11 @@ messages = st.builds(
     pthid=st.none() | ids,
     created_time=times,
     expires_time=times,
+    attachments=st.just(()) | st.tuples(st.builds(Attachment.of_base64, st.binary(max_size=20))),
+    please_ack=st.just(()) | st.just(("",)) | st.tuples(ids),
+    ack=st.just(()) | st.tuples(ids),
+    return_route=st.sampled_from([None, "none", "all", "thread"]),
+    from_prior=st.none() | ids,
 )
 
 
@@ -46,7 +59,21 @@ def test_a_message_comes_back(message: Message) -> None:
 
 
 def test_the_json_is_that_of_the_specification() -> None:
-    message = Message(id="1", type=TYPE, body={"a": 1}, from_=ALICE, to=(BOB,), thid="2", pthid="3", created_time=4)
+    message = Message(
+        id="1",
+        type=TYPE,
+        body={"a": 1},
+        from_=ALICE,
+        to=(BOB,),
+        thid="2",
+        pthid="3",
+        created_time=4,
+        attachments=(Attachment(data={"json": {}}, id="a"),),
+        please_ack=("",),
+        ack=("0",),
+        return_route="all",
+        from_prior="x.y.z",
+    )
     assert json.loads(message.to_bytes()) == {
         "id": "1",
         "typ": "application/didcomm-plain+json",
@@ -57,6 +84,11 @@ def test_the_json_is_that_of_the_specification() -> None:
         "thid": "2",
         "pthid": "3",
         "created_time": 4,
+        "attachments": [{"id": "a", "data": {"json": {}}}],
+        "please_ack": [""],
+        "ack": ["0"],
+        "return_route": "all",
+        "from_prior": "x.y.z",
     }
 
 
@@ -71,7 +103,7 @@ def test_a_thread_begins_with_its_first_message() -> None:
 
 @pytest.mark.parametrize("typ", [{}, {"typ": "didcomm-plain+json"}, {"typ": "application/didcomm-plain+json"}])
 def test_tolerated_forms(typ: dict[str, str]) -> None:
-    headers = {"id": "1", "type": TYPE, "please_ack": [""], "thid": None, **typ}
+    headers = {"id": "1", "type": TYPE, "x-unknown": [""], "thid": None, **typ}
     assert parse_message(json.dumps(headers).encode()) == Message(id="1", type=TYPE)
 
 
@@ -104,6 +136,19 @@ def test_tolerated_forms(typ: dict[str, str]) -> None:
         {"created_time": 1.5},
         {"created_time": "1"},
         {"expires_time": 2**60},
+        {"please_ack": "1"},
+        {"please_ack": [1]},
+        {"please_ack": ["x" * (MAX_ID_CHARS + 1)]},
+        {"please_ack": [""] * (MAX_ACKS + 1)},
+        {"ack": [""]},
+        {"ack": {}},
+        {"ack": ["1"] * (MAX_ACKS + 1)},
+        {"return_route": "some"},
+        {"return_route": ["all"]},
+        {"from_prior": ""},
+        {"from_prior": {}},
+        {"from_prior": "x" * (MAX_FROM_PRIOR_CHARS + 1)},
+        {"attachments": {}},
     ],
 )
 def test_wrong_headers_are_refused(change: dict[str, Any]) -> None:
@@ -152,7 +197,9 @@ def test_times_out_of_their_bounds_are_refused() -> None:
 @given(
     st.binary(max_size=100)
     | st.dictionaries(
-        st.sampled_from(["id", "type", "typ", "body", "from", "to", "thid", "created_time"]),
+        st.sampled_from(
+            ["id", "type", "typ", "body", "from", "to", "thid", "created_time", "attachments", "ack", "return_route"]
+        ),
         st.none() | st.booleans() | st.integers() | st.text() | st.lists(st.text()),
     ).map(lambda value: json.dumps(value).encode())
 )

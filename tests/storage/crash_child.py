@@ -14,7 +14,7 @@ from pathlib import Path
 from identity.cid import Cid
 from identity.did import Did
 from identity.multibase import CODEC_RAW
-from storage import eventlog, gossip, mailbox
+from storage import eventlog, gossip, mailbox, outbox
 from storage.blocks import BlockStore
 from storage.database import Database
 from storage.home import Home
@@ -38,7 +38,7 @@ def row(name: str) -> Callable[[sqlite3.Connection], None]:
             created_time=0,
             received_ms=0,
         )
-        mailbox.queue_outbound(
+        outbox.queue_outbound(
             conn,
             message_id=name,
             to_did=SENDER,

@@ -1,14 +1,10 @@
 import sqlite3
-from dataclasses import dataclass
 
 import pytest
-from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from identity.did import Did
 from storage import mailbox
 from storage.errors import BadCursor
-from storage.migrate import shipped_migrations
 
 ME, ANNA, BERT = Did("did:key:zMe"), Did("did:key:zAnna"), Did("did:key:zBert")
 
@@ -32,23 +28,6 @@ def receive(
         received_ms=7,
         status=status,
     )
-
-
-def queue(conn: sqlite3.Connection, message_id: str, to_did: Did = ANNA, thid: str | None = None, **more: int) -> None:
-    mailbox.queue_outbound(
-        conn,
-        message_id=message_id,
-        to_did=to_did,
-        type="https://example.org/1.0/note",
-        thid=thid,
-        plaintext=message_id.encode(),
-        created_ms=0,
-        expires_ms=more.get("expires_ms"),
-    )
-
-
-def due(conn: sqlite3.Connection, now_ms: int = 0, to_did: Did = ANNA, limit: int = 100) -> list[str]:
-    return [row.message_id for row in mailbox.due(conn, to_did, now_ms, limit)]
 
 
 def test_a_message_is_kept_once_for_each_sender(conn: sqlite3.Connection) -> None:
@@ -128,172 +107,14 @@ def test_a_cursor_that_no_list_gave_is_refused(conn: sqlite3.Connection, cursor:
         mailbox.inbox(conn, limit=1, after=cursor)
 
 
-def test_queueing_an_id_again_changes_nothing(conn: sqlite3.Connection) -> None:
-    queue(conn, "1")
-    mailbox.mark_delivered(conn, ["1"], 9)
-    queue(conn, "1", BERT)
-    row = mailbox.get_outbound(conn, "1")
-    assert row is not None
-    assert (row.to_did, row.status, row.delivered_ms) == (ANNA, "delivered", 9)
-    assert mailbox.get_outbound(conn, "2") is None
-    assert due(conn) == []
-
-
-def test_a_waiting_message_holds_back_its_thread_and_nothing_else(conn: sqlite3.Connection) -> None:
-    queue(conn, "a1", thid="a")
-    queue(conn, "b1", thid="b")
-    queue(conn, "a2", thid="a")
-    queue(conn, "a3", BERT, thid="a")
-    mailbox.mark_retry(conn, ["a1"], now_ms=0, next_attempt_ms=50, error="unreachable")
-    assert due(conn) == ["b1"]
-    assert due(conn, to_did=BERT) == ["a3"]
-    assert due(conn, 50) == ["a1", "b1", "a2"]
-    assert due(conn, 50, limit=2) == ["a1", "b1"]
-    row = mailbox.get_outbound(conn, "a1")
-    assert row is not None
-    assert (row.attempts, row.next_attempt_ms, row.last_error) == (1, 50, "unreachable")
-
-
-def test_the_first_message_of_a_thread_holds_back_those_that_name_it(conn: sqlite3.Connection) -> None:
-    queue(conn, "first")
-    queue(conn, "second", thid="first")
-    mailbox.mark_retry(conn, ["first"], now_ms=0, next_attempt_ms=50, error="unreachable")
-    assert due(conn) == []
-    mailbox.mark_failed(conn, ["first"], error="given up")
-    assert due(conn) == ["second"]
-
-
-def test_next_due_is_when_something_can_really_be_sent(conn: sqlite3.Connection) -> None:
-    assert mailbox.recipients_due(conn) == {}
-    queue(conn, "first")
-    queue(conn, "second", thid="first")  # due by its own time, but held back
-    mailbox.mark_retry(conn, ["first"], now_ms=0, next_attempt_ms=50, error="unreachable")
-    assert mailbox.recipients_due(conn) == {ANNA: 50}
-    queue(conn, "other", BERT)
-    assert mailbox.recipients_due(conn) == {ANNA: 50, BERT: 0}
-    assert mailbox.retry_now(conn, ANNA, 20) == 1
-    assert due(conn, 20) == ["first", "second"]
-
-
-def test_delivered_is_final_and_failed_is_not_sent_again(conn: sqlite3.Connection) -> None:
-    for name in ("1", "2"):
-        queue(conn, name)
-    mailbox.mark_delivered(conn, ["1"], 5)
-    mailbox.mark_failed(conn, ["1", "2"], error="given up")
-    mailbox.mark_retry(conn, ["1", "2"], now_ms=0, next_attempt_ms=0, error="again")
-    states = [(row.message_id, row.status, row.attempts) for row in mailbox.outbox(conn, limit=9).items]
-    assert states == [("2", "failed", 0), ("1", "delivered", 0)]
-    mailbox.mark_delivered(conn, ["2"], 6)  # its acknowledgement came late
-    row = mailbox.get_outbound(conn, "2")
-    assert row is not None
-    assert (row.status, row.last_error) == ("delivered", None)
-
-
-def test_what_is_put_off_waits_for_the_attempt_or_its_end(conn: sqlite3.Connection) -> None:
-    queue(conn, "1", expires_ms=10)
-    queue(conn, "2", expires_ms=99)
-    queue(conn, "3", BERT)
-    mailbox.mark_failed(conn, ["2"], error="refused")
-    queue(conn, "4")
-    mailbox.put_off(conn, ANNA, next_attempt_ms=50, error="unreachable")
-    states = [
-        (row.message_id, row.attempts, row.next_attempt_ms, row.last_error)
-        for row in mailbox.outbox(conn, limit=9).items
-    ]
-    assert states == [
-        ("4", 1, 50, "unreachable"),
-        ("3", 0, 0, None),
-        ("2", 0, 0, "refused"),
-        ("1", 1, 10, "unreachable"),
-    ]
-    assert mailbox.recipients_due(conn) == {BERT: 0, ANNA: 10}
-
-
-@dataclass
-class Sent:
-    name: str
-    to_did: Did
-    thread: str
-    next_attempt_ms: int = 0
-
-
-class OutboxModel(RuleBasedStateMachine):
-    """The outbox against a plain list: what may be sent is what no older message of its thread holds back."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        # The schema without files, since this runs many times.
-        self.conn = sqlite3.connect(":memory:", isolation_level=None)
-        for step in shipped_migrations():
-            self.conn.executescript(step.sql)
-        self.queued: list[Sent] = []
-        self.count = 0
-        self.now_ms = 0
-
-    @rule(to_did=st.sampled_from([ANNA, BERT]), thread=st.sampled_from(["a", "b"]))
-    def queue(self, to_did: Did, thread: str) -> None:
-        self.count += 1
-        queue(self.conn, f"m{self.count}", to_did, thread)
-        self.queued.append(Sent(f"m{self.count}", to_did, thread))
-
-    @rule(step=st.integers(1, 10))
-    def wait(self, step: int) -> None:
-        self.now_ms += step
-
-    @rule(data=st.data(), delay=st.integers(1, 20))
-    def fail(self, data: st.DataObject, delay: int) -> None:
-        if self.queued:
-            chosen = data.draw(st.sampled_from(self.queued))
-            chosen.next_attempt_ms = self.now_ms + delay
-            mailbox.mark_retry(
-                self.conn, [chosen.name], now_ms=self.now_ms, next_attempt_ms=chosen.next_attempt_ms, error="no"
-            )
-
-    @rule(data=st.data())
-    def deliver(self, data: st.DataObject) -> None:
-        if self.queued:
-            chosen = data.draw(st.sampled_from(self.queued))
-            self.queued.remove(chosen)
-            mailbox.mark_delivered(self.conn, [chosen.name], self.now_ms)
-
-    def expected(self, now_ms: int) -> list[Sent]:
-        free, held = [], set()
-        for sent in self.queued:
-            if sent.next_attempt_ms > now_ms:
-                held.add((sent.to_did, sent.thread))
-            elif (sent.to_did, sent.thread) not in held:
-                free.append(sent)
-        return free
-
-    @invariant()
-    def agrees(self) -> None:
-        free = self.expected(self.now_ms)
-        for to_did in (ANNA, BERT):
-            assert due(self.conn, self.now_ms, to_did) == [sent.name for sent in free if sent.to_did == to_did]
-        due_ms = mailbox.recipients_due(self.conn)
-        assert due_ms.keys() == {sent.to_did for sent in self.queued}
-        for to_did, at in due_ms.items():
-            assert any(sent.to_did == to_did for sent in self.expected(at))
-            assert not any(sent.to_did == to_did for sent in self.expected(at - 1))
-
-    def teardown(self) -> None:
-        self.conn.close()
-
-
-TestOutboxModel = pytest.mark.slow(OutboxModel.TestCase)
-
-
-def test_the_queries_of_the_delivery_loop_use_their_indexes(conn: sqlite3.Connection) -> None:
+def test_the_queries_of_the_inbox_use_their_indexes(conn: sqlite3.Connection) -> None:
     statements: list[str] = []
     conn.set_trace_callback(statements.append)
-    mailbox.due(conn, ANNA, 0, 10)
-    mailbox.recipients_due(conn)
     mailbox.count_requests(conn, ANNA)
     mailbox.unhandled(conn, 10)  # sorts what waits, which is bounded for each sender
     mailbox.count_unhandled(conn, ANNA, ["x"])
     conn.set_trace_callback(None)
-    assert len(statements) == 5
+    assert len(statements) == 3
     for statement in statements:
         plan = [row[3] for row in conn.execute(f"EXPLAIN QUERY PLAN {statement}")]
         assert any("USING" in step and "INDEX" in step for step in plan), (statement, plan)
-        assert "row_number" in statement or not any("TEMP B-TREE FOR ORDER" in step for step in plan), (statement, plan)

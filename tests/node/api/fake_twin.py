@@ -9,29 +9,46 @@ import sys
 import uuid
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import orjson
 
 from identity.cid import Cid
-from identity.did import Did, DidDocument, PeerId, did_key, peer_id, resolve_did_key
+from identity.did import Did, DidDocument, PeerId, did_key, peer_id
 from identity.keys import KeyPair
 from identity.multibase import CODEC_RAW
+from identity.resolver import Resolver
 from node.api.app import make_app, serve
-from node.errors import ContentUnavailable, JobUnknown, RevisionUnknown
+from node.errors import (
+    ContentUnavailable,
+    InvitationUnknown,
+    JobUnknown,
+    MessageTimeout,
+    RevisionUnknown,
+    TaskUnknown,
+)
 from node.events import Event, Lagged
+from node.messaging.invitations import Accepted
+from node.messaging.mediation import MediatorStatus
 from node.net.errors import MalformedAddress
 from node.net.port import PeerInfo
+from node.own import OwnDids
+from node.reputation.standing import Standing, Term
 from plugins.errors import BadArguments, ToolNotFound
+from protocols.conversations import discover_features, out_of_band, trust_ping
+from protocols.message import Attachment, Message
 from protocols.playbook.merge import EMPTY, Playbook, apply
 from protocols.playbook.ops import new_ops
 from protocols.playbook.revision import Revision, sign_revision
 from storage.eventlog import LogEntry
+from storage.invitations import InvitationRow
 from storage.jobs import LogLine
-from storage.mailbox import InboxRow, OutboxRow
+from storage.mailbox import InboxRow
+from storage.outbox import OutboxForm, OutboxRow
 from storage.page import Page
+from storage.tasks import ContractRow, TaskRow
 from storage.trust import Trust
 
 TOKEN = "test-token"
@@ -239,18 +256,57 @@ class FakeMail:
         self.sent: list[OutboxRow] = []
         self.received: list[InboxRow] = []
 
-    async def send(self, to: Did, type: str, body: Mapping[str, Any], *, thid: str | None = None) -> Sent:  # noqa: A002
-        message_id = str(uuid.uuid4())
-        plaintext = orjson.dumps({"id": message_id, "type": type, "body": body})
+    async def send(
+        self,
+        to: Did,
+        type: str,  # noqa: A002
+        body: Mapping[str, Any],
+        *,
+        thid: str | None = None,
+        pthid: str | None = None,
+        attachments: Sequence[Attachment] = (),
+        please_ack: bool = False,
+        expires_s: int | None = None,
+        form: OutboxForm = "authcrypt",
+    ) -> Sent:
+        message = Message(
+            id=str(uuid.uuid4()),
+            type=type,
+            body=body,
+            from_=self._own,
+            to=(to,),
+            thid=thid,
+            pthid=pthid,
+            attachments=tuple(attachments),
+            please_ack=("",) if please_ack else (),
+        )
         row = OutboxRow(
-            0, message_id, to, type, thid, plaintext, NOW_MS, None, "queued", 1, NOW_MS, None, "no connection"
+            seq=0,
+            message_id=message.id,
+            to_did=to,
+            type=type,
+            thid=thid,
+            pthid=pthid,
+            plaintext=message.to_bytes(),
+            form=form,
+            created_ms=NOW_MS,
+            expires_ms=None,
+            status="queued",
+            attempts=1,
+            next_attempt_ms=NOW_MS,
+            sent_ms=None,
+            delivered_ms=None,
+            via=None,
+            acked=False,
+            last_error="no connection",
         )
         self.sent.insert(0, row)
         if to == self._own:
-            self.received.insert(
-                0, InboxRow(0, message_id, None, to, type, thid, plaintext, NOW_MS // 1000, NOW_MS, "received")
+            came = InboxRow(
+                0, message.id, None, to, type, thid, row.plaintext, NOW_MS // 1000, NOW_MS, "received", "libp2p"
             )
-        return Sent(message_id, "queued")
+            self.received.insert(0, came)
+        return Sent(message.id, "queued")
 
     async def wait_delivered(self, message_id: str, timeout_s: float) -> str:
         return "delivered" if self.sent[0].to_did != OTHER else "queued"
@@ -260,6 +316,52 @@ class FakeMail:
 
     async def outbox(self, limit: int, after: str | None) -> Page[OutboxRow]:
         return page(self.sent, limit, after)
+
+
+class FakeExchange:
+    """Everybody answers a ping at once, and speaks trust-ping; OTHER answers nothing."""
+
+    async def ask(self, to: Did, message_type: str, body: Mapping[str, Any], *, timeout_s: float) -> Message:
+        if to == OTHER:
+            raise MessageTimeout(f"no reply from {to} within {timeout_s:g} s")
+        if message_type == trust_ping.PING:
+            return Message(id="1", type=trust_ping.PING_RESPONSE)
+        known = discover_features.features_of((trust_ping.SENDER, trust_ping.RECEIVER))
+        reply = discover_features.disclose(discover_features.Queries.from_body(body), known)
+        return Message(id="1", type=reply.type, body=reply.body)
+
+
+class FakeInvitations:
+    """Invitations that nobody answers. The only one that can be accepted is of OTHER."""
+
+    def __init__(self, own: Did) -> None:
+        self._own = own
+        self.rows: list[InvitationRow] = []
+
+    async def create(
+        self, *, goal: str | None, goal_code: str | None, name: str | None, uses: int, expires_s: int
+    ) -> InvitationRow:
+        message_id = uuid.uuid4().hex
+        body = out_of_band.Invitation(goal_code or "", goal or "").to_body()
+        message = Message(id=message_id, type=out_of_band.INVITATION, body=body, from_=self._own)
+        url = out_of_band.to_url(message, "didcomm://invitation")
+        expires_ms = NOW_MS + expires_s * 1000
+        row = InvitationRow(len(self.rows), message_id, self._own, url, goal, goal_code, name, uses, NOW_MS, expires_ms)
+        self.rows.insert(0, row)
+        return row
+
+    async def list(self, limit: int, after: str | None) -> Page[InvitationRow]:
+        return page(self.rows, limit, after)
+
+    async def remove(self, invitation_id: str) -> None:
+        if not any(row.id == invitation_id for row in self.rows):
+            raise InvitationUnknown("no invitation has this id")
+        self.rows = [row for row in self.rows if row.id != invitation_id]
+
+    async def accept(self, url: str) -> Accepted:
+        message = out_of_band.from_url(url)
+        assert message.from_ is not None
+        return Accepted(message.from_, None, "queued")
 
 
 class FakeHive:
@@ -310,6 +412,53 @@ class FakeTrust:
 
     async def put(self, trust: Trust) -> None:
         self.trust = trust
+
+
+class FakeReputation:
+    async def of(self, did: Did) -> Standing:
+        return Standing(0.5, (Term("receipt", 2.0, 0.0, "2 seen here"),))
+
+
+class FakeTasks:
+    def __init__(self) -> None:
+        self.rows: list[TaskRow] = []
+
+    async def post(self, task: str, requirements: Sequence[str], deadline_s: int) -> TaskRow:
+        row = TaskRow(
+            id=str(uuid.uuid4()),
+            requester=did_key(KEYS.public),
+            task=task,
+            requirements=tuple(requirements),
+            created_ms=NOW_MS,
+            deadline_ms=NOW_MS + deadline_s * 1000,
+            status="open",
+            due_ms=None,
+        )
+        self.rows.insert(0, row)
+        return row
+
+    async def list(self, limit: int, after: str | None = None) -> Page[TaskRow]:
+        return page(self.rows, limit, after)
+
+    async def get(self, task_id: str) -> tuple[TaskRow, Sequence[ContractRow]]:
+        for row in self.rows:
+            if row.id == task_id:
+                bid = ContractRow(
+                    requester=row.requester,
+                    task_id=row.id,
+                    peer=OTHER,
+                    state="bid",
+                    confidence=0.5,
+                    eta_s=3,
+                    updated_ms=NOW_MS,
+                )
+                return row, (bid,)
+        raise TaskUnknown(f"no task {task_id!r} is known here")
+
+    async def rate(self, task_id: str, quality: float) -> TaskRow:
+        row, _ = await self.get(task_id)
+        receipt = orjson.dumps({"artifact": {"quality": quality}})
+        return replace(row, status="done", worker=OTHER, receipt=receipt, receipt_cid=str(Cid.of(CODEC_RAW, receipt)))
 
 
 class FakeContent:
@@ -405,31 +554,64 @@ class FakeEvents:
         return page(rows, limit, after)
 
 
+class FakeSuccessions:
+    """The last of the known twins has replaced its key."""
+
+    def formerly(self, did: Did) -> tuple[Did, ...]:
+        return (OTHER,) if did == did_key(KeyPair(bytes([2]) * 32).public) else ()
+
+
+class FakeMediation:
+    """One relay that keeps mail, and one that does not."""
+
+    def status(self) -> tuple[MediatorStatus, ...]:
+        kept = MediatorStatus(
+            OTHER,
+            "granted",
+            None,
+            OTHER,
+            ("/ip4/192.0.2.1/tcp/4800/p2p/12D3",),
+            3,
+            1_700_000_000_000,
+            1_700_000_060_000,
+        )
+        other = did_key(KeyPair(bytes([9]) * 32).public)
+        return kept, MediatorStatus(other, "denied", "it keeps no mail for us", None, (), None, None, None)
+
+
 @dataclass
 class FakeTwin:
     did: Did = field(default_factory=lambda: did_key(KEYS.public))
+    own: OwnDids = field(default_factory=lambda: OwnDids(KEYS))
+    resolver: Resolver = field(default_factory=lambda: Resolver(fetch=None, now_s=lambda: 0.0))
     peer_id: PeerId = field(default_factory=lambda: peer_id(KEYS.public))
     name: str = "fake"
     version: str = "0.0.1"
     capabilities: tuple[str, ...] = ("research", "tool_use")
     well: bool = True
     has_model: bool = True
+    successions: FakeSuccessions = field(default_factory=FakeSuccessions)
     network: FakeNetwork = field(default_factory=FakeNetwork)
     directory: FakeDirectory = field(default_factory=FakeDirectory)
     jobs: FakeJobs = field(default_factory=FakeJobs)
     memory: FakeMemory = field(default_factory=FakeMemory)
     hive: FakeHive = field(default_factory=FakeHive)
     trust: FakeTrust = field(default_factory=FakeTrust)
+    reputation: FakeReputation = field(default_factory=FakeReputation)
+    tasks: FakeTasks = field(default_factory=FakeTasks)
     content: FakeContent = field(default_factory=FakeContent)
     tools: FakeTools = field(default_factory=FakeTools)
+    mediation: FakeMediation = field(default_factory=FakeMediation)
 
     def __post_init__(self) -> None:
         self.executive = FakeExecutive(self.jobs)
         self.mail = FakeMail(self.did)
+        self.exchange = FakeExchange()
+        self.invitations = FakeInvitations(self.did)
         self.events = FakeEvents(self.did)
 
     def document(self) -> DidDocument:
-        return resolve_did_key(self.did)
+        return self.own.document()
 
     def sign(self, data: bytes) -> bytes:
         return KEYS.sign(data)

@@ -5,7 +5,11 @@ import io
 from fake_twin import KEYS, NOW, OTHER, FakeTwin
 from serving import Client, with_server
 
+from identity.cid import Cid
 from identity.did import did_key, peer_id
+from identity.did_peer import make_did_peer_2
+from identity.keys import agreement_key_of
+from identity.multibase import CODEC_RAW
 
 
 def test_id_and_did() -> None:
@@ -14,6 +18,7 @@ def test_id_and_did() -> None:
         assert status == 200
         assert document == {
             "did": did_key(KEYS.public),
+            "formerly": [],
             "peer_id": peer_id(KEYS.public),
             "name": "fake",
             "addresses": list(twin.network.addresses()),
@@ -23,6 +28,27 @@ def test_id_and_did() -> None:
         status, document, _ = await client("GET", "/v1/did")
         assert status == 200
         assert document["id"] == did_key(KEYS.public)
+
+    with_server(test)
+
+
+def test_dids_are_resolved() -> None:
+    async def test(client: Client, twin: FakeTwin) -> None:
+        for did, status in (
+            ("me", 200),
+            (OTHER, 200),
+            (make_did_peer_2(KEYS.public, agreement_key_of(KEYS.public), ()), 200),
+            ("did:web:example.org", 502),
+            ("did:web:localhost%253A8080", 502),
+            ("did:example:alice", 400),
+            ("nobody", 400),
+            ("did:key:" + "z" * 3000, 400),
+        ):
+            got, document, _ = await client("GET", f"/v1/dids/{did}")
+            assert got == status, (did, document)
+            if status == 200:
+                assert document["id"] == (twin.did if did == "me" else did)
+        assert "localhost%3A8080" in (await client("GET", "/v1/dids/did:web:localhost%253A8080%253A1"))[1]["detail"]
 
     with_server(test)
 
@@ -150,9 +176,12 @@ def test_messages() -> None:
             "type": basic,
             "body": {"content": "hi"},
             "thid": "t",
+            "pthid": None,
+            "attachments": [],
             "created_time": NOW,
             "received_time": None,
             "status": "queued",
+            "via": None,
             "attempts": 1,
             "error": "no connection",
         }
@@ -164,8 +193,73 @@ def test_messages() -> None:
         assert inbox["items"][0]["id"] == sent["id"]
         assert inbox["items"][0]["from"] is None
         assert inbox["items"][0]["received_time"] == NOW
+        assert inbox["items"][0]["via"] == "libp2p"
         refused = await client("POST", "/v1/didcomm/send", json={"to": "nobody", "type": basic, "body": {}})
         assert refused[1]["code"] == 40003
+
+    with_server(test)
+
+
+def test_a_message_with_everything() -> None:
+    async def test(client: Client, twin: FakeTwin) -> None:
+        cid = str(Cid.of(CODEC_RAW, b"a picture"))
+        whole = {
+            "to": OTHER, "type": "https://x.example/1.0/y", "body": {}, "thid": "t", "pthid": "p", "please_ack": True,
+            "expires_s": 60, "pack": "anoncrypt-authcrypt",
+            "attachments": [{"cid": cid, "media_type": "image/png", "filename": "a.png", "byte_count": 9}],
+        }  # fmt: skip
+        assert (await client("POST", "/v1/didcomm/send", json=whole))[0] == 200
+        [row] = (await client("GET", "/v1/didcomm/outbox"))[1]["items"]
+        assert (row["pthid"], twin.mail.sent[0].form) == ("p", "anoncrypt-authcrypt")
+        assert row["attachments"] == [
+            {"id": None, "cid": cid, "media_type": "image/png", "filename": "a.png", "format": None, "byte_count": 9}
+        ]
+        for wrong in (
+            {"pack": "plain"},
+            {"attachments": [{"cid": "no cid"}]},
+            {"attachments": [{"cid": cid, "filename": "../a"}]},
+            {"expires_s": 0},
+            {"thid": ""},
+        ):
+            status, problem, _ = await client("POST", "/v1/didcomm/send", json={**whole, **wrong})
+            assert status == 400, (wrong, problem)
+
+    with_server(test)
+
+
+def test_ping_and_discover() -> None:
+    async def test(client: Client, twin: FakeTwin) -> None:
+        status, pong, _ = await client("POST", "/v1/didcomm/ping", json={"to": twin.did})
+        assert (status, pong["did"]) == (200, twin.did)
+        assert pong["ms"] >= 0
+        status, problem, _ = await client("POST", "/v1/didcomm/ping", json={"to": OTHER, "timeout_s": 1})
+        assert (status, problem["code"]) == (504, 50450)
+        _, told, _ = await client(
+            "POST", "/v1/didcomm/discover", json={"to": twin.did, "match": "https://didcomm.org/*"}
+        )
+        assert told["features"] == [
+            {"feature_type": "protocol", "id": "https://didcomm.org/trust-ping/2.0", "roles": ["sender", "receiver"]}
+        ]
+        _, told, _ = await client("POST", "/v1/didcomm/discover", json={"to": twin.did, "feature_type": "header"})
+        assert told["features"] == []
+
+    with_server(test)
+
+
+def test_invitations() -> None:
+    async def test(client: Client, twin: FakeTwin) -> None:
+        asked = {"goal": "dinner", "uses": 2, "expires_s": 60, "name": "Bela"}
+        status, made, _ = await client("POST", "/v1/didcomm/invitation", json=asked)
+        assert (status, made["did"], made["goal"], made["uses"], made["used"]) == (200, twin.did, "dinner", 2, 0)
+        assert made["expires"] == "2026-11-18T11:07:40.250Z"
+        assert (await client("GET", "/v1/didcomm/invitations"))[1]["items"] == [made]
+        status, accepted, _ = await client("POST", "/v1/didcomm/accept", json={"url": made["url"]})
+        assert (status, accepted) == (200, {"did": twin.did, "name": None, "status": "queued"})
+        assert (await client("POST", "/v1/didcomm/accept", json={"url": "https://a.example/"}))[0] == 400
+        assert (await client("DELETE", f"/v1/didcomm/invitations/{made['id']}"))[1] == {"id": made["id"]}
+        assert (await client("DELETE", f"/v1/didcomm/invitations/{made['id']}"))[1]["code"] == 40446
+        for wrong in ({"uses": 0}, {"uses": 1001}, {"expires_s": 59}, {"goal": ""}, {"goal": "a\nb"}, {"id": "mine"}):
+            assert (await client("POST", "/v1/didcomm/invitation", json=wrong))[0] == 400, wrong
 
     with_server(test)
 
@@ -278,7 +372,55 @@ def test_artifacts() -> None:
         assert (await client("POST", "/v1/artifacts/verify", json=changed))[1] == {"valid": False}
         status, problem, _ = await client("POST", "/v1/artifacts/sign", json={"artifact": 2**53})
         assert (status, problem["code"]) == (400, 40005)
+        peer = make_did_peer_2(KEYS.public, agreement_key_of(KEYS.public), ())
+        assert (await client("POST", "/v1/artifacts/verify", json={**signed, "did": peer}))[1] == {"valid": True}
         status, problem, _ = await client("POST", "/v1/artifacts/verify", json={**signed, "did": "did:web:example.org"})
-        assert (status, problem["code"]) == (400, 40003)
+        assert (status, problem["code"]) == (502, 50207)
+
+    with_server(test)
+
+
+def test_a_task_is_posted_listed_shown_and_rated() -> None:
+    async def test(client: Client, _: FakeTwin) -> None:
+        status, posted, _ = await client("POST", "/v1/tasks", json={"task": "count the tides"})
+        assert (status, posted["status"], posted["given"]) == (200, "open", True)
+        _, listed, _ = await client("GET", "/v1/tasks")
+        assert [item["id"] for item in listed["items"]] == [posted["id"]]
+        _, shown, _ = await client("GET", f"/v1/tasks/{posted['id']}")
+        assert [bid["confidence"] for bid in shown["bids"]] == [0.5]
+        _, rated, _ = await client("POST", f"/v1/tasks/{posted['id']}/rate", json={"quality": 1})
+        assert rated["receipt"]["artifact"]["quality"] == 1.0
+        status, problem, _ = await client("GET", "/v1/tasks/no-such-task")
+        assert (status, problem["code"]) == (404, 40457)
+
+    with_server(test)
+
+
+def test_a_tasks_deadline_must_be_a_time_of_the_next_days() -> None:
+    async def test(client: Client, _: FakeTwin) -> None:
+        for deadline in ("soon", "2001-01-01T00:00:00Z", "2999-01-01T00:00:00Z", "2026-12-01T00:00:00"):
+            status, problem, _ = await client("POST", "/v1/tasks", json={"task": "t", "deadline": deadline})
+            assert (status, "deadline" in problem["detail"]) == (400, True)
+
+    with_server(test)
+
+
+def test_a_standing_comes_with_its_terms() -> None:
+    async def test(client: Client, _: FakeTwin) -> None:
+        status, standing, _ = await client("GET", "/v1/twins/me/reputation")
+        assert status == 200
+        assert standing["terms"] == [{"source": "receipt", "good": 2.0, "bad": 0.0, "detail": "2 seen here"}]
+
+    with_server(test)
+
+
+def test_who_keeps_our_mail() -> None:
+    async def test(client: Client, _: FakeTwin) -> None:
+        status, document, _ = await client("GET", "/v1/didcomm/mediators")
+        kept, denied = document["items"]
+        assert status == 200
+        assert (kept["state"], kept["waiting"], kept["picked_up_time"]) == ("granted", 3, "2023-11-14T22:14:20.000Z")
+        assert (denied["state"], denied["routing_did"], denied["uris"]) == ("denied", None, [])
+        assert denied["reason"] == "it keeps no mail for us"
 
     with_server(test)

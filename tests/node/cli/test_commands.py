@@ -42,6 +42,7 @@ def test_id(pagi: Pagi) -> None:
     document = pagi.json("id")
     assert document["name"] == "fake"
     assert document["did"] in pagi("id")
+    assert "(3 wait there; last picked up 2023-11-14T22:14:20.000Z)" in pagi("id")
 
 
 def test_peers_and_twins(pagi: Pagi) -> None:
@@ -55,6 +56,15 @@ def test_peers_and_twins(pagi: Pagi) -> None:
     assert out.startswith("NAME")
     assert len(out.splitlines()) == 3
     assert "--after" in pagi.err
+
+
+def test_resolve(pagi: Pagi) -> None:
+    assert pagi.json("resolve", SOMEBODY)["id"] == SOMEBODY
+    assert SOMEBODY in pagi("resolve", SOMEBODY)
+    assert pagi.json("resolve", "me")["id"] == pagi.json("id")["did"]
+    pagi("resolve", "did:example:alice", status=1)
+    assert "did:web" in pagi.err
+    pagi("resolve", "did:web:localhost%3A8080", status=1)
 
 
 def test_ask_shows_steps_and_answer(pagi: Pagi) -> None:
@@ -104,6 +114,44 @@ def test_send_inbox_outbox(pagi: Pagi) -> None:
     assert (newest["body"], newest["thid"]) == ({"question": "why?"}, "t")
     pagi("send", SOMEBODY, '{"question": "why?"}')
     assert pagi.json("outbox", "--limit", "1")["items"][0]["body"] == {"content": '{"question": "why?"}'}
+
+
+def test_send_with_everything(pagi: Pagi, tmp_path: Path) -> None:
+    picture = tmp_path / "picture.png"
+    picture.write_bytes(b"a picture")
+    pagi("send", SOMEBODY, "look", "--attach", str(picture), "--ack", "--form", "authcrypt-signed", "--expires", "60")
+    newest = pagi.json("outbox", "--limit", "1")["items"][0]
+    [attached] = newest["attachments"]
+    assert (attached["filename"], attached["media_type"], attached["byte_count"]) == ("picture.png", "image/png", 9)
+    pagi("send", "me", "look", "--attach", str(picture))
+    assert f"picture.png {attached['cid']}" in pagi("inbox", "--limit", "1")
+    pagi("send", SOMEBODY, "look", "--attach", str(tmp_path / "missing"), status=1)
+
+
+def test_ping_and_discover(pagi: Pagi) -> None:
+    me = pagi.json("id")["did"]
+    assert "answered in" in pagi("ping", me)
+    assert pagi.json("ping", me)["did"] == me
+    assert pagi.json("ping", SOMEBODY, "--timeout", "1", status=1)["code"] == 50450
+    assert "trust-ping/2.0  sender, receiver" in pagi("discover", me)
+    assert pagi.json("discover", me, "nothing")["features"] == []
+
+
+def test_invite_and_accept(pagi: Pagi, tmp_path: Path) -> None:
+    png = tmp_path / "invitation.png"
+    made = pagi.json("invite", "--goal", "dinner", "--uses", "2", "--expires", "60", "--png", str(png))
+    assert png.read_bytes().startswith(b"\x89PNG")
+    assert (made["goal"], made["uses"]) == ("dinner", 2)
+    printed = pagi("invite")
+    assert printed.strip().startswith("didcomm://invitation?_oob=")  # for scripts: the link and nothing else
+    assert "counts once" in pagi.err
+    assert "█" in pagi("invite", "--qr")
+    assert "dinner" in pagi("invitations", "list")
+    assert made["did"] in pagi("accept", made["url"])
+    assert pagi.json("accept", "https://a.example/", status=1)["code"] == 40021
+    pagi("invitations", "withdraw", made["id"])
+    assert pagi.json("invitations", "withdraw", made["id"], status=1)["code"] == 40446
+    pagi("invite", "--png", str(tmp_path / "no" / "folder.png"), status=1)
 
 
 def test_playbook(pagi: Pagi, tmp_path: Path) -> None:

@@ -14,8 +14,8 @@ from node.config import MailConfig
 from node.messaging.delivery import LOOK_EVERY_S
 from node.messaging.intake import ACCEPTED, PROTOCOL, REFUSED, TRY_LATER
 from protocols.didcomm.envelope import unpack
-from storage import mailbox
-from storage.mailbox import OutboxRow
+from storage import outbox
+from storage.outbox import OutboxRow
 from tests.node.net.fake import FakeSwarm
 from tests.node.parts import Clock, Mail, Node, new_did, open_node, running, soon
 
@@ -64,7 +64,7 @@ class Pair:
         await self.mail.node.dial(self.recipient.node)
 
     async def row(self, message_id: str) -> OutboxRow:
-        row = await self.mail.node.database.read(lambda conn: mailbox.get_outbound(conn, message_id))
+        row = await self.mail.node.database.read(lambda conn: outbox.get_outbound(conn, message_id))
         assert row is not None
         return row
 
@@ -141,7 +141,7 @@ def test_while_a_worker_dials_the_loop_rests(tmp_path: Path) -> None:
                 await asyncio.Event().wait()
                 return ()
 
-            pair.mail.delivery._addresses_of = hangs
+            pair.mail.find = hangs
             await pair.queue()
             await soon(dialling.wait())
             for _ in range(10):
@@ -173,7 +173,7 @@ def test_one_that_connects_while_an_attempt_fails_is_not_put_off(tmp_path: Path)
                 await pair.mail.node.database.write(lambda conn: None)
                 return ("/memory/nobody/p2p/nobody",)
 
-            pair.mail.delivery._addresses_of = connects_meanwhile
+            pair.mail.find = connects_meanwhile
             await pair.queue()
             assert await pair.settled() == ["delivered"]
 
@@ -249,7 +249,7 @@ def test_a_row_that_cannot_be_packed_fails_and_holds_up_nothing(tmp_path: Path) 
         async with open_pair(tmp_path) as pair:
             did, now = pair.recipient.did, pair.clock()
             await pair.mail.node.database.write(
-                lambda conn: mailbox.queue_outbound(
+                lambda conn: outbox.queue_outbound(
                     conn, message_id="bad", to_did=did, type=HELLO, thid=None, plaintext=b"{",
                     created_ms=now, expires_ms=None,
                 )
@@ -289,7 +289,7 @@ def test_mail_for_many_does_not_wait_for_one_that_hangs(tmp_path: Path) -> None:
                     await asyncio.Event().wait()
                 return pair.recipient.node.network.addresses()
 
-            pair.mail.delivery._addresses_of = addresses_of
+            pair.mail.find = addresses_of
             await pair.mail.office.send(nobody, HELLO, {})
             await soon(hung.wait())
             await pair.queue()

@@ -8,6 +8,7 @@ import pytest
 from identity.did import PeerId, did_key, peer_id, resolve_did_key
 from identity.keys import KeyPair
 from node.messaging.intake import ACCEPTED, REFUSED, TRY_LATER
+from node.messaging.source import from_peer
 from protocols import limits
 from protocols.didcomm.envelope import pack_anoncrypt, pack_authcrypt, pack_signed
 from protocols.message import Message
@@ -19,7 +20,7 @@ from tests.node.net.fake import FakeSwarm
 from tests.node.parts import Mail, Node, new_keys, open_node, private
 
 ANNA = new_keys()
-ANNAS_PEER = peer_id(ANNA.public)
+ANNAS_PEER = from_peer(peer_id(ANNA.public))
 
 
 def packed(message: Message, to: Node, sender: KeyPair = ANNA) -> bytes:
@@ -136,13 +137,13 @@ def test_a_flooding_peer_is_throttled_and_others_are_served(tmp_path: Path) -> N
             other = new_keys()
             data = packed(private(other, node), node, other)
             assert await mail.intake.accept(ANNAS_PEER, data) == TRY_LATER
-            assert await mail.intake.accept(peer_id(other.public), data) == ACCEPTED
+            assert await mail.intake.accept(from_peer(peer_id(other.public)), data) == ACCEPTED
             node.clock.advance(1)
             assert await mail.intake.accept(ANNAS_PEER, data) == ACCEPTED
             await name(node, ANNA)
             flood = [await mail.intake.accept(ANNAS_PEER, b"x") for _ in range(limits.DIDCOMM_BURST + 10)]
             assert flood == [REFUSED] * limits.DIDCOMM_BURST + [TRY_LATER] * 10
-            assert await mail.intake.accept(PeerId("no Ed25519 key"), b"x") == REFUSED
+            assert await mail.intake.accept(from_peer(PeerId("no Ed25519 key")), b"x") == REFUSED
 
     asyncio.run(main())
 
@@ -175,7 +176,7 @@ def test_a_named_twin_cannot_fill_the_disk(tmp_path: Path, monkeypatch: pytest.M
 
             async def send(keys: KeyPair, text: str) -> bytes:
                 return await mail.intake.accept(
-                    peer_id(keys.public), packed(private(keys, node, body={"text": text}), node, keys)
+                    from_peer(peer_id(keys.public)), packed(private(keys, node, body={"text": text}), node, keys)
                 )
 
             assert [await send(ANNA, "x" * 10_000) for _ in range(6)] == [ACCEPTED] * 5 + [TRY_LATER]
@@ -197,7 +198,7 @@ def test_of_one_sender_only_so_much_waits_for_work(tmp_path: Path) -> None:
 
             async def send(keys: KeyPair, **fields: Any) -> bytes:
                 message = private(keys, node, **{"message_type": ask, **fields})
-                return await mail.intake.accept(peer_id(keys.public), packed(message, node, keys))
+                return await mail.intake.accept(from_peer(peer_id(keys.public)), packed(message, node, keys))
 
             share = limits.MAX_UNHANDLED_PER_SENDER
             assert [await send(ANNA) for _ in range(share + 2)] == [ACCEPTED] * share + [TRY_LATER] * 2

@@ -7,7 +7,7 @@ from sqlite3 import Connection
 from typing import TypeVar
 
 from identity.did import Did
-from node.messaging.post_office import Reply
+from protocols.conversations.reply import Reply
 from protocols.message import Message
 from storage.database import Database
 from storage.mailbox import Unhandled

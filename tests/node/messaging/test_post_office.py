@@ -8,7 +8,8 @@ import pytest
 
 from identity.did import Did
 from node.errors import MessageTimeout, NotNamed, OwnDid
-from node.messaging.post_office import HANDLED_AT_ONCE, Reply
+from node.messaging.post_office import HANDLED_AT_ONCE
+from protocols.conversations.reply import Reply
 from protocols.message import Message
 from storage import mailbox
 from storage.mailbox import InboxRow
@@ -262,7 +263,7 @@ def test_one_that_is_named_no_longer_is_not_acted_for(tmp_path: Path) -> None:
             async with running(a.office.run()):
                 async with running(b.delivery.run()):
                     await b.node.network.serve(
-                        "/pagi/didcomm/2.1", b.intake.accept, max_request_bytes=2**20, max_in_flight_per_peer=9
+                        "/pagi/didcomm/2.1", b.office._take, max_request_bytes=2**20, max_in_flight_per_peer=9
                     )
                     sent = await a.office.send(b.node.did, NEWS, {})
                     assert await a.office.wait_delivered(sent.id, 20) == "delivered"

@@ -21,7 +21,7 @@ from plugins.host import PluginHost
 from tests.node.inference.fake import ScriptedEngine
 from tests.node.memory.fake import WordEmbedder
 from tests.node.net.fake import FakeSwarm
-from tests.node.parts import Mail, Node, new_hive, open_node, running
+from tests.node.parts import Mail, Node, new_hive, new_reputation, open_node, running
 
 NO_MODEL_REASON = "no model was chosen"
 
@@ -98,6 +98,7 @@ async def open_mind(
                 hive=hive,
                 jobs=jobs,
                 events=node.events,
+                reputation=new_reputation(node),
             )
             async with running(mail.office.run()):
                 yield Mind(

@@ -10,14 +10,14 @@ from identity.did import Did
 from node.errors import MessageTimeout
 from node.inference.errors import GoalTooLong
 from node.memory.errors import BadMemory
-from node.messaging.post_office import Reply
 from node.mind.executive import MAX_GOAL_BYTES, JobResult
 from node.mind.reflection import ROUTING
 from protocols import limits
+from protocols.conversations.reply import Reply
 from protocols.message import Message
 from protocols.task import ANSWER, Answer, Source
-from storage import mailbox
 from storage import memories as memory_rows
+from storage import outbox
 from tests.node.inference.fake import ScriptedEngine
 from tests.node.mind.assembly import NO_MODEL_REASON, Mind, open_mind, open_pair
 from tests.node.net.fake import FakeSwarm
@@ -163,7 +163,7 @@ def test_only_twins_that_are_named_there_and_fit_are_asked(tmp_path: Path) -> No
             await a.node.name(a.node, blocked.node, other.node, away.node, block=[blocked.node])
             result = await a.executive.interact(GOAL)
             assert actions(result) == ["recall", "respond"]
-            assert (await a.node.database.read(lambda conn: mailbox.outbox(conn, limit=9))).items == ()
+            assert (await a.node.database.read(lambda conn: outbox.list_outbound(conn, limit=9))).items == ()
             assert [step.action for step in await a.executive.plan(GOAL)] == ["recall", "respond"]
             await a.node.name(stranger.node)
             assert [step.action for step in await a.executive.plan(GOAL)] == ["recall", "ask_twin", "respond"]
@@ -200,7 +200,7 @@ def test_one_that_is_named_no_longer_is_not_asked(tmp_path: Path) -> None:
             await a.node.name()
             asked = await a.colleagues.ask(candidates[0], GOAL, 20)
             assert not asked.helped
-            assert (await a.node.database.read(lambda conn: mailbox.outbox(conn, limit=9))).items == ()
+            assert (await a.node.database.read(lambda conn: outbox.list_outbound(conn, limit=9))).items == ()
 
     asyncio.run(main())
 
@@ -387,7 +387,7 @@ def test_nothing_private_leaves_when_another_twin_is_answered(tmp_path: Path) ->
             await b.remember(FACT)
             await b.remember("flour mill tonnes secret", "private")
             await a.executive.interact(GOAL)
-            sent = (await b.node.database.read(lambda conn: mailbox.outbox(conn, limit=9))).items
+            sent = (await b.node.database.read(lambda conn: outbox.list_outbound(conn, limit=9))).items
             assert len(sent) == 1
             assert b"secret" not in sent[0].plaintext
             assert [source["text"] for source in orjson.loads(sent[0].plaintext)["body"]["sources"]] == [FACT]

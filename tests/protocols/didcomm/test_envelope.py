@@ -3,17 +3,28 @@
 import json
 import os
 from dataclasses import replace
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
+from identity.curves import Curve
 from identity.did import Did, DidDocument, VerificationMethod, resolve_did_key
-from identity.errors import MalformedDid
+from identity.errors import MalformedDid, NotResolvedYet
 from identity.multibase import from_base64url
 from protocols.didcomm import jwe, jws
-from protocols.didcomm.agreement import AgreementKey, agreement_key, public_of
+from protocols.didcomm.agreement import public_of
+from protocols.didcomm.author import AgreementKey, Author, author_of
 from protocols.didcomm.content import Enc
-from protocols.didcomm.envelope import pack_anoncrypt, pack_authcrypt, pack_signed, unpack, verify_signed
+from protocols.didcomm.envelope import (
+    Form,
+    Resolve,
+    pack_anoncrypt,
+    pack_authcrypt,
+    pack_private,
+    pack_signed,
+    unpack,
+    verify_signed,
+)
 from protocols.errors import (
     LocalProtocolError,
     MalformedMessage,
@@ -42,7 +53,7 @@ def sealed(plaintext: bytes, to: Any, sender: Any = None) -> bytes:
     return jwe.encrypt(
         plaintext,
         enc="A256CBC-HS512",
-        sender=agreement_key(sender.keys) if sender else None,
+        sender=author_of(sender.keys).agreement[0] if sender else None,
         recipients=to.document.key_agreement,
         entropy=os.urandom,
     )
@@ -107,13 +118,118 @@ def test_each_of_our_keys_is_tried(message: Message, alice: Any, bob: Any, mallo
 
 def test_a_document_with_several_keys_is_served_with_all(message: Message, alice: Any) -> None:
     keys = [AgreementKey(f"did:example:bob#{n}", os.urandom(32)) for n in range(5)]
-    methods = tuple(VerificationMethod(key.kid, "X25519", public_of(key.secret)) for key in keys)
-    other = VerificationMethod("did:example:bob#p", "P-256", bytes(33))
+    methods = tuple(VerificationMethod(key.kid, "X25519", public_of("X25519", key.secret)) for key in keys)
+    other = VerificationMethod("did:example:bob#p", "P-256", public_of("P-256", b"\x01"))
     bob = DidDocument(Did("did:example:bob"), (), (other, *methods))
     message = replace(message, to=(bob.did,))
     packed = pack_authcrypt(message, sender=alice.keys, recipients=[bob], entropy=os.urandom)
     for key in keys:
         assert unpack(packed, keys=[key]).message == message
+
+
+# Keys on several curves, and authors that are no did:key
+
+CURVES: tuple[Curve, ...] = ("X25519", "P-256", "P-384", "P-521")
+FORMS: tuple[Form, ...] = get_args(Form)
+
+
+def agent(name: str, signer: Any, *curves: Curve) -> tuple[Author, DidDocument]:
+    """An author with one key on each of `curves`, in this order, and its document."""
+    did = Did(f"did:example:{name}")
+    sizes = {"P-384": 48, "P-521": 66}
+    keys = tuple(
+        AgreementKey(f"{did}#{curve}", b"\x00" + os.urandom(sizes.get(curve, 32) - 1), curve) for curve in curves
+    )
+    methods = tuple(VerificationMethod(key.kid, key.curve, public_of(key.curve, key.secret)) for key in keys)
+    signing = VerificationMethod(f"{did}#sign", "Ed25519", signer.keys.public)
+    return Author(did, keys, signing.id, signer.keys.sign), DidDocument(did, (signing,), methods)
+
+
+def resolver(*documents: DidDocument) -> Resolve:
+    known = {document.did: document for document in documents}
+    return lambda did: known[did]
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("curve", CURVES)
+def test_every_form_on_every_curve(alice: Any, bob: Any, form: Form, curve: Curve) -> None:
+    author, document = agent("alice", alice, curve)
+    reader, recipient = agent("bob", bob, curve)
+    message = Message(id="1", type="t", from_=author.did, to=(reader.did,))
+    packed = pack_private(message, author=author, recipient=recipient, entropy=os.urandom, form=form)
+    unpacked = unpack(packed, keys=[reader], resolve=resolver(document))
+    assert unpacked.author == (None if form == "anoncrypt" else author.did)
+    assert unpacked.recipient == reader.did
+    assert (unpacked.sender is not None) is ("authcrypt" in form)
+    assert (unpacked.signer is not None) is form.endswith("signed")
+    assert unpacked.anonymous is form.startswith("anoncrypt")
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs", "used"),
+    [
+        (["X25519"], ["P-521", "X25519", "P-256"], "X25519"),
+        (["X25519", "P-256"], ["P-256", "X25519"], "P-256"),
+        (["P-384", "P-521"], ["X25519", "P-521", "P-384"], "P-521"),
+    ],
+)
+def test_authcrypt_is_on_the_recipients_first_curve_that_both_have(
+    alice: Any, bob: Any, ours: list[Curve], theirs: list[Curve], used: Curve
+) -> None:
+    author, document = agent("alice", alice, *ours)
+    reader, recipient = agent("bob", bob, *theirs)
+    message = Message(id="1", type="t", from_=author.did, to=(reader.did,))
+    packed = json.loads(pack_authcrypt(message, sender=author, recipients=[recipient], entropy=os.urandom))
+    header = json.loads(from_base64url(packed["protected"]))
+    assert header["skid"] == f"{author.did}#{used}"
+    assert [entry["header"]["kid"] for entry in packed["recipients"]] == [f"{reader.did}#{used}"]
+    assert unpack(json.dumps(packed).encode(), keys=[reader], resolve=resolver(document)).sender == author.did
+
+
+@pytest.mark.parametrize("form", [form for form in FORMS if "authcrypt" in form])
+def test_without_a_common_curve_the_signature_proves_the_author(alice: Any, bob: Any, form: Form) -> None:
+    author, document = agent("alice", alice, "X25519")
+    reader, recipient = agent("bob", bob, "P-384", "P-256")
+    message = Message(id="1", type="t", from_=author.did, to=(reader.did,))
+    unpacked = unpack(
+        pack_private(message, author=author, recipient=recipient, entropy=os.urandom, form=form),
+        keys=[reader],
+        resolve=resolver(document),
+    )
+    assert (unpacked.message, unpacked.author, unpacked.sender) == (message, author.did, None)
+    with pytest.raises(UnusableRecipient):
+        pack_authcrypt(message, sender=author, recipients=[recipient], entropy=os.urandom)
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_a_recipient_without_a_key_cannot_be_served_in_any_form(alice: Any, bob: Any, form: Form) -> None:
+    author, _ = agent("alice", alice, "X25519")
+    reader, recipient = agent("bob", bob)
+    message = Message(id="1", type="t", from_=author.did, to=(reader.did,))
+    with pytest.raises(UnusableRecipient):
+        pack_private(message, author=author, recipient=recipient, entropy=os.urandom, form=form)
+
+
+def test_one_of_our_aliases_is_written_to(message: Message, alice: Any, bob: Any) -> None:
+    alias = AgreementKey("did:web:bob.example#1", bob.keys.agreement_secret)
+    document = DidDocument(
+        alias.did, (), (VerificationMethod(alias.kid, "X25519", bob.document.key_agreement[0].public),)
+    )
+    written = replace(message, to=(alias.did,))
+    packed = pack_authcrypt(written, sender=alice.keys, recipients=[document], entropy=os.urandom)
+    assert unpack(packed, keys=[bob.keys, alias]).recipient == alias.did
+    assert verify_signed(pack_signed(message, signer=alice.keys)).recipient is None
+
+
+def test_a_sender_that_is_not_resolved_yet_reaches_the_caller(message: Message, alice: Any, bob: Any) -> None:
+    def nothing_at_hand(did: Did) -> DidDocument:
+        raise NotResolvedYet(did)
+
+    encrypted = pack_authcrypt(message, sender=alice.keys, recipients=[bob.document], entropy=os.urandom)
+    for packed in (encrypted, pack_signed(message, signer=alice.keys)):
+        with pytest.raises(NotResolvedYet) as raised:
+            unpack(packed, keys=[bob.keys], resolve=nothing_at_hand)
+        assert raised.value.did == alice.did
 
 
 # What a lying sender may try

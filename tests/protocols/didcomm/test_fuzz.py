@@ -2,19 +2,21 @@
 
 import contextlib
 import json
+from dataclasses import replace
 from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from identity.did import did_key, resolve_did_key
+from identity.did import Did, DidDocument, VerificationMethod, did_key, resolve_did_key
 from identity.keys import KeyPair
 from identity.multibase import base64url, from_base64url
 from protocols.didcomm import jwe, jws
-from protocols.didcomm.agreement import agreement_key
+from protocols.didcomm.agreement import public_of
+from protocols.didcomm.author import AgreementKey, Author, author_of
 from protocols.didcomm.envelope import pack_anoncrypt, pack_authcrypt, pack_signed, unpack, verify_signed
 from protocols.errors import RemoteProtocolError
-from protocols.message import Message
+from protocols.message import Attachment, Message
 
 ALICE, BOB = KeyPair(b"a" * 32), KeyPair(b"b" * 32)
 ALICE_DOCUMENT, BOB_DOCUMENT = resolve_did_key(did_key(ALICE.public)), resolve_did_key(did_key(BOB.public))
@@ -27,12 +29,41 @@ def entropy(size: int) -> bytes:
     return bytes(range(1, size + 1))
 
 
+WEB = Author(
+    Did("did:web:bob.example"),
+    tuple(AgreementKey(f"did:web:bob.example#{curve}", b"\x01" * 32, curve) for curve in ("P-256", "P-384", "P-521")),
+    "did:web:bob.example#sign",
+    BOB.sign,
+)
+WEB_DOCUMENTS = [
+    DidDocument(WEB.did, (), (VerificationMethod(key.kid, key.curve, public_of(key.curve, key.secret)),))
+    for key in WEB.agreement
+]
 PACKED = [
     pack_authcrypt(MESSAGE, sender=ALICE, recipients=[BOB_DOCUMENT], entropy=entropy),
     pack_authcrypt(MESSAGE, sender=ALICE, recipients=[BOB_DOCUMENT], entropy=entropy, sign=True, hide_sender=True),
     pack_anoncrypt(MESSAGE, recipients=[BOB_DOCUMENT], entropy=entropy),
     pack_signed(MESSAGE, signer=ALICE),
+    *(
+        pack_anoncrypt(replace(MESSAGE, to=(WEB.did,)), recipients=[document], entropy=entropy, signer=ALICE)
+        for document in WEB_DOCUMENTS
+    ),
+    pack_authcrypt(
+        replace(
+            MESSAGE,
+            attachments=(Attachment.of_json({"a": 1}), Attachment.of_base64(b"abc", filename="a")),
+            please_ack=("",),
+            ack=("m-0",),
+            return_route="all",
+            from_prior="e30.e30.AA",
+        ),
+        sender=ALICE,
+        recipients=[BOB_DOCUMENT],
+        entropy=entropy,
+    ),
 ]
+members = ["id", "type", "typ", "from", "to", "body", "payload", "signatures", "ciphertext", "protected"]
+members += ["attachments", "data", "base64", "json", "links", "please_ack", "ack", "return_route"]
 odd_values: st.SearchStrategy[object] = st.sampled_from(
     [
         None,
@@ -62,7 +93,7 @@ def read(data: bytes) -> Message | None:
     """The message, if there is one; the two readers never disagree about what is proven."""
     found = None
     with contextlib.suppress(RemoteProtocolError):
-        found = unpack(data, keys=[BOB])
+        found = unpack(data, keys=[BOB, WEB])
         assert found.message.from_ in (None, found.author)
     with contextlib.suppress(RemoteProtocolError):
         assert verify_signed(data) == found
@@ -114,9 +145,7 @@ def test_any_part_of_the_protected_header_replaced(packed: bytes, value: Any, da
         lambda inner: (
             st.lists(inner)
             | st.dictionaries(
-                st.sampled_from(
-                    ["id", "type", "typ", "from", "to", "body", "payload", "signatures", "ciphertext", "protected"]
-                ),
+                st.sampled_from(members),
                 inner,
             )
         ),
@@ -124,7 +153,7 @@ def test_any_part_of_the_protected_header_replaced(packed: bytes, value: Any, da
 )
 def test_any_content_of_a_good_envelope(content: bytes) -> None:
     read(jws.sign(content, kid=ALICE_DOCUMENT.authentication[0].id, signer=ALICE))
-    for sender in (None, agreement_key(ALICE)):
+    for sender in (None, author_of(ALICE).agreement[0]):
         read(
             jwe.encrypt(
                 content,

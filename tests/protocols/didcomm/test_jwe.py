@@ -7,10 +7,12 @@ from typing import Any
 
 import pytest
 
+from identity.curves import Curve, to_jwk
 from identity.did import VerificationMethod
 from identity.multibase import base64url, from_base64url
 from protocols.didcomm import agreement, jwe
-from protocols.didcomm.agreement import AgreementKey, agreement_key, public_of
+from protocols.didcomm.agreement import public_of
+from protocols.didcomm.author import AgreementKey, author_of
 from protocols.errors import (
     MalformedMessage,
     TooLarge,
@@ -22,6 +24,13 @@ from protocols.errors import (
 )
 from protocols.limits import MAX_RECIPIENTS
 
+
+def secret_on(curve: Curve) -> bytes:
+    """A secret that is surely below the order of its curve."""
+    size = {"P-384": 48, "P-521": 66}.get(curve, 32)
+    return b"\x00" + os.urandom(size - 1)
+
+
 PLAINTEXT = b'{"any": "bytes"}'
 Bend = Callable[[bytes, Callable[[dict[str, Any]], object]], bytes]
 
@@ -30,7 +39,7 @@ def seal(to: Any, sender: Any = None) -> bytes:
     return jwe.encrypt(
         PLAINTEXT,
         enc="A256CBC-HS512",
-        sender=agreement_key(sender.keys) if sender else None,
+        sender=author_of(sender.keys).agreement[0] if sender else None,
         recipients=to.document.key_agreement,
         entropy=os.urandom,
     )
@@ -39,21 +48,21 @@ def seal(to: Any, sender: Any = None) -> bytes:
 def open_with(packed: bytes, to: Any, *senders: Any) -> jwe.Opened:
     public: dict[str, bytes] = {sender.kid: sender.document.key_agreement[0].public for sender in senders}
 
-    def sender_key(kid: str) -> bytes:
+    def sender_key(kid: str, curve: Curve) -> bytes:
         if kid not in public:
             raise UnresolvableKey(kid)
         return public[kid]
 
-    key = agreement_key(to.keys)
+    key = author_of(to.keys).agreement[0]
     return jwe.decrypt(json.loads(packed), keys={key.kid: key}, sender_key=sender_key)
 
 
-def recipients(count: int) -> tuple[list[AgreementKey], list[VerificationMethod]]:
-    keys = [AgreementKey(f"did:example:bob#{n}", os.urandom(32)) for n in range(count)]
-    return keys, [VerificationMethod(key.kid, "X25519", public_of(key.secret)) for key in keys]
+def recipients(count: int, curve: Curve = "X25519") -> tuple[list[AgreementKey], list[VerificationMethod]]:
+    keys = [AgreementKey(f"did:example:bob#{n}", secret_on(curve), curve) for n in range(count)]
+    return keys, [VerificationMethod(key.kid, curve, public_of(curve, key.secret)) for key in keys]
 
 
-def no_sender(kid: str) -> bytes:
+def no_sender(kid: str, curve: Curve) -> bytes:
     raise AssertionError("anoncrypt has no sender")
 
 
@@ -88,9 +97,9 @@ def test_other_recipients_cost_no_key_agreement(monkeypatch: pytest.MonkeyPatch)
     calls: list[bytes] = []
     agree = agreement.agree
 
-    def counted(secret: bytes, public: bytes) -> bytes:
+    def counted(curve: Curve, secret: bytes, public: bytes) -> bytes:
         calls.append(public)
-        return agree(secret, public)
+        return agree(curve, secret, public)
 
     monkeypatch.setattr(agreement, "agree", counted)
     last = keys[-1]
@@ -116,7 +125,7 @@ def test_our_key_id_with_another_key_does_not_open(alice: Any, bob: Any) -> None
             jwe.decrypt(
                 json.loads(packed),
                 keys={impostor.kid: impostor},
-                sender_key=lambda kid: alice.document.key_agreement[0].public,
+                sender_key=lambda kid, curve: alice.document.key_agreement[0].public,
             )
 
 
@@ -168,6 +177,7 @@ def test_a_name_that_stands_twice_in_the_protected_header_is_refused(bob: Any, b
         (lambda h: h.update(alg="ECDH-1PU+A256KW", enc="XC20P"), UnsupportedAlgorithm),
         (lambda h: h.pop("epk"), MalformedMessage),
         (lambda h: h["epk"].update(crv="X448"), UnsupportedAlgorithm),
+        (lambda h: h.update(epk=to_jwk("P-256", public_of("P-256", bytes(31) + b"\x01"))), MalformedMessage),
         (lambda h: h.pop("apv"), MalformedMessage),
         (lambda h: h.update(apv="AAAA"), MalformedMessage),
         (lambda h: h.update(apv="A" * 43), MalformedMessage),
@@ -238,3 +248,48 @@ def test_a_wrong_part_of_an_encrypted_message(
     packed = seal(bob, alice)
     with pytest.raises(error):
         open_with(bend(packed, change), bob)
+
+
+CURVES: tuple[Curve, ...] = ("X25519", "P-256", "P-384", "P-521")
+
+
+@pytest.mark.parametrize("curve", CURVES)
+@pytest.mark.parametrize("count", [1, 3, 10, MAX_RECIPIENTS])
+@pytest.mark.parametrize("authcrypt", [False, True], ids=["anoncrypt", "authcrypt"])
+def test_each_of_several_keys_on_every_curve_opens(curve: Curve, count: int, authcrypt: bool) -> None:
+    keys, methods = recipients(count, curve)
+    (sender,), (known,) = recipients(1, curve)
+    packed = jwe.encrypt(
+        PLAINTEXT,
+        enc="A256CBC-HS512",
+        sender=sender if authcrypt else None,
+        recipients=methods,
+        entropy=os.urandom,
+    )
+    for key in {keys[0].kid: keys[0], keys[-1].kid: keys[-1]}.values():
+        opened = jwe.decrypt(json.loads(packed), keys={key.kid: key}, sender_key=lambda kid, curve: known.public)
+        assert opened == jwe.Opened(PLAINTEXT, key.kid, sender.kid if authcrypt else None)
+
+
+@pytest.mark.parametrize("curve", ["P-256", "P-384", "P-521"])
+@pytest.mark.parametrize(
+    ("change", "error"),
+    [
+        (lambda epk: epk.update(y=epk["x"]), Undecryptable),
+        (lambda epk: epk.update(x="A" * len(epk["x"]), y="A" * len(epk["y"])), Undecryptable),
+        (lambda epk: epk.pop("y"), MalformedMessage),
+        (lambda epk: epk.update(x=epk["x"][:-4]), MalformedMessage),
+        (lambda epk: epk.update(x="AAAA" + epk["x"]), MalformedMessage),
+        (lambda epk: epk.update(kty="OKP"), UnsupportedAlgorithm),
+        (lambda epk: epk.update(crv="secp256k1"), UnsupportedAlgorithm),
+        (lambda epk: epk.update(crv="X25519", kty="OKP", x="A" * 43), MalformedMessage),
+    ],
+)
+def test_an_ephemeral_key_that_is_no_point_of_its_curve(
+    bend_header: Bend, curve: Curve, change: Callable[[dict[str, Any]], object], error: type[Exception]
+) -> None:
+    (key,), methods = recipients(1, curve)
+    packed = jwe.encrypt(PLAINTEXT, enc="XC20P", sender=None, recipients=methods, entropy=os.urandom)
+    bent = bend_header(packed, lambda header: change(header["epk"]))
+    with pytest.raises(error):
+        jwe.decrypt(json.loads(bent), keys={key.kid: key}, sender_key=no_sender)

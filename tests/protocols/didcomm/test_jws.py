@@ -1,11 +1,16 @@
-"""Signed envelopes: both JSON forms, both places of `kid`, and nothing but EdDSA."""
+"""Signed envelopes: both JSON forms, both places of `kid`, and the three algorithms of DIDComm v2.1."""
 
 import json
 from collections.abc import Callable
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
+from identity.curves import Curve
 from identity.multibase import base64url
 from protocols.didcomm import jws
 from protocols.errors import (
@@ -28,8 +33,8 @@ def signed(alice: Any) -> bytes:
 def open_from(packed: bytes, *signers: Any) -> tuple[bytes, str]:
     public: dict[str, bytes] = {signer.signs_as: signer.keys.public for signer in signers}
 
-    def signer_key(kid: str) -> bytes:
-        if kid not in public:
+    def signer_key(kid: str, curve: Curve) -> bytes:
+        if kid not in public or curve != "Ed25519":
             raise UnresolvableKey(kid)
         return public[kid]
 
@@ -69,7 +74,9 @@ def test_every_permitted_form_is_read(alice: Any, flattened: bool, kid_protected
     [
         ({"alg": "none"}, UnsupportedAlgorithm),
         ({"alg": "HS256"}, UnsupportedAlgorithm),
-        ({"alg": "ES256"}, UnsupportedAlgorithm),
+        ({"alg": "ES384"}, UnsupportedAlgorithm),
+        ({"alg": ["EdDSA"]}, UnsupportedAlgorithm),
+        ({"alg": "ES256"}, UnresolvableKey),
         ({"alg": None}, UnsupportedAlgorithm),
         ({}, UnsupportedAlgorithm),
         ({"alg": "EdDSA", "crit": ["b64"], "b64": False}, UnsupportedAlgorithm),
@@ -125,4 +132,59 @@ def test_the_signature_of_another_is_refused(alice: Any, mallory: Any) -> None:
 
 def test_a_key_that_is_no_good_point_is_refused(signed: bytes) -> None:
     with pytest.raises(RemoteProtocolError):
-        jws.open_signed(json.loads(signed), signer_key=lambda kid: bytes(32))
+        jws.open_signed(json.loads(signed), signer_key=lambda kid, curve: bytes(32))
+
+
+@pytest.fixture(scope="module", params=["ES256", "ES256K"])
+def elliptic(request: pytest.FixtureRequest) -> tuple[str, ec.EllipticCurvePrivateKey]:
+    return request.param, ec.generate_private_key(ec.SECP256R1() if request.param == "ES256" else ec.SECP256K1())
+
+
+def ecdsa(alg: str, private: ec.EllipticCurvePrivateKey, change: Callable[[bytes], bytes] = bytes) -> dict[str, Any]:
+    """A JWS signed with ECDSA; `change` bends the signature."""
+    protected = base64url(json.dumps({"alg": alg, "kid": "did:example:a#1"}).encode())
+    payload = base64url(PAYLOAD)
+    r, s = decode_dss_signature(private.sign(f"{protected}.{payload}".encode(), ec.ECDSA(SHA256())))
+    signature = change(r.to_bytes(32, "big") + s.to_bytes(32, "big"))
+    return {"payload": payload, "signatures": [{"protected": protected, "signature": base64url(signature)}]}
+
+
+def point(private: ec.EllipticCurvePrivateKey) -> bytes:
+    return private.public_key().public_bytes(Encoding.X962, PublicFormat.UncompressedPoint)
+
+
+def test_ecdsa_is_read(elliptic: tuple[str, ec.EllipticCurvePrivateKey]) -> None:
+    alg, private = elliptic
+    asked: list[Curve] = []
+
+    def signer_key(kid: str, curve: Curve) -> bytes:
+        asked.append(curve)
+        return point(private)
+
+    assert jws.open_signed(ecdsa(alg, private), signer_key=signer_key) == (PAYLOAD, "did:example:a#1")
+    assert asked == ["P-256" if alg == "ES256" else "secp256k1"]
+
+
+@pytest.mark.parametrize(
+    ("change", "error"),
+    [
+        (lambda signature: bytes(64), ForgedSignature),
+        (lambda signature: b"\xff" * 64, ForgedSignature),
+        (lambda signature: signature[32:] + signature[:32], ForgedSignature),
+        (lambda signature: signature[:63] + bytes((signature[63] ^ 1,)), ForgedSignature),
+        (lambda signature: signature + b"\x00", MalformedMessage),
+        (lambda signature: signature[:63], MalformedMessage),
+    ],
+)
+def test_a_wrong_ecdsa_signature_is_refused(
+    elliptic: tuple[str, ec.EllipticCurvePrivateKey], change: Callable[[bytes], bytes], error: type[Exception]
+) -> None:
+    alg, private = elliptic
+    with pytest.raises(error):
+        jws.open_signed(ecdsa(alg, private, change), signer_key=lambda kid, curve: point(private))
+
+
+def test_a_key_off_the_curve_is_refused(elliptic: tuple[str, ec.EllipticCurvePrivateKey]) -> None:
+    alg, private = elliptic
+    with pytest.raises(ForgedSignature):
+        jws.open_signed(ecdsa(alg, private), signer_key=lambda kid, curve: b"\x04" + bytes(63) + b"\x01")

@@ -1,0 +1,1 @@
+"""Credentials of this twin: issued, held, verified, presented and revoked."""
