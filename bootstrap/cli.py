@@ -20,6 +20,9 @@ from storage.home import Home
 
 DEFAULT_LISTEN = "/ip4/0.0.0.0/tcp/4800"
 
+OPEN_FILES = 8192
+"""A connection is an open file: those of libp2p and of the public listener, some times over."""
+
 LEAST_MAIL_BYTES = 1024**2
 """With less a relay would refuse most of what it is there to keep."""
 
@@ -117,8 +120,10 @@ def _allow_many_files() -> None:
     """A connection is an open file, and the usual soft limit is half of what a relay admits."""
     import resource  # not there on every platform, nor is the limit
 
-    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = OPEN_FILES if hard == resource.RLIM_INFINITY else min(OPEN_FILES, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def _home_path(given: str | None) -> Path:

@@ -65,7 +65,8 @@ class LiveDelivery:
 
     def is_live(self, did: Did) -> bool:
         """Whether this client is pushed to."""
-        return did in self._sessions
+        session = self._sessions.get(did)
+        return session is not None and (session.source.back is None or not session.source.back.closed)
 
     def begin(self, client: int, did: Did, source: Source, version: Version) -> bool:
         """Push to this client what comes from now on; whether there is a place for it.

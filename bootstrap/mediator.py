@@ -212,7 +212,11 @@ class Mediator:
 
     async def _sweep(self) -> None:
         while True:
-            expired, gone = await self._database.write(self._drop_what_is_old)
+            try:
+                expired, gone = await self._database.write(self._drop_what_is_old)
+            except StorageError as error:
+                logger.error("old mail could not be dropped: %s", error)
+                expired, gone = 0, 0
             self.counters["mediator_expired"] += expired
             if not expired and not gone:
                 await asyncio.sleep(SWEEP_EVERY_S)

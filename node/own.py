@@ -9,6 +9,7 @@ and `#key-{2n+2}` (X25519), so that a sender who holds an old document is still 
 """
 
 from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import replace
 from functools import partial
 from typing import Any, Final
@@ -105,6 +106,11 @@ class OwnDids:
     def web(self) -> Did | None:
         """Our did:web, if a public URL is configured."""
         return next((did for did in self._current if did.startswith("did:web:")), None)
+
+    @property
+    def current(self) -> AbstractSet[Did]:
+        """Every name of the present key."""
+        return self._current
 
     def web_document(self) -> Mapping[str, Any] | None:
         """The did.json of our did:web: the keys that we hold now, under its own key ids."""

@@ -154,12 +154,14 @@ class Successions:
         await self._change(decide, happened)
 
     async def _change(self, decide: Callable[[sqlite3.Connection, Trust], Trust], happened: Sequence[Event]) -> None:
-        await self._trust.change(decide)
-        for event in happened:
-            if event.event_type == "twin_succeeded":
-                self._new_of[event.payload["formerly"]] = event.payload["did"]
-            else:
-                logger.warning("two successors of %s: see `pagi identity show`", event.subject)
+        def know() -> None:
+            for event in happened:
+                if event.event_type == "twin_succeeded":
+                    self._new_of[event.payload["formerly"]] = event.payload["did"]
+                else:
+                    logger.warning("two successors of %s: see `pagi identity show`", event.subject)
+
+        await self._trust.change(decide, then=know)
         self._events.announce(*happened)
 
     def _follow(

@@ -59,8 +59,13 @@ class TrustList:
         """Replace the list, durably, then tell the watchers."""
         await self.change(lambda conn, _: trust)
 
-    async def change(self, decide: Callable[[sqlite3.Connection, Trust], Trust]) -> None:
-        """Let `decide` make a new list of the present one, in one transaction with whatever else it writes."""
+    async def change(
+        self, decide: Callable[[sqlite3.Connection, Trust], Trust], *, then: Callable[[], None] = lambda: None
+    ) -> None:
+        """Let `decide` make a new list of the present one, in one transaction with whatever else it writes.
+
+        `then` is called once that is on disk, before the watchers are.
+        """
 
         def store(conn: sqlite3.Connection) -> tuple[Trust, Trust]:
             before = rows.get_trust(conn)
@@ -71,6 +76,10 @@ class TrustList:
 
         before, after = await self._database.write(store)
         self._trust, self._named = after, after.allow - after.block
-        if after != before:
-            for watcher in self._watchers:
-                await watcher(after)
+        then()
+        if after == before:
+            return
+        for watcher in self._watchers:
+            if self._trust is not after:
+                return  # One of them has changed the list again: all were told of the newer one.
+            await watcher(after)

@@ -61,8 +61,8 @@ from node.net.port import Network
 from node.net.settings import NetSettings
 from node.own import OwnDids, did_web_of
 from node.own_tools import didcomm_tools, identity_tools
+from node.reputation.attestations import Attestations
 from node.reputation.reputation import Reputation
-from node.reputation.standing import Attestation
 from node.rotation import papers_of
 from node.rotation_news import RotationNews
 from node.second_copy import SecondCopy
@@ -130,6 +130,7 @@ class Twin:
     jobs: Jobs
     trust: TrustList
     reputation: Reputation
+    attestations: Attestations
     content: Content
     tasks: Tasks
     tools: PluginHost
@@ -255,7 +256,7 @@ def _assembled(
         sync_every_s=config.network.sync_every_s,
         named=lambda: trust.named.union(own.retired),
     )
-    reputation = Reputation(database=database, trust=trust, attestations=_none_yet)
+    reputation = Reputation(database=database, trust=trust, attestations=lambda: attestations.current())
     directory = Directory(
         did=did,
         name=config.name,
@@ -309,6 +310,9 @@ def _assembled(
         threads=threads,
         answers=answers,
     )
+    introductions = Introductions(
+        own=own, resolver=resolver, database=database, network=network, trust=trust
+    )
     mail = PostOffice(
         own=own,
         resolver=resolver,
@@ -319,9 +323,7 @@ def _assembled(
         delivery=delivery,
         answers=answers,
         trust=trust,
-    )
-    introductions = Introductions(
-        own=own, resolver=resolver, database=database, network=network, trust=trust
+        name_for=introductions.name_for,
     )
     invitations = Invitations(
         own=own,
@@ -351,7 +353,9 @@ def _assembled(
         composer=composer,
     )
     courtesies = Courtesies(intake, on_ping=introductions.learn)
-    exchange = Exchange(composer=composer, threads=threads, send_now=delivery.send_now)
+    exchange = Exchange(
+        composer=composer, threads=threads, send_now=delivery.send_now, name_for=introductions.name_for
+    )
     mediation = Mediation(
         own=own,
         config=config.mail,
@@ -378,6 +382,7 @@ def _assembled(
         public_url=config.public.url,
     )
     intake.answer(STATUS_REQUEST, credentials.answer_status, strangers=True)
+    attestations = Attestations(credentials, trust)
     hive = Hive(
         keys=keys,
         database=database,
@@ -388,6 +393,7 @@ def _assembled(
         reputation=reputation,
         events=events,
         names=(config.mind.playbook,),
+        formerly=successions.formerly,
     )
     writer = Writer(model, events)
     colleagues = Colleagues(
@@ -474,6 +480,7 @@ def _assembled(
         jobs=jobs,
         trust=trust,
         reputation=reputation,
+        attestations=attestations,
         content=content,
         tasks=Tasks(own=did, database=database, requester=requester, worker=worker),
         tools=tools,
@@ -489,10 +496,6 @@ def _assembled(
             hive.counters,
         ),
     )
-
-
-async def _none_yet() -> Sequence[tuple[Did, Attestation]]:
-    return ()
 
 
 @asynccontextmanager
@@ -514,6 +517,7 @@ async def _running(twin: Twin, relays: Sequence[str]) -> AsyncIterator[None]:
                 twin.hive,
                 twin.rotation_news,
                 twin.tasks,
+                twin.attestations,
             )
         ]
         parts += [tasks.create_task(_call(twin.network, address)) for address in relays]

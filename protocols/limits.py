@@ -400,6 +400,12 @@ NAMED_ANSWER_BURST: Final = 1000
 MAX_ANSWERS_WAITING: Final = 1024
 """Answers and acknowledgements that wait to be sent, a few KB each. None of them is promised: what is over is dropped."""
 
+PROBLEM_REPORTS_PER_S: Final = 0.1
+"""Reports to one named twin that nobody here knows its messages: each is a row on our disk and a message to it."""
+
+PROBLEM_REPORTS_BURST: Final = 10
+"""Such reports at once: one for each type that a protocol has."""
+
 MAX_RETURN_ROUTE_AGE_S: Final = 300
 """How old a message may be that opens a way back over its connection. An older one may be a recording that somebody else
 plays to us to have what we write to its author."""

@@ -29,6 +29,10 @@ class TokenBucket:
         self._tokens -= cost
         return True
 
+    def give_back(self, cost: float = 1) -> None:
+        """Put back what was taken for something that turned out not to count."""
+        self._tokens = min(self._burst, self._tokens + cost)
+
 
 class KeyedBuckets:
     """One bucket for each key, for at most `max_keys` keys.
@@ -57,3 +61,8 @@ class KeyedBuckets:
         else:
             self._buckets.move_to_end(key)
         return bucket.allow(now_s, cost)
+
+    def give_back(self, key: Hashable, cost: float = 1) -> None:
+        """Put back what was taken from the bucket of `key`."""
+        if (bucket := self._buckets.get(key)) is not None:
+            bucket.give_back(cost)

@@ -64,8 +64,8 @@ def put_inbound(
 ) -> bool:
     """Keep a message that came in. False if this sender's message of this id is here already: then nothing changes."""
     done = conn.execute(
-        "INSERT INTO inbox (message_id, from_did, to_did, type, thid, plaintext, created_time, received_ms, status, via)"
-        " VALUES (?,?,?,?,?,?,?,?,?,?) ON CONFLICT (from_did, message_id) DO NOTHING",
+        "INSERT INTO inbox (message_id, from_did, to_did, type, thid, plaintext, created_time, received_ms, status,"
+        " via) VALUES (?,?,?,?,?,?,?,?,?,?) ON CONFLICT (from_did, message_id) DO NOTHING",
         (message_id, from_did or "", to_did, type, thid, plaintext, created_time, received_ms, status, via),
     )
     return done.rowcount == 1
@@ -115,6 +115,15 @@ def received(conn: sqlite3.Connection, from_did: Did, ids: Collection[str]) -> s
         (from_did, json.dumps(list(ids))),
     )
     return {message_id for (message_id,) in found}
+
+
+def written_to(conn: sqlite3.Connection, from_did: Did, names: Collection[Did]) -> Did | None:
+    """One of these names of ours that this sender has used, None if it has used none."""
+    found = conn.execute(
+        "SELECT to_did FROM inbox WHERE from_did = ? AND to_did IN (SELECT value FROM json_each(?)) LIMIT 1",
+        (from_did, json.dumps(list(names))),
+    ).fetchone()
+    return Did(found[0]) if found else None
 
 
 def inbox(

@@ -1,13 +1,13 @@
 """One twin, another DID: everything that is kept under the old one goes under the new one, in one transaction.
 
-What it said and did in its own name stays as it was: messages, events, revisions, experiences.
+What it said in its own name stays as it was: messages, events, revisions. What was seen of it goes with it.
 """
 
 import sqlite3
 from dataclasses import replace
 
 from identity.did import Did
-from storage import contacts, outbox, twins
+from storage import contacts, experiences, outbox, twins
 from storage.trust import Trust
 
 
@@ -39,3 +39,4 @@ def rename(conn: sqlite3.Connection, old: Did, new: Did, now_ms: int) -> None:
         contacts.remove_contact(conn, old)
     twins.rename_twin(conn, old, new)
     outbox.move_recipient(conn, old, new)
+    experiences.succeed(conn, old, new)

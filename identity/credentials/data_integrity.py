@@ -14,7 +14,8 @@ from identity import multibase
 from identity.credentials import bounds
 from identity.credentials.contexts import known_contexts
 from identity.credentials.errors import MalformedCredential, ProofInvalid, Unsigned, UnsupportedProof
-from identity.credentials.rdfc import Contexts, canonical_nquads
+from identity.credentials.jsonld import Contexts
+from identity.credentials.rdfc import canonical_nquads
 from identity.credentials.signatures import check_signature
 from identity.credentials.values import as_list, canonical, check_bounds, mapping, objects, text, timestamp
 from identity.did import VerificationMethod

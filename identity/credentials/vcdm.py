@@ -16,7 +16,7 @@ from identity.credentials.contexts import (
     known_contexts,
 )
 from identity.credentials.errors import ClaimsRefused, ContextUnknown, MalformedCredential, SchemaMismatch
-from identity.credentials.rdfc import Contexts
+from identity.credentials.jsonld import Contexts
 from identity.credentials.schemas import OURS, check_schema, schema_url
 from identity.credentials.values import as_list, check_bounds, mapping, objects, text, time_text, timestamp
 from identity.did import Did

@@ -23,7 +23,7 @@ from identity.credentials.errors import (
     WrongIssuer,
 )
 from identity.credentials.jose import Jwt, check_jwt, read_jwt
-from identity.credentials.rdfc import Contexts
+from identity.credentials.jsonld import Contexts
 from identity.credentials.report import Outcome, Report
 from identity.credentials.schemas import OURS, check_schema, is_ours, schema_url
 from identity.credentials.signers import (

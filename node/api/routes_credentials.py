@@ -8,11 +8,13 @@ from pydantic import Field
 
 from identity.credentials.bounds import MAX_LABEL_CHARS, MAX_PRESENTED, MAX_URI_CHARS
 from identity.credentials.data_integrity import Suite
+from identity.did import parse_did
 from node.api.errors import InvalidRequest
 from node.api.router import Routes
 from node.api.wire import JsonObject, PageQuery, Wire, page
 from node.clock import rfc3339
 from node.credentials.vc11 import LegacySuite
+from node.reputation.attestations import REPUTATION
 from node.twin import Twin
 from storage.credentials import CredentialRow
 
@@ -26,12 +28,13 @@ Signed = JsonObject | Annotated[str, Field(min_length=1, max_length=256 * 1024)]
 
 
 class Issue(Wire):
-    """`subject` is a DID, or `me`. A type that is not ours may name `contexts` that this twin keeps; without any its
-    claims are undefined terms of VCDM 2.0. The last three suites are VCDM 1.1 through didkit, and not revocable."""
+    """`subject` is a DID, or `me`. Without claims a PAGIReputationCredential says what this twin saw itself. A type
+    that is not ours may name `contexts` that this twin keeps; without any its claims are undefined terms of VCDM 2.0.
+    The last three suites are VCDM 1.1 through didkit, and not revocable."""
 
     type: TypeName
     subject: Uri
-    claims: JsonObject
+    claims: JsonObject = Field(default_factory=dict)
     valid_for_s: Annotated[int, Field(ge=1, le=3_155_760_000)] | None = None
     evidence: Annotated[list[JsonObject], Field(max_length=32)] | None = None
     id: Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9+.-]*:\S+$", max_length=MAX_LABEL_CHARS)] | None = None
@@ -114,11 +117,14 @@ class Document(Wire):
 @routes.add("POST", "/v1/credentials/issue", "Issue a credential, signed by this twin.")
 async def issue(twin: Twin, body: Issue) -> Document:
     subject = twin.did if body.subject == "me" else body.subject
+    claims = body.claims
+    if not claims and body.type == REPUTATION:
+        claims = await twin.reputation.claims(parse_did(subject))
     if body.suite not in get_args(Suite):
         document = await twin.credentials.issue_legacy(
             body.type,
             subject,
-            body.claims,
+            claims,
             suite=cast(LegacySuite, body.suite),
             valid_for_s=body.valid_for_s,
             credential_id=body.id,
@@ -127,7 +133,7 @@ async def issue(twin: Twin, body: Issue) -> Document:
     document = await twin.credentials.issue(
         body.type,
         subject,
-        body.claims,
+        claims,
         valid_for_s=body.valid_for_s,
         evidence=body.evidence or (),
         credential_id=body.id,

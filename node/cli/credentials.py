@@ -1,4 +1,4 @@
-"""Commands of verifiable credentials: issue, verify, list, show, revoke, present, import."""
+"""Commands of verifiable credentials: issue, verify, list, show, revoke, present, import, explain."""
 
 import json
 from pathlib import Path
@@ -7,7 +7,7 @@ from typing import Any, Final
 from node.cli.command import Call, Commands, add_paging, bounded, paging
 from node.cli.errors import EXIT_FAILED, BadInput
 from node.cli.inputs import read_text
-from node.cli.output import remark, say
+from node.cli.output import remark, say, table
 
 SUITES: Final = ("eddsa-jcs-2022", "eddsa-rdfc-2022")
 LEGACY_SUITES: Final = ("Ed25519Signature2018", "Ed25519Signature2020", "jwt-vc-1.1")
@@ -34,13 +34,21 @@ def register(commands: Commands) -> None:
     parser.add_argument("--domain", metavar="TEXT", help="whom it is for")
     parser.add_argument("--suite", choices=SUITES, default=SUITES[0], help=f"how it is signed ({SUITES[0]})")
     _add_file(group.add("import", "keep a credential that was received", keep))
+    explain_parser = group.add("explain", "show what a twin's standing here is made of", explain)
+    explain_parser.add_argument("did", metavar="DID")
 
 
 def _register_issue(group: Commands) -> None:
     parser = group.add("issue", "issue a credential, signed by this twin", issue)
     parser.add_argument("type", metavar="TYPE", help="PAGIReputationCredential, CapabilityCredential, or any name")
     parser.add_argument("subject", metavar="DID", help="whom it is about; `me` is this twin")
-    parser.add_argument("claims", metavar="JSON|FILE", help="the claims as a JSON object, or a file; '-' reads stdin")
+    parser.add_argument(
+        "claims",
+        metavar="JSON|FILE",
+        nargs="?",
+        default="{}",
+        help="the claims as a JSON object, or a file; '-' reads stdin; without them a reputation is what was seen here",
+    )
     parser.add_argument("--days", type=bounded(1, _CENTURY_DAYS), metavar="N", help="days that it is valid (no end)")
     parser.add_argument("--id", metavar="URI", help="its id (a new UUID)")
     parser.add_argument("--evidence", metavar="FILE", help="a file with a JSON list of evidence")
@@ -120,6 +128,20 @@ def keep(call: Call) -> None:
     value = _signed(read_text(call.args.file), call.args.file)
     row = call.client().post("credentials", body={"credential": value})
     call.show(row, lambda: say(f"Kept {row['type']} {row['id']}, issued by {row['issuer']}."))
+
+
+def explain(call: Call) -> None:
+    document = call.client().get("twins", call.args.did, "reputation")
+
+    def human() -> None:
+        say(f"standing {document['score']:.2f}, as seen from here; 1 is never reached")
+        rows = [
+            (f"+{term['good']:.2f}", f"-{term['bad']:.2f}", term["source"], term["detail"])
+            for term in document["terms"]
+        ]
+        table(("for", "against", "evidence", "of which"), rows, empty="Nothing is known of it here.")
+
+    call.show(document, human)
 
 
 def _say_verdict(verdict: dict[str, Any]) -> None:

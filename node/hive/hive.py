@@ -8,7 +8,8 @@ import asyncio
 import logging
 import sqlite3
 from collections import Counter, deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
 from typing import Final
 
 from identity.cid import Cid
@@ -69,6 +70,7 @@ class Hive:
         reputation: Reputation,
         events: EventBus,
         names: Sequence[str],
+        formerly: Callable[[Did], Collection[Did]] = lambda did: (),
         now: NowMs = now_ms,
     ) -> None:
         self._keys = keys
@@ -81,6 +83,7 @@ class Hive:
         self._reputation = reputation
         self._events = events
         self._names = tuple(names)
+        self._formerly = formerly
         self._now = now
         self._playbooks: dict[str, Playbook] = {}
         self._judged: set[Cid] = set()
@@ -215,6 +218,10 @@ class Hive:
                 logger.warning("an announcement on disk cannot be read any more: %s", error)
 
     async def _fetch(self, wanted: Wanted) -> None:
+        await self._fetch_missing(wanted)
+        await self._vouch(wanted.update, wanted.author)
+
+    async def _fetch_missing(self, wanted: Wanted) -> None:
         missing = [cid for cid in wanted.update.heads if cid not in self._judged]
         if not missing:
             return
@@ -342,6 +349,33 @@ class Hive:
         asked = author != self._did and author not in trust.allow and trust.reputation_threshold < 1
         standing = await self._standing(author) if asked else 0.0
         return judge(signed.revision, own=self._did, trust=trust, standing=standing)
+
+    async def _vouch(self, update: Update, by: Did) -> None:
+        """Judge again what a named twin wrote under a name that it gave up, as far as it announces what stands on it.
+
+        The old key alone may be a thief's by now, so it is the present one that has to stand for such revisions.
+        """
+        names, trust = frozenset(self._formerly(by)), self._trust.current
+        if not names or by not in trust.allow:
+            return
+        waiting = (await self.revisions(update.playbook, status="quarantined", limit=500, after=None)).items
+        cids = {row.cid for row in waiting if row.author in names}
+        verdicts: dict[Cid, Verdict] = {}
+        seen: set[Cid] = set()
+        to_visit = list(update.heads) if cids else []
+        while to_visit and not cids <= seen:
+            cid = to_visit.pop()
+            signed = None if cid in seen else await asyncio.to_thread(self._shelf.held, cid)
+            seen.add(cid)
+            if signed is None:
+                continue
+            to_visit.extend(signed.revision.parents)
+            if cid in cids:
+                verdict = await self._judge(signed, replace(trust, allow=trust.allow | names))
+                if verdict.status == "adopted":
+                    verdicts[cid] = verdict
+        if verdicts:
+            await self._decide(update.playbook, verdicts)
 
     async def _on_trust_change(self, trust: Trust) -> None:
         """Judge again what was decided by its author alone, and follow the heads of twins named now."""

@@ -27,7 +27,7 @@ MAX_REDIRECTS: Final = 3
 MAX_URL_CHARS: Final = 4096
 MAX_CONNECTIONS: Final = 64
 """Connections that are open at once, and for each host: a stranger who names many addresses there is no flood."""
-MAX_CONNECTIONS_PER_HOST: Final = 4
+MAX_CONNECTIONS_PER_HOST: Final = 8
 
 HEARTBEAT_S: Final = 30.0
 """A WebSocket whose other end is gone without a word is noticed within two of these."""

@@ -129,13 +129,14 @@ class _Public:
             response = _problem(408, "Request Timeout")
             response.force_close()
             return response
-        back = _PostBack()
+        key, back = self._key(request), _PostBack()
         try:
-            verdict = await self._door.accept(Source("http", self._key(request), back=back), packed)
+            verdict = await self._door.accept(Source("http", key, back=back), packed)
             if verdict == REFUSED:
                 return _problem(400, "Bad Request")
             if verdict != ACCEPTED:
                 return _problem(503, "Service Unavailable", retry=True)
+            self._rates.give_back(key)  # The door has its own rates for what it takes.
             reply = await back.wait(self._reply_s)
         finally:
             back.end()

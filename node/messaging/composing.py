@@ -1,7 +1,7 @@
 """Plaintext messages of ours: every header that does not belong to the conversation, in one place."""
 
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 from identity.did import Did
@@ -10,6 +10,10 @@ from node.config import MailConfig
 from node.own import OwnDids
 from protocols.conversations.reply import Reply
 from protocols.message import Attachment, Message, ReturnRoute
+
+
+NameFor = Callable[[Did], Awaitable[Did]]
+"""The name of ours in which to begin to write to somebody."""
 
 
 class Composer:

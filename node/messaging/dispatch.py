@@ -29,7 +29,7 @@ from protocols.ratelimit import KeyedBuckets
 
 logger = logging.getLogger(__name__)
 
-POSTS_AT_ONCE: Final = 4
+POSTS_AT_ONCE: Final = 8
 """Threads under way at once to a place that is not a libp2p peer: each has a connection of its own."""
 
 NOWHERE: Final = "the twin is not connected, and none of its known addresses answers"

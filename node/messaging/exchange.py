@@ -11,7 +11,7 @@ from typing import Any
 
 from identity.did import Did
 from node.errors import MessageTimeout
-from node.messaging.composing import Composer
+from node.messaging.composing import Composer, NameFor
 from protocols.message import Message, ReturnRoute
 
 SendNow = Callable[[Did, Message], Awaitable[str]]
@@ -47,8 +47,9 @@ class Threads:
 class Exchange:
     """Asks and waits."""
 
-    def __init__(self, *, composer: Composer, threads: Threads, send_now: SendNow) -> None:
+    def __init__(self, *, composer: Composer, threads: Threads, send_now: SendNow, name_for: NameFor) -> None:
         self._composer = composer
+        self._name_for = name_for
         self._threads = threads
         self._send_now = send_now
 
@@ -67,7 +68,13 @@ class Exchange:
         Raises MessageTimeout, and what keeps the question from being sent.
         """
         message = self._composer.message(
-            to, message_type, body, pthid=pthid, return_route=return_route, expires_s=math.ceil(timeout_s)
+            to,
+            message_type,
+            body,
+            as_=await self._name_for(to),
+            pthid=pthid,
+            return_route=return_route,
+            expires_s=math.ceil(timeout_s),
         )
         with self._threads.awaited(to, message.id) as reply:
             try:

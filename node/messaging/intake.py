@@ -158,6 +158,7 @@ class Intake:
             recipient=unpacked.recipient,
             message=message,
             plaintext=plaintext,
+            packed_bytes=packed_bytes,
             known=known,
             back=self._returns.open(source, sender, message, known=known),
         )
@@ -248,6 +249,8 @@ class Intake:
             return REFUSED if letter.source.transport == "mediator" and not known else TRY_LATER
         self.counters["didcomm_accepted" if new else "didcomm_repeated"] += 1
         if new:
+            if known:
+                self._rates.give_back(letter.source, letter.packed_bytes)
             self._events.announce(event)
             self.on_stored(sender, message)
         await self._acknowledge(letter)

@@ -23,7 +23,7 @@ from node.trust import TrustList
 from protocols.introduction import introduced, introduction
 from protocols.message import Attachment, Message
 from protocols.swarm import Mediator
-from storage import contacts
+from storage import contacts, mailbox
 from storage.database import Database
 
 logger = logging.getLogger(__name__)
@@ -52,12 +52,22 @@ def twin_of(document: DidDocument) -> Did:
 def services_of(
     *, public_url: str | None, addresses: Sequence[str], mediators: Sequence[Mediator]
 ) -> tuple[Service, ...]:
-    """Where we can be written to, as a document says it: the public listener, libp2p, mediators; the best first."""
+    """Where we can be written to, as a document says it: the public listener, libp2p, mediators; the best first.
+
+    With a public listener the document is for the whole world, and the addresses of our own network are left out.
+    """
+    farthest = 3 if public_url is None else 1
     endpoints = [Endpoint(f"{public_url.rstrip('/')}/didcomm", _ACCEPT)] if public_url else []
-    reachable = [(rank, address) for address in addresses if (rank := rank_of_address(address)) is not None]
+    ranked = [(rank, address) for address in addresses if (rank := rank_of_address(address)) is not None]
+    reachable = [(rank, address) for rank, address in ranked if rank <= farthest]
     endpoints += (Endpoint(address) for _, address in sorted(reachable, key=lambda entry: entry[0])[:MAX_ADDRESSES])
-    endpoints += (Endpoint(keeper.uris[0], _ACCEPT, (keeper.did,)) for keeper in mediators[:MAX_MEDIATORS])
+    endpoints += (Endpoint(_place_of(keeper), _ACCEPT, (keeper.did,)) for keeper in mediators[:MAX_MEDIATORS])
     return (Service("#didcomm", DIDCOMM_SERVICE, tuple(endpoints)),) if endpoints else ()
+
+
+def _place_of(mediator: Mediator) -> str:
+    """The one place of a mediator that there is room for: every agent knows how to bring mail to a URL."""
+    return next((uri for uri in mediator.uris if uri.startswith(("https:", "http:"))), mediator.uris[0])
 
 
 class Introductions:
@@ -95,6 +105,17 @@ class Introductions:
         """A did:peer:2 of ours with what holds now; our did:key where there is no way to us to tell of."""
         self.refresh()
         return await self._own.peer_did() if self._own.services else self._own.did
+
+    async def name_for(self, to: Did) -> Did:
+        """The name of ours to begin to write to somebody in.
+
+        Twins know our did:key. Another agent looks in the name itself for where to answer: it gets one that it has used,
+        else our did:web, else a did:peer with what holds now.
+        """
+        if to.startswith("did:key:"):
+            return self._own.did
+        used = await self._database.read(lambda conn: mailbox.written_to(conn, to, self._own.current))
+        return used or self._own.web or await self.own_did()
 
     async def ours(self) -> tuple[Attachment, ...]:
         """For the other side to keep: nothing if there is no way to us to tell of."""

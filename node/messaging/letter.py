@@ -11,8 +11,9 @@ from protocols.message import Message
 class Letter:
     """A message with what its envelope and its carrier prove.
 
-    `recipient` is the DID of ours that it was written to, `known` whether the owner named the sender or it carries our
-    mail. `back` is the way back over its own connection, None unless the sender takes answers there.
+    `recipient` is the DID of ours that it was written to, `packed_bytes` its size on the way, `known` whether the owner
+    named the sender or it carries our mail. `back` is the way back over its own connection, None unless the sender
+    takes answers there.
     """
 
     source: Source
@@ -20,5 +21,6 @@ class Letter:
     recipient: Did
     message: Message
     plaintext: bytes
+    packed_bytes: int
     known: bool
     back: LiveRoute | None

@@ -54,6 +54,9 @@ RETRY_MOST_S: Final = 300.0
 PICKED_UP_EVERY_MS: Final = 60_000
 """How exactly the time of the last mail is kept on disk: each time is a commit."""
 
+RETRY_DENIED_S: Final = 3600.0
+"""When one that keeps no mail is asked again: its owner may have changed their mind, or it may have room again."""
+
 State = Literal["away", "asking", "granted", "denied", "failed"]
 """`away`: it is not connected. `failed`: it answered with nonsense or not at all, and is asked again later."""
 
@@ -126,6 +129,8 @@ class Mediation:
         self.counters: Counter[str] = Counter()
         for message_type in pickup.RECIPIENT_TYPES:
             intake.answer(message_type, self._take_pushed, strangers=False)
+        for version in mediation.VERSIONS:
+            intake.answer(mediation.REQUEST[version], partial(_deny, version), strangers=True)
 
     async def load(self) -> None:
         """What was granted in an earlier run holds until the mediator says otherwise; others are forgotten."""
@@ -184,13 +189,12 @@ class Mediation:
                 self.counters["mediation_failed"] += 1
                 logger.debug("the mediator %s: %s", desk.did, error)
                 desk.state, desk.reason = "denied" if desk.state == "denied" else "failed", str(error)
-                await _set_within(desk.came, pause_s)
+                await _set_within(desk.came, RETRY_DENIED_S if desk.state == "denied" else pause_s)
                 pause_s = min(2 * pause_s, RETRY_MOST_S)
 
     async def _agree(self, desk: _Desk) -> None:
         """Ask for mediation and register our names. Raises PagiError if nothing comes of it."""
         desk.state, desk.reason, desk.registered = "asking", None, frozenset()
-        self._intake.carriers.add(desk.did)  # Its answers and what it hands over are more than a stranger may send.
         for version in mediation.VERSIONS:
             client, request = mediation.Client(version).request()
             answer = await self._ask(desk, request)
@@ -206,6 +210,7 @@ class Mediation:
 
     async def _was_denied(self, desk: _Desk) -> None:
         desk.state = "denied"
+        self._intake.carriers.discard(desk.did)
         if desk.granted is not None:
             desk.granted = None
             await self._database.write(partial(rows.drop_mediator, did=desk.did))
@@ -223,6 +228,7 @@ class Mediation:
         )
         await self._database.write(partial(rows.put_mediator, row=row))
         desk.granted, desk.state = row, "granted"
+        self._intake.carriers.add(desk.did)  # What it hands over is more than a stranger may send.
         self.on_change()
 
     async def _places(self, desk: _Desk, routing_did: Did) -> tuple[str, ...]:
@@ -323,6 +329,11 @@ class Mediation:
             desk.did, reply.type, reply.body, return_route=reply.return_route, expires_s=int(ANSWER_S)
         )
         await self._send_now(desk.did, message)
+
+
+async def _deny(version: mediation.Version, source: Source, sender: Did, message: Message) -> Sequence[Reply]:
+    """A twin keeps nobody's mail; another twin whose bootstrap address is ours asks all the same."""
+    return (Reply(mediation.DENY[version]),)
 
 
 def _desk_at(address: str) -> _Desk | None:

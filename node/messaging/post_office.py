@@ -19,7 +19,7 @@ from identity.resolver import Resolver
 from node.clock import NowMs, now_ms
 from node.errors import MessageTimeout, NotNamed, OwnDid
 from node.messaging.answering import Answers
-from node.messaging.composing import Composer
+from node.messaging.composing import Composer, NameFor
 from node.messaging.delivery import Delivery
 from node.messaging.intake import PROTOCOL, Intake
 from node.messaging.source import from_peer
@@ -31,6 +31,7 @@ from protocols.conversations import basicmessage, problem_report
 from protocols.conversations.reply import Reply
 from protocols.didcomm.envelope import Form
 from protocols.message import Attachment, Message, parse_message
+from protocols.ratelimit import KeyedBuckets
 from storage import mailbox, outbox
 from storage.database import Database
 from storage.mailbox import InboxRow, Unhandled
@@ -75,6 +76,7 @@ class PostOffice:
         delivery: Delivery,
         answers: Answers,
         trust: TrustList,
+        name_for: NameFor,
         now: NowMs = now_ms,
     ) -> None:
         self._own = own
@@ -86,8 +88,12 @@ class PostOffice:
         self._delivery = delivery
         self._answers = answers
         self._trust = trust
+        self._name_for = name_for
         self._now = now
         self._handlers: dict[str, Handler] = {}
+        self._reports_to = KeyedBuckets(
+            limits.PROBLEM_REPORTS_PER_S, limits.PROBLEM_REPORTS_BURST, limits.MAX_RATED_KEYS
+        )
         self._plain_types = {basicmessage.MESSAGE, problem_report.PROBLEM}
         self._replies: dict[tuple[Did, str], asyncio.Future[Message]] = {}
         self._arrived = asyncio.Event()
@@ -129,6 +135,7 @@ class PostOffice:
             to,
             type,
             body,
+            as_=await self._name_for(to),
             thid=thid,
             pthid=pthid,
             attachments=attachments,
@@ -142,7 +149,7 @@ class PostOffice:
     async def request(self, to: Did, type: str, body: Mapping[str, Any], *, timeout_s: float) -> Message:  # noqa: A002
         """Send a message and wait for the first reply in its thread. Raises MessageTimeout."""
         self._check_recipient(to)
-        message = self._composer.message(to, type, body)
+        message = self._composer.message(to, type, body, as_=await self._name_for(to))
         reply: asyncio.Future[Message] = asyncio.get_running_loop().create_future()
         self._replies[to, message.id] = reply
         try:
@@ -300,6 +307,8 @@ class PostOffice:
         thread = whole.thid or row.message_id
         begun = outbox.get_outbound(conn, thread)
         if begun is not None and begun.to_did == row.from_did:
+            return None
+        if not self._reports_to.allow(row.from_did, self._now() / 1000):
             return None
         report = problem_report.report(problem_report.UNSUPPORTED, args=(row.type,), pthid=thread)
         return self._composer.reply(row.from_did, report, thread=thread, as_=whole.to_did)

@@ -12,6 +12,10 @@ from protocols import limits
 from protocols.ratelimit import KeyedBuckets
 
 
+def _cost(packed_bytes: int) -> int:
+    return 1 + packed_bytes // limits.MAX_STRANGER_MESSAGE_BYTES
+
+
 def _buckets(rate_per_s: float, burst: float) -> KeyedBuckets:
     return KeyedBuckets(rate_per_s, burst, limits.MAX_RATED_KEYS)
 
@@ -31,8 +35,14 @@ class Rates:
 
     def allow_message(self, source: Source, packed_bytes: int, *, known: bool) -> bool:
         """Before a message is opened. What that costs grows with its length, whatever is in it."""
-        cost = 1 + packed_bytes // limits.MAX_STRANGER_MESSAGE_BYTES
-        return self._of(source, known=known).allow(source.key, self._now() / 1000, cost)
+        return self._of(source, known=known).allow(source.key, self._now() / 1000, _cost(packed_bytes))
+
+    def give_back(self, source: Source, packed_bytes: int) -> None:
+        """A message that came over HTTP was new and of a named sender, so it does not count against its address: what
+        it may bring is its share of the disk. A message that is sent again, by whomever, counts.
+        """
+        if source.transport in ("http", "websocket"):
+            self._addresses.give_back(source.key, _cost(packed_bytes))
 
     def allow_stored(self, sender: Did, plaintext_bytes: int) -> bool:
         """Before a message of a named sender goes to the disk."""

@@ -25,7 +25,7 @@ class Agent:
     def did(self) -> Did:
         return self.document.did
 
-    def keys(self) -> Iterator[tuple[VerificationMethod, bytes]]:
+    def pairs(self) -> Iterator[tuple[VerificationMethod, bytes]]:
         """Each key once, with its secret."""
         for method in (*self.document.authentication, *self.document.key_agreement):
             yield method, self.secrets[method.id]

@@ -55,7 +55,7 @@ class NodeProcess:
 
 def _document_and_secrets(agent: Agent) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     methods, secrets = [], []
-    for method, secret in agent.keys():
+    for method, secret in agent.pairs():
         jwk = to_jwk(method.curve, method.public)
         methods.append({"id": method.id, "type": "JsonWebKey2020", "controller": agent.did, "publicKeyJwk": jwk})
         secrets.append({"id": method.id, "type": "JsonWebKey2020", "privateKeyJwk": {**jwk, "d": base64url(secret)}})

@@ -30,7 +30,8 @@ from protocols.message import PLAIN_TYP
 
 PEER: Final = f"joserfc {version('joserfc')}, JOSE alone"
 
-_Key = OKPKey | ECKey
+_Key = Any
+"""An OKPKey or an ECKey: what their methods take has no type in common."""
 
 warnings.simplefilter("ignore", SecurityWarning)
 """That RFC 9864 would rather have `Ed25519` than DIDComm's `EdDSA`."""
@@ -66,7 +67,7 @@ class Jose:
 
     def sign(self, payload: bytes) -> bytes:
         protected = {"typ": SIGNED_TYP, "alg": "EdDSA"}
-        member = {"protected": protected, "header": {"kid": self._signing_kid}}
+        member: Any = {"protected": protected, "header": {"kid": self._signing_kid}}
         return orjson.dumps(jws.serialize_json([member], payload, self._signer, algorithms=["EdDSA"]))
 
     def forward(self, packed: bytes, following: str) -> bytes:
@@ -119,5 +120,5 @@ def _private(agent: Agent, method: VerificationMethod) -> _Key:
     return _imported({**to_jwk(method.curve, method.public), "d": base64url(agent.secrets[method.id])})
 
 
-def _imported(jwk: dict[str, str]) -> _Key:
+def _imported(jwk: Any) -> _Key:
     return OKPKey.import_key(jwk) if jwk["kty"] == "OKP" else ECKey.import_key(jwk)

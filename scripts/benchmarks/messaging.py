@@ -1,10 +1,11 @@
 """Durable private messages of 1 KB between two processes on loopback: the rate of 3,000, and one at a time.
 
-Ours: two `pagi up` whose owners allow each other. 64 of A's owner's clients send at once through `POST
-/v1/didcomm/send`; the clock runs from the first request until A counts all as delivered, which it does when B has them
-on its disk and A has noted that on its own. Afterwards every id must be `delivered` in A's outbox and in B's inbox
-exactly once. Latency is one request with `wait_s`, one after the other. The clients, which are this process, take part
-of the machine.
+Ours: two `pagi up` whose owners named each other, once connected over libp2p, once with nothing but HTTP between them:
+they do not listen on libp2p, know each other's public listener from an invitation, and each message is a POST that is
+answered when it is on disk. 64 of A's owner's clients send at once through `POST /v1/didcomm/send`; the clock runs from
+the first request until A counts all as delivered, which it does when B has them on its disk and A has noted that on its
+own. Afterwards every id must be `delivered` in A's outbox and in B's inbox exactly once. Latency is one request with
+`wait_s`, one after the other. The clients, which are this process, take part of the machine.
 
 The peer: two Node.js processes, HTTP with keep-alive and 64 under way, each with one file instead of a database
 (tests/interop/durable_peer.mjs): message appended and synced, packed, posted, unpacked, appended and synced, answered,
@@ -15,110 +16,74 @@ measured.
 """
 
 import asyncio
-import os
 import re
-import sys
 import tempfile
 import time
 import uuid
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from functools import partial
 from pathlib import Path
 from statistics import median, quantiles
 from typing import Any
 
 import aiohttp
 
-from benchmarks import didcomm_node
+from benchmarks import agents, didcomm_node, twins
 from benchmarks.didcomm_node import NodeProcess
 from benchmarks.table import Row
-from identity.did import did_key
-from identity.keys import KeyPair
-from node.cli.demo_swarm import Member, wait_until
+from node.cli.demo_swarm import Member
 
 ROUNDS = 3
 MESSAGES = 3_000
 AT_ONCE = 64
 ALONE = 200
 BODY = {"content": "x" * 1024}
+AIMS = {"libp2p": "at least 500", "HTTP": "the fastest"}
 TYPE = "https://didcomm.org/basicmessage/2.0/message"
 DELIVERED = re.compile(rb'pagi_counts_total\{kind="didcomm_delivered"\} (\S+)')
 ALL_S = 120.0
 POLL_S = 0.02
 PAGE = 500
 
+Round = tuple[float, list[float]]
+"""Messages per second, many at once; milliseconds of each, one at a time."""
+
 
 def run() -> list[Row]:
-    """The rate and the latencies of both sides."""
-    rates: list[float] = []
-    alone_ms: list[float] = []
-    peer_rates: list[float] = []
-    peer_alone_ms: list[float] = []
+    """The rates and the latencies of ours by either way, and the peer's."""
+    ours: dict[str, list[Round]] = {way: [] for way in AIMS}
+    theirs: list[Round] = []
     with tempfile.TemporaryDirectory(prefix="pagi-messaging-") as folder, ExitStack() as stack:
-        a, b = stack.enter_context(_twins(Path(folder)))
+        pairs = {
+            "libp2p": stack.enter_context(twins.over_libp2p(Path(folder))),
+            "HTTP": stack.enter_context(twins.over_http(Path(folder))),
+        }
         peer = stack.enter_context(_Peer.open(Path(folder))) if didcomm_node.is_installed() else None
         for _ in range(ROUNDS):
-            rate, latencies_ms = asyncio.run(_measure(a, b))
-            rates.append(rate)
-            alone_ms += latencies_ms
+            for way, (a, b) in pairs.items():
+                ours[way].append(asyncio.run(_measure(a, b)))
             if peer:
-                peer_rates.append(MESSAGES / peer.send(MESSAGES, AT_ONCE)[0])
-                peer_alone_ms += peer.send(ALONE, 1)[1]
-    peer_name = f"{didcomm_node.PEER}, HTTP, files"
-    found = bool(peer_rates)
-    p50, p99 = _p50_p99(alone_ms)
-    peer_p50, peer_p99 = _p50_p99(peer_alone_ms) if found else (None, None)
-    return [
-        Row(
-            f"{AT_ONCE} at once, 1 KB, durable",
-            median(rates),
-            median(peer_rates) if found else None,
-            "messages/s",
-            peer_name,
-            "higher",
-            "at least 500",
-        ),
-        Row("one at a time, until delivered, p50", p50, peer_p50, "ms", peer_name, "lower", ""),
-        Row("one at a time, until delivered, p99", p99, peer_p99, "ms", peer_name, "lower", ""),
-    ]
+                theirs.append((MESSAGES / peer.send(MESSAGES, AT_ONCE)[0], peer.send(ALONE, 1)[1]))
+    return [row for way, rounds in ours.items() for row in _rows(way, rounds, theirs)]
 
 
-def _p50_p99(values: list[float]) -> tuple[float, float]:
-    cuts = quantiles(values, n=100)
-    return cuts[49], cuts[98]
+def _rows(way: str, ours: list[Round], theirs: list[Round]) -> Iterator[Row]:
+    rate, p50, p99 = _figures(ours)
+    peer_rate, peer_p50, peer_p99 = _figures(theirs) if theirs else (None, None, None)
+    peer = f"{didcomm_node.PEER}, HTTP, files"
+    yield Row(f"{way}: {AT_ONCE} at once, 1 KB, durable", rate, peer_rate, "messages/s", peer, "higher", AIMS[way])
+    yield Row(f"{way}: one at a time, until delivered, p50", p50, peer_p50, "ms", peer, "lower", "")
+    yield Row(f"{way}: one at a time, until delivered, p99", p99, peer_p99, "ms", peer, "lower", "")
 
 
-@contextmanager
-def _twins(folder: Path) -> Iterator[tuple[Member, Member]]:
-    """Two twins that are connected and whose owners allow each other."""
-    up = [sys.executable, "-m", "node.cli", "up", "--model", "none", "--no-mdns", "--unsealed"]
-    up += ["--listen", "/ip4/127.0.0.1/tcp/0", "--api", "127.0.0.1:0"]
-    b = Member("b", up, folder / "b")
-    b.start()
-    try:
-        a = Member("a", [*up, "--bootstrap", b.first_line["listen"][0]], folder / "a")
-        a.start()
-        try:
-            for one, other in ((a, b), (b, a)):
-                trust = one.client().get("trust")
-                one.client().put("trust", body={**trust, "allow": [other.did]})
-                wait_until("the twins are connected", partial(_peers, one))
-            yield a, b
-        finally:
-            a.stop()
-    finally:
-        b.stop()
+def _figures(rounds: list[Round]) -> tuple[float, float, float]:
+    """The rate, and the p50 and p99 of the latencies."""
+    cuts = quantiles([ms for _, latencies in rounds for ms in latencies], n=100)
+    return median(rate for rate, _ in rounds), cuts[49], cuts[98]
 
 
-def _peers(twin: Member) -> list[Any] | None:
-    """Who is connected to the twin; None if nobody is."""
-    return twin.client().get("swarm", "peers")["items"] or None
-
-
-async def _measure(a: Member, b: Member) -> tuple[float, list[float]]:
-    """Messages per second, many at once; milliseconds of each, one at a time."""
+async def _measure(a: Member, b: Member) -> Round:
     connector = aiohttp.TCPConnector(limit=AT_ONCE)
     token = (a.home / "api-token").read_text().strip()
     headers = {"Authorization": f"Bearer {token}"}
@@ -195,7 +160,7 @@ class _Peer:
     def __init__(self, sender: NodeProcess, receiver: NodeProcess, journal: Path) -> None:
         self._sender = sender
         self._journal = journal
-        alice, bob = KeyPair(os.urandom(32)), KeyPair(os.urandom(32))
+        alice, bob = agents.twin(), agents.twin()
         for process in (sender, receiver):
             process.know([alice, bob])
         self._port = receiver.ask("listen")["port"]
@@ -203,8 +168,8 @@ class _Peer:
             "typ": "application/didcomm-plain+json",
             "type": TYPE,
             "body": BODY,
-            "from": did_key(alice.public),
-            "to": [did_key(bob.public)],
+            "from": alice.did,
+            "to": [bob.did],
             "created_time": int(time.time()),
         }
         self.send(10, 1)

@@ -33,12 +33,10 @@ class Row:
     peers: Mapping[str, float] = field(default_factory=dict)
 
     @classmethod
-    def against(
-        cls, name: str, ours: float, peers: Mapping[str, float], *, unit: str, better: Literal["higher", "lower"], aim: str
-    ) -> Self:
-        """The row beside the best of `peers`, each with its name; there may be none."""
-        best = (max if better == "higher" else min)(peers, key=peers.__getitem__, default="")
-        return cls(name, ours, peers.get(best), unit, best, better, aim, peers)
+    def against(cls, name: str, ours: float, peers: Mapping[str, float], *, unit: str, aim: str) -> Self:
+        """The row of a rate, beside the best of `peers`; there may be none."""
+        best = max(peers, key=peers.__getitem__, default="")
+        return cls(name, ours, peers.get(best), unit, best, "higher", aim, peers)
 
     @property
     def ratio(self) -> float | None:

@@ -61,3 +61,37 @@ def test_where_it_lives(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None
     monkeypatch.setenv("XDG_DATA_HOME", "relative")
     assert _home_path(None) == Path.home() / ".local" / "share" / "pagi-relay"
     assert _home_path(str(tmp_path / "here")) == tmp_path / "here"
+
+
+def test_it_keeps_mail_unless_it_is_told_not_to(tmp_path: Path) -> None:
+    with relay(tmp_path / "home", "--json", "--public", "127.0.0.1:0") as process:
+        said = json.loads(first_line(process))
+        assert said["mediator"] == said["did"]
+        assert said["public"].startswith("http://127.0.0.1:")
+        process.terminate()
+        assert process.wait(20) == 0
+    with relay(tmp_path / "home", "--json", "--no-mediator") as process:
+        said = json.loads(first_line(process))
+        assert (said["mediator"], said["public"]) == (None, None)
+        process.terminate()
+        assert process.wait(20) == 0
+
+
+@pytest.mark.parametrize(
+    ("named", "options"),
+    [
+        ("--public:", ("--public", "somewhere")),
+        ("--public:", ("--public", "127.0.0.1:99999")),
+        ("--public-url:", ("--public-url", "https://relay.example")),
+        ("--public-url:", ("--public", "127.0.0.1:0", "--public-url", "relay.example")),
+        ("--no-mediator:", ("--public", "127.0.0.1:0", "--no-mediator")),
+        ("--mail-bytes:", ("--mail-bytes", "10")),
+    ],
+)
+def test_options_that_make_no_sense_are_one_line(tmp_path: Path, named: str, options: tuple[str, ...]) -> None:
+    with relay(tmp_path / "home", *options) as process:
+        assert process.wait(20) == 1
+        assert process.stderr is not None
+        said = process.stderr.read()
+        assert named in said.splitlines()[0]
+        assert "Traceback" not in said

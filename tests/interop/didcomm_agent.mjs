@@ -1,4 +1,4 @@
-// A small DIDComm agent: npm didcomm-node for envelopes, Node's HTTP and npm ws for transport, and DIDs that it makes and
+// A small DIDComm agent: npm didcomm-node for envelopes, Node's HTTP and npm ws for transport, DIDs that it makes and
 // resolves itself. It listens on HTTP, remembers what it got, answers pings, and acknowledges where it is asked to.
 //
 // One JSON request on each line of stdin, one JSON answer on each line of stdout, {"error": text} for a failure.
@@ -6,8 +6,8 @@
 // {"op": "be", "method": "peer" | "key" | "web"}        -> {"did", "url"}: be somebody new; a did:key has no address
 // {"op": "know", "document"}                            documents of others, in place of what their DIDs say
 // {"op": "resolve", "did"}                              -> {"document"} as it is used here
-// {"op": "send", "to", "message", "form", "enc", "by"}  -> {"id", "url", "status", "reply"}: to where its document says,
-//                                                       or over the socket; `reply` is what the response carried
+// {"op": "send", "to", "message", "form", "enc", "by"}  -> {"id", "url", "status", "reply"}: to where its document
+//                                                       says, or over the socket; `reply` is what the response carried
 // {"op": "sign", "message", "url"}                      -> {"status"}: signed only, posted to a URL
 // {"op": "received"}                                    -> {"messages": [{"message", "metadata", "by"}]}, oldest first
 // {"op": "answer", "apart"}                             answer by a POST of its own even if the response could carry it
@@ -33,6 +33,7 @@ const ANONYMOUS = {
   "A256GCM": "A256gcmEcdhEsA256kw",
   "A256CBC-HS512": "A256cbcHs512EcdhEsA256kw",
 };
+const ANSWER_MS = 20_000;
 const PING = "https://didcomm.org/trust-ping/2.0/ping";
 const EMPTY = "https://didcomm.org/empty/1.0/empty";
 const INVITATION = "https://didcomm.org/out-of-band/2.0/invitation";
@@ -108,7 +109,8 @@ async function unpack(packed, by) {
 }
 
 async function post(endpoint, body, type = ENCRYPTED) {
-  const response = await fetch(endpoint, { method: "POST", headers: { "Content-Type": type }, body });
+  const signal = AbortSignal.timeout(ANSWER_MS);
+  const response = await fetch(endpoint, { method: "POST", headers: { "Content-Type": type }, body, signal });
   const carried = Buffer.from(await response.arrayBuffer()).toString();
   const isMessage = response.status === 200 && response.headers.get("content-type") === ENCRYPTED;
   return { url: endpoint, status: response.status, reply: isMessage ? await unpack(carried, "response") : null };

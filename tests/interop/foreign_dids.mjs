@@ -1,5 +1,5 @@
 // DIDs as an agent elsewhere would make and read them, written from the specifications alone: did:key, did:peer:2 and
-// did:web with keys on Curve25519. What comes out has the form that didcomm-node reads: JsonWebKey2020, absolute ids and
+// did:web with keys on Curve25519. What comes out has the form that didcomm-node reads: JsonWebKey2020, absolute ids,
 // one endpoint for each service.
 
 import { createHash, createPrivateKey, createPublicKey, generateKeyPairSync } from "node:crypto";

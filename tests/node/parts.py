@@ -186,7 +186,18 @@ class Mail:
             network=node.network,
             send_now=self.delivery.send_now,
         )
-        self.exchange = Exchange(composer=self.composer, threads=self.threads, send_now=self.delivery.send_now)
+        self.introductions = Introductions(
+            own=node.own,
+            resolver=node.resolver,
+            database=node.database,
+            network=node.network,
+            trust=node.trust,
+            now=node.clock,
+        )
+        name_for = self.introductions.name_for
+        self.exchange = Exchange(
+            composer=self.composer, threads=self.threads, send_now=self.delivery.send_now, name_for=name_for
+        )
         self.intake = Intake(
             own=node.own,
             resolver=node.resolver,
@@ -208,14 +219,7 @@ class Mail:
             delivery=self.delivery,
             answers=self.answers,
             trust=node.trust,
-            now=node.clock,
-        )
-        self.introductions = Introductions(
-            own=node.own,
-            resolver=node.resolver,
-            database=node.database,
-            network=node.network,
-            trust=node.trust,
+            name_for=name_for,
             now=node.clock,
         )
         self.invitations = Invitations(

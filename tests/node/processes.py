@@ -4,6 +4,7 @@ import json
 import os
 import select
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -190,6 +191,12 @@ def wait_until(check: Callable[[], T | None], what: str, timeout_s: float = 60.0
         assert time.monotonic() < until, f"{what}: not within {timeout_s:.0f} s"
         time.sleep(0.05)
     return found
+
+
+def free_port() -> int:
+    """A port that nobody uses now: a public URL has to name it before the listener has it."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return int(server.getsockname()[1])
 
 
 def every_item(client: Client, *path: str) -> Iterator[dict[str, Any]]:

@@ -25,6 +25,7 @@ import pytest
 
 from identity.cid import Cid
 from node.cli.errors import NodeNotRunning, NodeSilent
+from protocols.conversations.problem_report import PROBLEM
 from protocols.task import ANSWER, ASK
 from storage import eventlog
 from storage.blocks import BlockStore
@@ -219,8 +220,10 @@ def check_all_arrives(a: Process, b: Process, done: Acknowledged) -> None:
         assert {item["status"] for item in outboxes[name]} == {"delivered"}
         assert set(done.sent[name]) <= {item["id"] for item in outboxes[name]}
     inboxes = {"a": list(every_item(b.client, "didcomm", "inbox")), "b": list(every_item(a.client, "didcomm", "inbox"))}
-    for name, inbox in inboxes.items():
-        assert Counter(item["id"] for item in inbox) == Counter(item["id"] for item in outboxes[name])
+    for name, inbox in inboxes.items():  # with questions that are not kept where they come from, nor their answers here
+        received = Counter(item["id"] for item in inbox)
+        assert max(received.values()) == 1
+        assert received.keys() >= {item["id"] for item in outboxes[name] if item["type"] != PROBLEM}
     asked = [item["id"] for item in outboxes["a"] if item["type"] == ASK]
     answered = [item["thid"] for item in outboxes["b"] if item["type"] == ANSWER]
     assert asked

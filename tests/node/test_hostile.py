@@ -178,6 +178,7 @@ async def scene(folder: Path) -> AsyncIterator[Scene]:
         for peer in (friend, attacker):
             for topic in (TOPIC, topic_of("common")):
                 await peer.network.subscribe(topic, lambda message: None)
+        twin.mail.keep(NOTE)  # for the owner to read: no problem reports about it, so that the outbox stays as it is
         yield Scene(twin, friend, attacker)
 
 

@@ -50,6 +50,7 @@ def test_twins_that_named_each_other_go_on_under_the_new_name(machine: Machine) 
     b.start()
     name_each_other(a, b)
     old = a.did
+    lessons = [learn(a, "before the rotation")]
     wait_until(partial(arrived, b, send(a, b.did, "before")), "B hears A before the rotation")
     assert a.stop() == 0
 
@@ -80,10 +81,24 @@ def test_twins_that_named_each_other_go_on_under_the_new_name(machine: Machine) 
     shown = pagi("identity", "show", "--home", str(b.home), "--json").document
     assert shown["successions"] == [{"old": old, "new": new, "conflict": None}]
 
+    lessons.append(learn(a, "after the rotation"))
+    wait_until(partial(adopted, b, lessons), "B goes on learning from A")
+
     late = machine.twin("late", "--bootstrap", relay.address, config=CONFIG)
     late.start()
     late.client.put("trust", body={"allow": [old], "block": [], "reputation_threshold": 1.0, "auto_adopt": True})
     wait_until(partial(trusted, late, new), "one that names the old DID later follows as well")
+    wait_until(partial(adopted, late, lessons), "it learns also what A wrote under its old name")
+
+
+def learn(twin: Process, text: str) -> str:
+    op = {"op": "add", "section": "notes", "text": text, "tags": []}
+    return str(twin.client.post("playbooks", "common", "revisions", body={"critique": "Seen.", "ops": [op]})["cid"])
+
+
+def adopted(twin: Process, lessons: list[str]) -> bool | None:
+    found = {row["cid"]: row["status"] for row in every_item(twin.client, "playbooks", "common", "revisions")}
+    return all(found.get(cid) == "adopted" for cid in lessons) or None
 
 
 def told(a: Process) -> bool | None:

@@ -41,6 +41,24 @@ def test_never_more_than_burst_and_rate_allow(rate: float, burst: int, steps: li
     assert taken <= burst + rate * now + 1e-6
 
 
+def test_what_is_given_back_can_be_taken_again_up_to_the_burst() -> None:
+    bucket = TokenBucket(rate_per_s=1, burst=3)
+    assert bucket.allow(0.0, cost=3)
+    bucket.give_back(2)
+    assert bucket.allow(0.0, cost=2)
+    bucket.give_back(5)
+    assert not bucket.allow(0.0, cost=4)
+    assert bucket.allow(0.0, cost=3)
+
+
+def test_a_key_gets_back_what_is_its_own() -> None:
+    buckets = KeyedBuckets(1, 1, max_keys=2)
+    assert [buckets.allow(key, 0.0) for key in ("a", "b")] == [True, True]
+    buckets.give_back("a")
+    buckets.give_back("forgotten")
+    assert [buckets.allow(key, 0.0) for key in ("a", "b")] == [True, False]
+
+
 def test_keys_do_not_share() -> None:
     buckets = KeyedBuckets(1, 1, max_keys=10)
     assert buckets.allow("flood", 0.0)

@@ -2,13 +2,11 @@
 
 import random
 import sqlite3
-from pathlib import Path
 
 import pytest
 
 from identity.did import Did
 from storage import credentials
-from storage.connection import connect_writer
 from storage.credentials import (
     LIST_BITS,
     LIST_FULL,
@@ -21,16 +19,8 @@ from storage.credentials import (
     revoked_indexes,
 )
 from storage.errors import BadCursor
-from storage.migrate import migrate
 
 ADA = Did("did:key:zAda")
-
-
-@pytest.fixture
-def conn(tmp_path: Path) -> sqlite3.Connection:
-    conn = connect_writer(tmp_path / "node.db")
-    migrate(conn, tmp_path / "node.db")
-    return conn
 
 
 def put(conn: sqlite3.Connection, name: str, role: credentials.Role = "issued", **more: object) -> bool:

@@ -164,6 +164,26 @@ def test_old_messages_go_first_and_then_those_who_never_came(conn: sqlite3.Conne
     assert mediation.bytes_waiting(conn) == 0
 
 
+def test_a_successor_has_the_dids_and_the_mail(conn: sqlite3.Connection) -> None:
+    anna = client(conn, ANNA)
+    put(conn, ANNA, b"first")
+    assert mediation.succeed(conn, ANNA, BERT, NOW)  # Bert was no client yet: Anna's place is his
+    assert mediation.get_client(conn, ANNA) is None
+    assert put(conn, ANNA, b"second") == "queued"
+    assert texts(conn, anna) == [b"first", b"second"]
+    third = Did("did:key:zThird")
+    put(conn, ANNA, b"both")
+    other = client(conn, third)
+    put(conn, third, b"both")
+    assert mediation.succeed(conn, BERT, third, NOW)
+    assert mediation.keys_of(conn, other) == [ANNA, third]
+    assert sorted(texts(conn, other)) == [b"both", b"first", b"second"]
+    waiting = mediation.count_waiting(conn, other)
+    assert (waiting.messages, waiting.bytes) == (3, len(b"bothfirstsecond"))
+    assert mediation.bytes_waiting(conn) == waiting.bytes + 3 * ROW_BYTES
+    assert not mediation.succeed(conn, BERT, third, NOW)
+
+
 def test_a_sweep_is_done_in_steps(conn: sqlite3.Connection) -> None:
     client(conn, ANNA)
     for number in range(5):

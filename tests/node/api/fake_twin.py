@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import orjson
+from fake_credentials import FakeCredentials
 
 from identity.cid import Cid
 from identity.did import Did, DidDocument, PeerId, did_key, peer_id
@@ -42,6 +43,7 @@ from protocols.message import Attachment, Message
 from protocols.playbook.merge import EMPTY, Playbook, apply
 from protocols.playbook.ops import new_ops
 from protocols.playbook.revision import Revision, sign_revision
+from protocols.swarm import Mediator
 from storage.eventlog import LogEntry
 from storage.invitations import InvitationRow
 from storage.jobs import LogLine
@@ -75,6 +77,7 @@ class Known:
     last_seen_ms: int = NOW_MS
     online: bool = True
     reputation: float = 0.5
+    mediators: tuple[Mediator, ...] = (Mediator(OTHER, ("/ip4/192.0.2.1/tcp/4800/p2p/12D3",)),)
 
 
 @dataclass(frozen=True)
@@ -609,6 +612,7 @@ class FakeTwin:
         self.exchange = FakeExchange()
         self.invitations = FakeInvitations(self.did)
         self.events = FakeEvents(self.did)
+        self.credentials = FakeCredentials(KEYS, NOW_MS)
 
     def document(self) -> DidDocument:
         return self.own.document()

@@ -270,7 +270,7 @@ async def answered(port: int) -> asyncio.StreamWriter | None:
 
 def test_a_flood_from_one_address_is_told_to_wait_and_others_are_served() -> None:
     async def main() -> None:
-        door = FakeDoor()
+        door = FakeDoor(*[REFUSED] * (limits.PUBLIC_BURST + 1))
         async with calling(door, proxied=True, now_s=lambda: 0.0) as (session, url):
 
             async def status(address: str) -> int:
@@ -278,9 +278,20 @@ def test_a_flood_from_one_address_is_told_to_wait_and_others_are_served() -> Non
                     return sent.status
 
             statuses = [await status("192.0.2.7") for _ in range(limits.PUBLIC_BURST + 2)]
-            assert statuses == [202] * limits.PUBLIC_BURST + [429] * 2
-            assert await status("192.0.2.8") == 202
+            assert statuses == [400] * limits.PUBLIC_BURST + [429] * 2
+            assert await status("192.0.2.8") == 400
             assert {source.key for source, _ in door.taken} == {"192.0.2.7", "192.0.2.8"}
+
+    asyncio.run(main())
+
+
+def test_what_the_door_takes_is_its_own_to_count() -> None:
+    async def main() -> None:
+        door = FakeDoor()
+        async with calling(door, now_s=lambda: 0.0) as (session, url):
+            for _ in range(limits.PUBLIC_BURST + 1):
+                async with session.post(url, data=b"packed") as response:
+                    assert response.status == 202
 
     asyncio.run(main())
 

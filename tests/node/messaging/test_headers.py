@@ -441,6 +441,21 @@ def test_a_named_twin_is_told_once_that_nobody_here_knows_its_message(tmp_path: 
     asyncio.run(main())
 
 
+def test_reports_about_unknown_messages_are_few(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with open_node(FakeSwarm(), tmp_path) as node:
+            mail = Mail(node)
+            await name(node, ANNA)
+            async with running(mail.office.run()):
+                for _ in range(limits.PROBLEM_REPORTS_BURST + 5):
+                    await mail.intake.accept(HTTP, packed(private(ANNA, node, NOTE), node))
+                while any(row.status == "received" for row in await stored(node)):  # noqa: ASYNC110
+                    await asyncio.sleep(0.005)
+            assert len((await mail.office.outbox(99)).items) == limits.PROBLEM_REPORTS_BURST
+
+    asyncio.run(main())
+
+
 def test_an_answer_in_a_thread_of_ours_is_no_unknown_message(tmp_path: Path) -> None:
     async def main() -> None:
         swarm = FakeSwarm()

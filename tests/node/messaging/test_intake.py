@@ -8,7 +8,7 @@ import pytest
 from identity.did import PeerId, did_key, peer_id, resolve_did_key
 from identity.keys import KeyPair
 from node.messaging.intake import ACCEPTED, REFUSED, TRY_LATER
-from node.messaging.source import from_peer
+from node.messaging.source import Source, from_peer
 from protocols import limits
 from protocols.didcomm.envelope import pack_anoncrypt, pack_authcrypt, pack_signed
 from protocols.message import Message
@@ -184,6 +184,24 @@ def test_a_named_twin_cannot_fill_the_disk(tmp_path: Path, monkeypatch: pytest.M
             assert len(await stored(node)) == len(await events(node)) == 6
             node.clock.advance(12_000 / limits.MAIL_BYTES_PER_S)
             assert await send(ANNA, "x" * 10_000) == ACCEPTED
+
+    asyncio.run(main())
+
+
+def test_over_http_only_new_messages_of_named_senders_leave_their_address_its_rate(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "HTTP_BURST", 3)
+
+    async def main() -> None:
+        async with open_node(FakeSwarm(), tmp_path / "home") as node:
+            mail, stranger, http = Mail(node), new_keys(), Source("http", "192.0.2.1")
+            await name(node, ANNA)
+            letters = [packed(private(ANNA, node), node) for _ in range(5)]
+            assert [await mail.intake.accept(http, data) for data in letters] == [ACCEPTED] * 5
+            assert await mail.intake.accept(http, packed(private(stranger, node), node, stranger)) == ACCEPTED
+            assert [await mail.intake.accept(http, letters[0]) for _ in range(3)] == [ACCEPTED] * 2 + [TRY_LATER]
+            assert await mail.intake.accept(Source("http", "192.0.2.2"), letters[0]) == ACCEPTED
 
     asyncio.run(main())
 

@@ -55,8 +55,11 @@ def test_the_best_ways_to_us_come_first_and_there_are_few() -> None:
     [service] = services_of(public_url="https://ada.example/twin/", addresses=addresses, mediators=mediators)
     uris = [endpoint.uri for endpoint in service.endpoints]
     assert uris[0] == "https://ada.example/twin/didcomm"
-    assert uris[1 : 1 + MAX_ADDRESSES] == [addresses[4], addresses[2], addresses[1]]
+    assert uris[1:3] == [addresses[4], addresses[2]]  # and nothing of our own network, which the world has no use for
     assert [endpoint.routing_keys for endpoint in service.endpoints[-2:]] == [(mediators[0].did,), (mediators[1].did,)]
+    [service] = services_of(public_url=None, addresses=addresses, mediators=[])
+    assert [endpoint.uri for endpoint in service.endpoints] == [addresses[4], addresses[2], addresses[1]]
+    assert len(service.endpoints) == MAX_ADDRESSES
     assert services_of(public_url=None, addresses=[], mediators=[]) == ()
 
 
