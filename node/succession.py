@@ -64,6 +64,7 @@ class Successions:
         self._now = now
         self._rates = KeyedBuckets(limits.SUCCESSION_RATE_PER_S, limits.SUCCESSION_BURST, limits.MAX_RATED_KEYS)
         self._new_of: dict[Did, Did] = {}
+        self._looking = False
         trust.on_change(self._look_again)
 
     async def load(self) -> None:
@@ -143,15 +144,25 @@ class Successions:
         await self._change(decide, happened)
 
     async def _look_again(self, trust: Trust) -> None:
-        """Who is named now may have had a successor for long."""
+        """Who is named now may have had a successor for long, and that one another."""
+        if self._looking:
+            return  # What we do ourselves changes the list: that is seen below, whoever else has changed it as well.
         happened: list[Event] = []
 
         def decide(conn: sqlite3.Connection, trust: Trust) -> Trust:
+            happened.clear()
             for row in rows.among(conn, sorted(trust.allow | trust.block)):
                 trust = self._follow(conn, row, trust, happened)
             return trust
 
-        await self._change(decide, happened)
+        self._looking = True
+        try:
+            before = None
+            while before != self._trust.current:
+                before = self._trust.current
+                await self._change(decide, happened)
+        finally:
+            self._looking = False
 
     async def _change(self, decide: Callable[[sqlite3.Connection, Trust], Trust], happened: Sequence[Event]) -> None:
         def know() -> None:
@@ -190,12 +201,15 @@ class Successions:
 
 
 def _is_refused(conn: sqlite3.Connection, row: SuccessionRow, trust: Trust) -> bool:
-    """Whether the owner blocked the successor, or following would lead back to a name that was given up."""
+    """Whether the owner blocked the successor, or following would lead back to a name that was given up.
+
+    What was followed already is never a circle, so only a further step can close one; the walk along it ends.
+    """
     if row.new in trust.block and row.old not in trust.block:
         return True
-    step: SuccessionRow | None = row
-    for _ in range(limits.MAX_SUCCESSION_STEPS):
-        step = rows.of_old(conn, step.new) if step is not None else None
-        if step is None or step.new == row.old:
-            break
-    return step is not None and step.new == row.old
+    if row.followed_ms is not None:
+        return False
+    step = rows.of_old(conn, row.new)
+    while step is not None and step.followed_ms is not None and step.new != row.old:
+        step = rows.of_old(conn, step.new)
+    return step is not None and step.followed_ms is not None

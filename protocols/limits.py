@@ -1,6 +1,7 @@
 """Every bound on what comes from outside, each with its reason.
 
 Sizes are in bytes, times in seconds unless the name says otherwise. A bound is checked before the work that it bounds.
+One file on purpose, however long: whoever asks what an attacker can cost us reads it here from top to bottom.
 """
 
 from typing import Final
@@ -315,7 +316,7 @@ MAX_MEDIATORS_CHARS: Final = 3072
 """All DIDs and places in one announcement together: with them the longest announcement has 15 KiB, and is gossiped."""
 
 RELAY_RATE_PER_S: Final = 500.0
-"""Messages that a relay opens for one peer or IP address: forwards, and what clients ask. Each costs 0.3 ms and a row."""
+"""Messages that a relay opens for one peer or IP address: forwards, and what clients ask. Each costs 0.3 ms, a row."""
 
 RELAY_BURST: Final = 4000
 """Such messages at once: what the outbox of a twin has gathered for several that are away."""
@@ -398,7 +399,7 @@ NAMED_ANSWER_BURST: Final = 1000
 """Answers given at once to one whom the owner named, in one go: a mediator that hands over a full queue."""
 
 MAX_ANSWERS_WAITING: Final = 1024
-"""Answers and acknowledgements that wait to be sent, a few KB each. None of them is promised: what is over is dropped."""
+"""Answers and acknowledgements that wait to be sent, a few KB each. None is promised: what is over is dropped."""
 
 PROBLEM_REPORTS_PER_S: Final = 0.1
 """Reports to one named twin that nobody here knows its messages: each is a row on our disk and a message to it."""
@@ -407,8 +408,8 @@ PROBLEM_REPORTS_BURST: Final = 10
 """Such reports at once: one for each type that a protocol has."""
 
 MAX_RETURN_ROUTE_AGE_S: Final = 300
-"""How old a message may be that opens a way back over its connection. An older one may be a recording that somebody else
-plays to us to have what we write to its author."""
+"""How old a message may be that opens a way back over its connection. An older one may be a recording that somebody
+else plays to us to have what we write to its author."""
 
 MAX_SEEN_RETURN_ROUTES: Final = 16384
 """Messages of that age whose ids are remembered, so that each opens a way back only once."""
@@ -561,6 +562,10 @@ PUBLIC_FIRST_FRAME_S: Final = 30.0
 
 MAX_PUBLIC_REFUSED_FRAMES: Final = 16
 """Frames in a row that are no messages for us; then the WebSocket is closed. Each costs a decryption at most."""
+
+MAX_PUBLIC_UNREAD_BYTES: Final = 64 * 1024 * 1024
+"""What all connections to the public listener have sent and nobody has read: 64 frames that do not end, each as long as
+a message may be. Whoever has most of it makes room."""
 
 PUBLIC_SEND_S: Final = 10.0
 """How long a WebSocket may take to accept a message that goes back over it."""

@@ -90,7 +90,22 @@ def _pyld() -> tuple[tuple[type[Exception], ...], Any, Any]:
     from pyld import ContextResolver, jsonld
 
     class Processor(jsonld.JsonLdProcessor):  # type: ignore[misc]
-        """Looks at the expanded form before RDF is made of it."""
+        """Looks at the expanded form before RDF is made of it.
+
+        What a context makes of the one that is active follows from the two. PyLD forgets it for the contexts of types,
+        and would define their terms again for each object; here it is kept with the set of contexts.
+        """
+
+        def _process_context(self, active_ctx: Any, local_ctx: Any, options: Any, **more: Any) -> Any:
+            if not isinstance(local_ctx, Mapping) or "_uuid" not in active_ctx or "cycles" in more:
+                return super()._process_context(active_ctx, local_ctx, options, **more)
+            made = options["contextResolver"].made
+            key = (active_ctx["_uuid"], id(local_ctx), *more.items())
+            if key not in made:
+                if len(made) >= _MAX_KNOWN:
+                    made.clear()
+                made[key] = (local_ctx, super()._process_context(active_ctx, local_ctx, options, **more))
+            return made[key][1]
 
         def expand(self, input_: Any, options: Any) -> Any:
             expanded = super().expand(input_, options)
@@ -105,6 +120,7 @@ def _pyld() -> tuple[tuple[type[Exception], ...], Any, Any]:
             super().__init__(LRUCache(maxsize=64), self._load)
             self.contexts = contexts
             self._known: dict[int, tuple[Any, Any]] = {}
+            self.made: dict[Any, tuple[Any, Any]] = {}
 
         def resolve(self, active_ctx: Any, context: Any, base: Any, cycles: Any = None) -> Any:
             if not isinstance(context, Mapping):

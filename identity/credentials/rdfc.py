@@ -111,6 +111,7 @@ class _Canonical:
 
     def _path(self, order: tuple[str, ...], issuer: _Issuer, chosen: str) -> tuple[str, _Issuer] | None:
         """The path of one order of related nodes, or None once it cannot be the least."""
+        self._count_step()
         issuer, path = copy(issuer), ""
         to_visit: list[str] = []
         for node in order:

@@ -67,7 +67,7 @@ class AcceptedOut(Wire):
 @routes.add("POST", "/v1/didcomm/invitation", "Make an invitation: who answers it is named by this twin.")
 async def invite(twin: Twin, body: Invite) -> InvitationOut:
     return _invitation(
-        await twin.invitations.create(
+        await twin.messaging.invitations.create(
             goal=body.goal, goal_code=body.goal_code, name=body.name, uses=body.uses, expires_s=body.expires_s
         )
     )
@@ -75,18 +75,18 @@ async def invite(twin: Twin, body: Invite) -> InvitationOut:
 
 @routes.add("GET", "/v1/didcomm/invitations", "Invitations of ours, newest first.")
 async def list_invitations(twin: Twin, query: PageQuery) -> Invitations:
-    return Invitations(**page(await twin.invitations.list(query.limit, query.after), _invitation))
+    return Invitations(**page(await twin.messaging.invitations.list(query.limit, query.after), _invitation))
 
 
 @routes.add("DELETE", "/v1/didcomm/invitations/{id}", "Take an invitation back; whom it let in stays named.")
 async def withdraw(twin: Twin, id: str) -> InvitationId:  # noqa: A002 - the name in the path
-    await twin.invitations.remove(id)
+    await twin.messaging.invitations.remove(id)
     return InvitationId(id=id)
 
 
 @routes.add("POST", "/v1/didcomm/accept", "Accept an invitation: name who made it, and tell it so.")
 async def accept(twin: Twin, body: Accept) -> AcceptedOut:
-    accepted = await twin.invitations.accept(body.url)
+    accepted = await twin.messaging.invitations.accept(body.url)
     return AcceptedOut(did=accepted.did, name=accepted.name, status=accepted.status)
 
 

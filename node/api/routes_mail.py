@@ -159,7 +159,8 @@ async def outbox(twin: Twin, query: PageQuery) -> Messages:
 @routes.add("POST", "/v1/didcomm/ping", "Ask somebody whether it is there, and wait for the answer.")
 async def ping(twin: Twin, body: Ping) -> Pong:
     did, began = _did(twin, body.to), time.perf_counter()
-    reply = await twin.exchange.ask(did, trust_ping.PING, trust_ping.Ping().to_body(), timeout_s=body.timeout_s)
+    ask = twin.messaging.exchange.ask
+    reply = await ask(did, trust_ping.PING, trust_ping.Ping().to_body(), timeout_s=body.timeout_s)
     _check(reply, trust_ping.PING_RESPONSE)
     return Pong(did=did, ms=round((time.perf_counter() - began) * 1000, 1))
 
@@ -167,7 +168,8 @@ async def ping(twin: Twin, body: Ping) -> Pong:
 @routes.add("POST", "/v1/didcomm/discover", "Ask somebody what it can do, and wait for the answer.")
 async def discover(twin: Twin, body: Discover) -> Features:
     did, queries = _did(twin, body.to), Queries((Query(body.feature_type, body.match),))
-    reply = await twin.exchange.ask(did, discover_features.QUERIES, queries.to_body(), timeout_s=body.timeout_s)
+    ask = twin.messaging.exchange.ask
+    reply = await ask(did, discover_features.QUERIES, queries.to_body(), timeout_s=body.timeout_s)
     _check(reply, discover_features.DISCLOSE)
     found = [
         FeatureOut(feature_type=feature.feature_type, id=feature.id, roles=list(feature.roles))

@@ -100,9 +100,8 @@ def rotate(call: Call) -> None:
     def human() -> None:
         say(f"DID       {new}")
         say(f"formerly  {old}")
-        say(
-            "Start it with `pagi up`: it tells the twins that it knows. Make a new backup: an older one has the old key."
-        )
+        say("Start it with `pagi up`: it tells the twins that it knows.")
+        say("Make a new backup: an older one has the old key.")
 
     call.show({"did": new, "formerly": [old]}, human)
 

@@ -12,10 +12,11 @@ from node.api.app import make_app, serve
 from node.cli import output, passphrase
 from node.cli.model import model_path
 from node.cli.newhome import make_home
+from node.composition import open_twin
 from node.config import load_config
 from node.http.door import TwinDoor, host_and_port, serve_public
 from node.process import log_to_stderr, run_until_stopped, seconds_since_start
-from node.twin import Twin, open_twin
+from node.twin import Twin
 from storage.files import atomic_write
 from storage.home import Home
 
@@ -43,9 +44,9 @@ def run(args: argparse.Namespace) -> int:
                 home, config, held.keys, model=model, retired=held.retired, rotations=held.rotations
             ) as twin:
                 app = make_app(twin, _token(home), hosts=[host], metrics_public=config.api.metrics_public)
-                door = TwinDoor(twin.intake, twin.own)
+                door = TwinDoor(twin.messaging.intake, twin.own)
                 async with (
-                    serve_public(config.public, door, twin.introductions, extra=twin.public_routes) as public,
+                    serve_public(config.public, door, twin.messaging.introductions, extra=twin.public_routes) as public,
                     serve(app, host, port) as address,
                 ):
                     await _tell_where(twin, address, public, wait_stopped, as_json=args.json)

@@ -22,18 +22,24 @@ from node.clock import NowMs
 from node.credentials.errors import StatusListUnknown
 from protocols import fields, limits
 from protocols.conversations import problem_report
+from protocols.conversations.discover_features import Feature
 from protocols.conversations.reply import Reply
 from protocols.didcomm.author import Author
 from protocols.message import Message
 from storage import credentials as rows
 from storage.database import Database
 
-STATUS_REQUEST: Final = "https://pagi.ai/credential/1.0/status-request"
-STATUS_LIST: Final = "https://pagi.ai/credential/1.0/status-list"
+URI: Final = "https://pagi.ai/credential/1.0"
+STATUS_REQUEST: Final = f"{URI}/status-request"
+STATUS_LIST: Final = f"{URI}/status-list"
+FEATURE: Final = Feature("protocol", URI, ("issuer", "verifier"))
+"""What a twin tells of this to whoever asks what it can do."""
+
 NO_SUCH_LIST: Final = "e.p.req.status-list-unknown"
 PATH: Final = "/credentials/status/"
 
 PURPOSE: Final = "revocation"
+_NUMBER_CHARS: Final = 10
 SIGNED_FOR_S: Final = 86_400.0
 """How long a published list says it is valid. An attacker who keeps an old one back can hide a revocation so long."""
 SIGNED_AGAIN_S: Final = 3600.0
@@ -86,6 +92,8 @@ class StatusLists:
 
     async def current(self, number: int) -> Mapping[str, Any]:
         """A list as it is now, signed by the DID that issued with it. Raises StatusListUnknown."""
+        if not 1 <= number <= limits.MAX_STATUS_LIST_NUMBER:
+            raise StatusListUnknown(f"no status list {number} is published here")
         found = await self._database.read(
             lambda conn: (rows.get_status_list(conn, number), tuple(rows.revoked_indexes(conn, number)))
         )
@@ -112,8 +120,10 @@ class StatusLists:
             did, number = read_did_url(url)
             return await self.current(number) if self._own.is_ours(did) else None
         place, found, number_text = url.partition(PATH)
-        if not self._place or place != self._place or not found or not number_text.isdecimal():
+        if not self._place or place != self._place or not found:
             return None
+        if not number_text.isdecimal() or len(number_text) > _NUMBER_CHARS:
+            raise StatusListUnknown("no status list of that number is published here")
         return await self.current(int(number_text))
 
     def _sign(self, row: rows.StatusListRow, bits: Sequence[int], now_s: float) -> Mapping[str, Any]:
@@ -195,6 +205,6 @@ def read_did_url(url: str) -> tuple[Did, int]:
     did, _, query = url.partition("?")
     wanted = parse_qs(query, max_num_fields=4)
     number = wanted.get("list", [""])[0]
-    if wanted.get("service") != ["status"] or not number.isdecimal() or len(number) > 10:
+    if wanted.get("service") != ["status"] or not number.isdecimal() or len(number) > _NUMBER_CHARS:
         raise StatusListMalformed("a DID URL that names no status list")
     return parse_did(did), int(number)

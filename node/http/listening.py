@@ -1,7 +1,8 @@
 """A listener that strangers may connect to: so many connections in all, so many from one host, and none that dawdles.
 
 aiohttp bounds what happens within a request. What comes before it, a connection that sends nothing or one byte of its
-head a minute, is bounded here, at the transport.
+head a minute, is bounded here, at the transport; and so is what all connections together have sent and nobody has read,
+which is most of what a WebSocket costs whose frame never ends.
 """
 
 import asyncio
@@ -20,17 +21,24 @@ from node.errors import PortInUse
 from node.net.errors import CannotListen
 from protocols import limits
 
+FRAME_HEAD_BYTES: Final = 14
+"""What stands before a frame's payload at the most (RFC 6455, section 5.2)."""
+
 _SHUTDOWN_S: Final = 3.0
 """How long requests under way may take to end when the listener stops."""
 
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """How much one listener admits. `per_host` is None behind a proxy, where every connection comes from one host."""
+    """How much one listener admits. `per_host` is None behind a proxy, where every connection comes from one host.
+
+    When more than `unread_bytes` wait in all, the connection that has most of them is ended.
+    """
 
     connections: int = limits.MAX_PUBLIC_CONNECTIONS
     per_host: int | None = limits.MAX_PUBLIC_CONNECTIONS_PER_HOST
     head_s: float = limits.PUBLIC_HEAD_S
+    unread_bytes: int = limits.MAX_PUBLIC_UNREAD_BYTES
 
 
 def host_key(address: str | None) -> str:
@@ -78,9 +86,26 @@ async def listen(app: web.Application, host: str, port: int, *, bounds: Bounds =
 
 def request_begun(request: web.Request) -> None:
     """The head of a request is complete: its connection is not one that dawdles."""
-    guard = request.transport.get_protocol() if request.transport is not None else None
-    if isinstance(guard, _Guarded):
+    if (guard := _guard_of(request)) is not None:
         guard.begun()
+        guard.read()
+
+
+def body_read(request: web.Request) -> None:
+    """The body of a request was read: nothing of it waits."""
+    if (guard := _guard_of(request)) is not None:
+        guard.read()
+
+
+def frame_read(request: web.Request, length: int) -> None:
+    """A WebSocket's message of so many bytes was read."""
+    if (guard := _guard_of(request)) is not None:
+        guard.read(length + FRAME_HEAD_BYTES)
+
+
+def _guard_of(request: web.Request) -> "_Guarded | None":
+    guard = request.transport.get_protocol() if request.transport is not None else None
+    return guard if isinstance(guard, _Guarded) else None
 
 
 class _Doorman:
@@ -90,6 +115,8 @@ class _Doorman:
         self.make = make
         self.bounds = bounds
         self._of: Counter[str] = Counter()
+        self._unread: Counter[_Guarded] = Counter()
+        self._waiting = 0
 
     def admit(self, host: str) -> bool:
         per_host = self.bounds.per_host
@@ -103,6 +130,23 @@ class _Doorman:
         if not self._of[host]:
             del self._of[host]
 
+    def sent(self, by: "_Guarded", count: int) -> None:
+        """More came over a connection. If too much waits now, the one that has most of it ends."""
+        self._unread[by] += count
+        self._waiting += count
+        if self._waiting > self.bounds.unread_bytes:
+            most = max(self._unread, key=self._unread.__getitem__)
+            self.read(most)
+            most.abort()
+
+    def read(self, by: "_Guarded", count: int | None = None) -> None:
+        """So much of what came over a connection was read, or all of it."""
+        held = self._unread.pop(by, 0)
+        rest = 0 if count is None else max(0, held - count)
+        self._waiting -= held - rest
+        if rest:
+            self._unread[by] = rest
+
 
 class _Guarded(asyncio.Protocol):
     """Stands between a transport and aiohttp's protocol, and hands everything on once the connection is admitted."""
@@ -111,6 +155,7 @@ class _Guarded(asyncio.Protocol):
         self._doorman = doorman
         self._host = ""
         self._inner: asyncio.Protocol | None = None
+        self._connection: asyncio.Transport | None = None
         self._slow: asyncio.TimerHandle | None = None
 
     def begun(self) -> None:
@@ -119,6 +164,15 @@ class _Guarded(asyncio.Protocol):
             self._slow.cancel()
             self._slow = None
 
+    def read(self, count: int | None = None) -> None:
+        """So much of what was sent was read, or all of it."""
+        self._doorman.read(self, count)
+
+    def abort(self) -> None:
+        """End the connection."""
+        if self._connection is not None:
+            self._connection.abort()
+
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         connection = cast(asyncio.Transport, transport)  # uvloop's transports are none of asyncio's classes
         peer = transport.get_extra_info("peername")
@@ -126,19 +180,22 @@ class _Guarded(asyncio.Protocol):
         if not self._doorman.admit(host):
             connection.abort()
             return
-        self._host, self._inner = host, self._doorman.make()
+        self._host, self._inner, self._connection = host, self._doorman.make(), connection
         self._slow = asyncio.get_running_loop().call_later(self._doorman.bounds.head_s, connection.abort)
         self._inner.connection_made(transport)
 
     def connection_lost(self, exc: Exception | None) -> None:
         if self._inner is not None:
             self.begun()
+            self.read()
             self._doorman.leave(self._host)
             self._inner.connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        if self._inner is not None:
-            self._inner.data_received(data)
+        if self._inner is None:
+            return
+        self._doorman.sent(self, len(data))
+        self._inner.data_received(data)
 
     def eof_received(self) -> bool | None:
         return self._inner.eof_received() if self._inner is not None else None

@@ -15,7 +15,7 @@ from aiohttp import WSCloseCode, WSMsgType, web
 from aiohttp.typedefs import Middleware
 
 from identity.errors import PagiError
-from node.http.listening import host_key, request_begun
+from node.http.listening import body_read, frame_read, host_key, request_begun
 from node.messaging.source import ACCEPTED, REFUSED, Source
 from node.net.errors import RemoteTimeout, RemoteUnavailable
 from protocols import limits
@@ -125,6 +125,7 @@ class _Public:
         try:
             async with asyncio.timeout(self._body_s), self._bodies:
                 packed = await request.read()
+                body_read(request)
         except TimeoutError:
             response = _problem(408, "Request Timeout")
             response.force_close()
@@ -153,14 +154,14 @@ class _Public:
         back = _SocketBack(socket)
         self._sockets.add(socket)
         try:
-            await self._read(socket, Source("websocket", self._key(request), back=back))
+            await self._read(request, socket, Source("websocket", self._key(request), back=back))
         finally:
             back.end()
             self._sockets.discard(socket)
             await socket.close()
         return socket
 
-    async def _read(self, socket: web.WebSocketResponse, source: Source) -> None:
+    async def _read(self, request: web.Request, socket: web.WebSocketResponse, source: Source) -> None:
         taken, refused = False, 0
         while refused < limits.MAX_PUBLIC_REFUSED_FRAMES:
             try:
@@ -171,6 +172,7 @@ class _Public:
             if frame.type not in (WSMsgType.TEXT, WSMsgType.BINARY):
                 return
             packed = frame.data.encode() if isinstance(frame.data, str) else frame.data
+            frame_read(request, len(packed))
             verdict = await self._door.accept(source, packed)
             taken = taken or verdict == ACCEPTED
             refused = 0 if verdict == ACCEPTED else refused + 1

@@ -11,7 +11,6 @@ from node.own import OwnDids
 from protocols.conversations.reply import Reply
 from protocols.message import Attachment, Message, ReturnRoute
 
-
 NameFor = Callable[[Did], Awaitable[Did]]
 """The name of ours in which to begin to write to somebody."""
 

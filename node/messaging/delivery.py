@@ -200,6 +200,7 @@ class Delivery:
                     await self._give_up(expired)
                 else:
                     await self._settle(recipient, rows, await self._attempt(recipient, rows))
+                    await asyncio.sleep(0)  # Who waited for these is told before the next are looked for.
         finally:
             self._busy.discard(recipient)
             self.wake()

@@ -31,6 +31,7 @@ from node.messaging.source import ACCEPTED, PROTOCOL, REFUSED, TRY_LATER, Source
 from node.own import OwnDids
 from node.trust import TrustList
 from protocols import limits
+from protocols.conversations.empty import is_acknowledgement
 from protocols.conversations.reply import Reply
 from protocols.didcomm.envelope import Unpacked
 from protocols.didcomm.from_prior import FromPrior
@@ -201,8 +202,13 @@ class Intake:
         return ACCEPTED
 
     async def _acknowledge(self, letter: Letter) -> None:
-        """Confirm what the sender wants confirmed: this message, and of older ones those that are here."""
-        if not letter.message.please_ack or not self._rates.allow_answer(letter):
+        """Confirm what the sender wants confirmed: this message, and of older ones those that are here.
+
+        A confirmation is never confirmed: two agents that ask for it would go on for ever.
+        """
+        if not letter.message.please_ack or is_acknowledgement(letter.message):
+            return
+        if not self._rates.allow_answer(letter):
             return
         sender, own_id = letter.sender, letter.message.id
         wanted = [message_id or own_id for message_id in letter.message.please_ack]

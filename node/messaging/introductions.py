@@ -8,7 +8,7 @@ other keys is an agent of its own, and stays what it is.
 """
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
 from identity.did import DIDCOMM_SERVICE, Did, DidDocument, Endpoint, Service, did_key
@@ -61,19 +61,19 @@ def services_of(
     ranked = [(rank, address) for address in addresses if (rank := rank_of_address(address)) is not None]
     reachable = [(rank, address) for rank, address in ranked if rank <= farthest]
     endpoints += (Endpoint(address) for _, address in sorted(reachable, key=lambda entry: entry[0])[:MAX_ADDRESSES])
-    endpoints += (Endpoint(_place_of(keeper), _ACCEPT, (keeper.did,)) for keeper in mediators[:MAX_MEDIATORS])
+    endpoints += (Endpoint(keeper.uris[0], _ACCEPT, (keeper.did,)) for keeper in mediators[:MAX_MEDIATORS])
     return (Service("#didcomm", DIDCOMM_SERVICE, tuple(endpoints)),) if endpoints else ()
 
 
-def _place_of(mediator: Mediator) -> str:
-    """The one place of a mediator that there is room for: every agent knows how to bring mail to a URL."""
-    return next((uri for uri in mediator.uris if uri.startswith(("https:", "http:"))), mediator.uris[0])
+async def _nothing_to_do() -> None:
+    """There is no mediator."""
 
 
 class Introductions:
     """Says where we are, and keeps where others say that they are.
 
-    `public_url` is set once there is a public listener; `mediators` gives those that keep our mail.
+    `public_url` is set once there is a public listener; `mediators` gives those that keep our mail, `register_names`
+    lets them know a name of ours before anybody else does.
     """
 
     def __init__(
@@ -94,6 +94,7 @@ class Introductions:
         self._now = now
         self.public_url: str | None = None
         self.mediators: Callable[[], Sequence[Mediator]] = tuple
+        self.register_names: Callable[[], Awaitable[None]] = _nothing_to_do
 
     def refresh(self) -> None:
         """Let our documents say where we can be reached now."""
@@ -104,13 +105,17 @@ class Introductions:
     async def own_did(self) -> Did:
         """A did:peer:2 of ours with what holds now; our did:key where there is no way to us to tell of."""
         self.refresh()
-        return await self._own.peer_did() if self._own.services else self._own.did
+        if not self._own.services:
+            return self._own.did
+        did = await self._own.peer_did()
+        await self.register_names()
+        return did
 
     async def name_for(self, to: Did) -> Did:
         """The name of ours to begin to write to somebody in.
 
-        Twins know our did:key. Another agent looks in the name itself for where to answer: it gets one that it has used,
-        else our did:web, else a did:peer with what holds now.
+        Twins know our did:key. Another agent looks in the name itself for where to answer: it gets one that it has
+        used, else our did:web, else a did:peer with what holds now.
         """
         if to.startswith("did:key:"):
             return self._own.did

@@ -47,6 +47,9 @@ ANSWER_S: Final = 15.0
 TICK_S: Final = 1.0
 """How often it is looked whether the mediator is still there, and whether we have another name to register."""
 
+NEW_NAME_S: Final = 3.0
+"""How long a name that is about to be handed out waits for a mediator to know it."""
+
 RETRY_FIRST_S: Final = 1.0
 RETRY_MOST_S: Final = 300.0
 """Pauses before a mediator that failed us is asked again, unless it connects anew."""
@@ -89,6 +92,7 @@ class _Desk:
         self.came = asyncio.Event()
         self.losses = 0
         self.pickup: Pickup | None = None
+        self.registering = asyncio.Lock()
         self.noted_ms = 0
 
 
@@ -160,6 +164,19 @@ class Mediation:
         """Who keeps our mail now, for announcements."""
         granted = (desk.granted for desk in self._desks.values() if desk.granted is not None)
         return tuple(Mediator(row.routing_did, row.uris) for row in granted)
+
+    async def register_names(self) -> None:
+        """Let the mediators that are there know a name before others do: what comes for it earlier is refused.
+
+        One that does not answer now is told later.
+        """
+        for desk in self._desks.values():
+            try:
+                async with asyncio.timeout(NEW_NAME_S):
+                    if desk.pickup is not None:
+                        await self._keep_registered(desk)
+            except (PagiError, TimeoutError) as error:
+                logger.debug("the mediator %s does not know our new name yet: %s", desk.did, error)
 
     def status(self) -> tuple[MediatorStatus, ...]:
         """Every configured mediator and how we stand with it."""
@@ -258,6 +275,14 @@ class Mediation:
                 raise RemoteProtocolError("it does not take mail for our name")
         desk.registered = names  # One that it refused it would refuse again.
 
+    async def _keep_registered(self, desk: _Desk) -> None:
+        """The same again, if we have another name since."""
+        assert desk.granted is not None
+        version: mediation.Version = "2.0" if desk.granted.version == "2.0" else "3.0"
+        async with desk.registering:
+            if self._names() != desk.registered:
+                await self._register(desk, mediation.Client(version, "registered"))
+
     def _names(self) -> frozenset[Did]:
         """Our present names, as far as their documents carry their keys: a mediator can see that those are ours."""
         opens = self._own.keys()
@@ -277,8 +302,6 @@ class Mediation:
 
     async def _fetch(self, desk: _Desk) -> None:
         """Fetch what waits and take what comes for as long as this connection lasts. Raises PagiError."""
-        assert desk.granted is not None
-        version: mediation.Version = "2.0" if desk.granted.version == "2.0" else "3.0"
         desk.pickup = Pickup(
             ask=partial(self._ask, desk), tell=partial(self._tell, desk), take=partial(self._take, desk), now=self._now
         )
@@ -287,8 +310,7 @@ class Mediation:
             await desk.pickup.begin()
             while self._is_connected(desk) and desk.losses == losses:
                 await self._note_pickup(desk, desk.pickup)
-                if self._names() != desk.registered:
-                    await self._register(desk, mediation.Client(version, "registered"))
+                await self._keep_registered(desk)
                 await desk.pickup.next(TICK_S)
         finally:
             taken_from, desk.pickup = desk.pickup, None

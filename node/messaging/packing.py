@@ -12,6 +12,7 @@ from identity.did import Did, DidDocument
 from identity.resolver import Resolver
 from node.messaging.routes import Route
 from node.own import OwnDids
+from protocols.conversations.empty import is_acknowledgement
 from protocols.conversations.routing import wrap
 from protocols.didcomm.envelope import pack_private
 from protocols.message import Message
@@ -49,6 +50,7 @@ class Packer:
         """The message, encrypted for the recipient. Raises ProtocolError."""
         message = letter.message
         author = self._own.author(message.from_)
+        ask_for_ack = ask_for_ack and not is_acknowledgement(message)
         message = replace(
             message,
             from_=None if message.from_ is None else author.did,

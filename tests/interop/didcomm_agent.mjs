@@ -47,7 +47,7 @@ const known = new Map();
 const secrets = new Map();
 const received = [];
 let me = null; // {did, keys, document}
-let mediator = null; // its DID
+let mediator = null; // its DID, and who we are to it
 let socket = null;
 let apart = false;
 let webDocument = null;
@@ -80,15 +80,15 @@ async function become(did, keys, document) {
 
 // Messages
 
-async function pack(to, fields, { form = "authcrypt", enc = "XC20P", forward = true } = {}) {
-  const from = form === "anoncrypt" ? {} : { from: me.did };
+async function pack(to, fields, { form = "authcrypt", enc = "XC20P", forward = true, as = me } = {}) {
+  const from = form === "anoncrypt" ? {} : { from: as.did };
   const created_time = Math.floor(Date.now() / 1000);
   const value = { id: randomUUID(), typ: PLAIN, to: [to], created_time, ...from, ...fields };
   const message = new Message(value);
   const [packed, metadata] = await message.pack_encrypted(
     to,
-    ["authcrypt", "authcrypt-signed", "anoncrypt-authcrypt"].includes(form) ? me.did : null,
-    form.endsWith("-signed") ? me.document.authentication[0] : null,
+    ["authcrypt", "authcrypt-signed", "anoncrypt-authcrypt"].includes(form) ? as.did : null,
+    form.endsWith("-signed") ? as.document.authentication[0] : null,
     didResolver,
     secretsResolver,
     { forward, protect_sender: form === "anoncrypt-authcrypt", enc_alg_anon: ANONYMOUS[enc] },
@@ -127,8 +127,8 @@ async function send(to, fields, options = {}) {
 }
 
 // Asks over HTTP and takes the answer out of the response.
-async function ask(to, fields) {
-  const { status, reply } = await send(to, { return_route: "all", ...fields });
+async function ask(to, fields, options) {
+  const { status, reply } = await send(to, { return_route: "all", ...fields }, options);
   if (reply === null) throw new Error(`status ${status}, and no answer to ${fields.type}`);
   return reply.message;
 }
@@ -248,27 +248,30 @@ const operations = {
       body: { updates: [{ recipient_did: behind, action: "add" }] },
     });
     if (updated.body.updated?.[0]?.result !== "success") throw new Error(`not registered: ${JSON.stringify(updated)}`);
+    mediator = { did: by, as: me };
     await become(behind, me.keys);
-    mediator = by;
     return { did: behind, routing_did };
   },
   async pick_up({ version, limit }) {
     const { uri, limit: name } = PICKUP[version];
+    const { did, as } = mediator;
     const count = async () => {
-      const status = await ask(mediator, { type: `${uri}/status-request`, body: { recipient_did: me.did } });
+      const status = await ask(did, { type: `${uri}/status-request`, body: { recipient_did: me.did } }, { as });
+      if (status.type !== `${uri}/status`) throw new Error(`no status: ${JSON.stringify(status)}`);
       return status.body.message_count;
     };
     const counts = [await count()];
     const messages = [];
     while (counts.at(-1) > 0) {
       const body = { [name]: limit, recipient_did: me.did };
-      const delivery = await ask(mediator, { type: `${uri}/delivery-request`, body });
+      const delivery = await ask(did, { type: `${uri}/delivery-request`, body }, { as });
       const ids = [];
       for (const attachment of delivery.attachments) {
         messages.push(await unpack(Buffer.from(attachment.data.base64, "base64url").toString(), "pickup"));
         ids.push(attachment.id);
       }
-      await send(mediator, { type: `${uri}/messages-received`, body: { message_id_list: ids }, return_route: "all" });
+      const confirmed = { type: `${uri}/messages-received`, body: { message_id_list: ids }, return_route: "all" };
+      await send(did, confirmed, { as });
       counts.push(await count());
     }
     return { counts, messages };

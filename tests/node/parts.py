@@ -14,23 +14,11 @@ from identity.resolver import Resolver
 from node.config import MailConfig
 from node.events import Event, EventBus, Lagged
 from node.gossip import Gossip
+from node.ground import Ground
 from node.hive.hive import Hive
 from node.http.outside import Outside
-from node.messaging.answering import Answers
-from node.messaging.composing import Composer
-from node.messaging.courtesies import Courtesies
+from node.messaging.assembly import assemble
 from node.messaging.delivery import Delivery
-from node.messaging.dispatch import Dispatcher
-from node.messaging.exchange import Exchange, Threads
-from node.messaging.intake import Intake
-from node.messaging.introductions import Introductions
-from node.messaging.invitations import Invitations
-from node.messaging.live import LiveRoutes
-from node.messaging.packing import Packer
-from node.messaging.post_office import PostOffice
-from node.messaging.routes import Route, Routes
-from node.messaging.transports import every_carrier
-from node.messaging.transports.carrier import source_of_reply
 from node.own import OwnDids
 from node.reputation.reputation import Reputation
 from node.reputation.standing import Attestation
@@ -147,96 +135,32 @@ class Mail:
         self.looked_up: asyncio.Queue[Did] = asyncio.Queue()
         self.find: Callable[[Did], Awaitable[Sequence[str]]] = self._known_addresses
         config = config or MailConfig()
-        self.live = LiveRoutes()
-        self.routes = Routes(
-            own=node.own.is_ours,
-            network=node.network,
-            database=node.database,
-            resolver=node.resolver,
-            live=self.live,
-            trust=node.trust,
-            addresses_of=self._addresses_of,
-        )
         self.outside = Outside(allow_private=True)
-        self.dispatcher = Dispatcher(
-            routes=self.routes,
-            carriers=every_carrier(
-                network=node.network, live=self.live, outside=self.outside, on_reply=self._take_reply
+        parts = assemble(
+            Ground(
+                own=node.own,
+                resolver=node.resolver,
+                database=node.database,
+                events=node.events,
+                network=node.network,
+                trust=node.trust,
+                now=node.clock,
             ),
-            packer=Packer(own=node.own, resolver=node.resolver),
-            resolver=node.resolver,
-            trust=node.trust,
             config=config,
-            now=node.clock,
+            outside=self.outside,
+            addresses_of=self._addresses_of,
+            delivery_kind=WatchedDelivery,
         )
-        self.delivery = WatchedDelivery(
-            config=config,
-            database=node.database,
-            events=node.events,
-            network=node.network,
-            dispatcher=self.dispatcher,
-            now=node.clock,
+        assert isinstance(parts.delivery, WatchedDelivery)
+        self.delivery = parts.delivery
+        self.live, self.routes, self.dispatcher = parts.live, parts.routes, parts.dispatcher
+        self.composer, self.threads, self.exchange = parts.composer, parts.threads, parts.exchange
+        self.answers, self.intake, self.office = parts.answers, parts.intake, parts.mail
+        self.introductions, self.invitations, self.courtesies = (
+            parts.introductions,
+            parts.invitations,
+            parts.courtesies,
         )
-        self.composer = Composer(own=node.own, config=config, now=node.clock)
-        self.threads = Threads()
-        self.answers = Answers(
-            own=node.own,
-            resolver=node.resolver,
-            composer=self.composer,
-            network=node.network,
-            send_now=self.delivery.send_now,
-        )
-        self.introductions = Introductions(
-            own=node.own,
-            resolver=node.resolver,
-            database=node.database,
-            network=node.network,
-            trust=node.trust,
-            now=node.clock,
-        )
-        name_for = self.introductions.name_for
-        self.exchange = Exchange(
-            composer=self.composer, threads=self.threads, send_now=self.delivery.send_now, name_for=name_for
-        )
-        self.intake = Intake(
-            own=node.own,
-            resolver=node.resolver,
-            database=node.database,
-            events=node.events,
-            trust=node.trust,
-            live=self.live,
-            threads=self.threads,
-            answers=self.answers,
-            now=node.clock,
-        )
-        self.office = PostOffice(
-            own=node.own,
-            resolver=node.resolver,
-            composer=self.composer,
-            database=node.database,
-            network=node.network,
-            intake=self.intake,
-            delivery=self.delivery,
-            answers=self.answers,
-            trust=node.trust,
-            name_for=name_for,
-            now=node.clock,
-        )
-        self.invitations = Invitations(
-            own=node.own,
-            resolver=node.resolver,
-            database=node.database,
-            events=node.events,
-            trust=node.trust,
-            mail=self.office,
-            introductions=self.introductions,
-            now=node.clock,
-        )
-        self.intake.on_invited = self.invitations.use
-        self.courtesies = Courtesies(self.intake, on_ping=self.introductions.learn)
-
-    async def _take_reply(self, route: Route, packed: bytes) -> None:
-        await self.intake.accept(source_of_reply(route), packed)
 
     async def _addresses_of(self, did: Did) -> Sequence[str]:
         self.looked_up.put_nowait(did)

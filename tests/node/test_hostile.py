@@ -22,6 +22,7 @@ from identity.did import Did, did_key, peer_id_of_did, resolve_did_key
 from identity.keys import KeyPair
 from identity.multibase import CODEC_DAG_JOSE
 from node.clock import now_ms
+from node.composition import open_twin
 from node.config import Config, MindConfig, NetworkConfig
 from node.ids import time_ordered_id
 from node.messaging.intake import ACCEPTED, REFUSED, TRY_LATER
@@ -29,7 +30,7 @@ from node.messaging.intake import PROTOCOL as DIDCOMM
 from node.net.errors import RemoteRefused
 from node.net.libp2p_network import open_network
 from node.net.port import Network
-from node.twin import Twin, open_twin
+from node.twin import Twin
 from protocols import dag_cbor, limits
 from protocols.didcomm import jwe, jws
 from protocols.didcomm.author import author_of

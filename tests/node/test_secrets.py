@@ -16,10 +16,11 @@ import pytest
 from identity.did import resolve_did_key
 from identity.keys import KeyPair
 from node.api.app import make_app, serve
+from node.composition import open_twin
 from node.config import Config, MindConfig, NetworkConfig
 from node.messaging.intake import PROTOCOL
 from node.net.errors import RemoteNetError
-from node.twin import Twin, open_twin
+from node.twin import Twin
 from protocols.didcomm.envelope import pack_authcrypt
 from protocols.message import Message
 from protocols.task import ASK

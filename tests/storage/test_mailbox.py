@@ -15,12 +15,13 @@ def receive(
     from_did: Did | None = ANNA,
     status: mailbox.InboxStatus = "received",
     plaintext: bytes = b"{}",
+    to_did: Did = ME,
 ) -> bool:
     return mailbox.put_inbound(
         conn,
         message_id=message_id,
         from_did=from_did,
-        to_did=ME,
+        to_did=to_did,
         type="https://example.org/1.0/note",
         thid=None,
         plaintext=plaintext,
@@ -107,14 +108,25 @@ def test_a_cursor_that_no_list_gave_is_refused(conn: sqlite3.Connection, cursor:
         mailbox.inbox(conn, limit=1, after=cursor)
 
 
+def test_it_is_known_by_which_names_somebody_wrote_to_us(conn: sqlite3.Connection) -> None:
+    former, other = Did("did:key:zFormer"), Did("did:web:me.example")
+    receive(conn, "1", to_did=former)
+    receive(conn, "2", to_did=other)
+    receive(conn, "3", from_did=BERT)
+    assert mailbox.written_to(conn, ANNA, [ME, other]) == other
+    assert mailbox.written_to(conn, ANNA, [ME]) is None
+    assert mailbox.written_to(conn, BERT, [ME, other]) == ME
+
+
 def test_the_queries_of_the_inbox_use_their_indexes(conn: sqlite3.Connection) -> None:
     statements: list[str] = []
     conn.set_trace_callback(statements.append)
     mailbox.count_requests(conn, ANNA)
     mailbox.unhandled(conn, 10)  # sorts what waits, which is bounded for each sender
     mailbox.count_unhandled(conn, ANNA, ["x"])
+    mailbox.written_to(conn, ANNA, [ME])
     conn.set_trace_callback(None)
-    assert len(statements) == 3
+    assert len(statements) == 4
     for statement in statements:
         plan = [row[3] for row in conn.execute(f"EXPLAIN QUERY PLAN {statement}")]
         assert any("USING" in step and "INDEX" in step for step in plan), (statement, plan)

@@ -3,6 +3,7 @@
 import json
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -12,6 +13,8 @@ from identity.errors import PagiError
 from identity.multibase import base64url
 from tests.identity.credentials.support import credential, failures, signed, verified
 from tests.identity.credentials.test_verify import presentation
+
+pytestmark = pytest.mark.slow
 
 GOOD = [signed(credential()), signed(credential(), suite="eddsa-rdfc-2022"), presentation(signed(credential()))]
 leaves = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8) | st.just("did:key:z6Mk")

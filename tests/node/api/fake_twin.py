@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import orjson
@@ -609,8 +610,7 @@ class FakeTwin:
     def __post_init__(self) -> None:
         self.executive = FakeExecutive(self.jobs)
         self.mail = FakeMail(self.did)
-        self.exchange = FakeExchange()
-        self.invitations = FakeInvitations(self.did)
+        self.messaging = SimpleNamespace(exchange=FakeExchange(), invitations=FakeInvitations(self.did))
         self.events = FakeEvents(self.did)
         self.credentials = FakeCredentials(KEYS, NOW_MS)
 

@@ -337,6 +337,23 @@ def test_credentials_of_a_retired_key_can_still_be_revoked(tmp_path: Path) -> No
     asyncio.run(main())
 
 
+@pytest.mark.parametrize("number", ["2", "0", "9" * 10, "9" * 30, "x", "", "1/2", "-1"])
+def test_lists_of_ours_that_are_not_there(tmp_path: Path, number: str) -> None:
+    """A credential may name any place; ours is looked up on the disk."""
+
+    async def main() -> None:
+        async with party(tmp_path, public_url="https://ada.example") as ada:
+            await ada.credentials.issue(KIND, new_did(), CLAIMS)
+            with pytest.raises(StatusListUnknown):
+                await ada.credentials._status_source.fetch(f"https://ada.example/credentials/status/{number}")
+            with pytest.raises((StatusListUnknown, StatusListMalformed)):
+                await ada.credentials._status_source.fetch(f"{ada.did}?service=status&list={number}")
+            assert ada.web.asked == []
+            assert ada.asked == []
+
+    asyncio.run(main())
+
+
 @pytest.mark.parametrize(
     ("url", "error"),
     [

@@ -1,4 +1,5 @@
 import asyncio
+import sqlite3
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from protocols.errors import MalformedMessage
 from protocols.introduction import FORMAT, introduction
 from protocols.message import Attachment
 from protocols.swarm import Mediator
-from storage import contacts
+from storage import contacts, mailbox
 from tests.node.net.fake import FakeSwarm
 from tests.node.parts import Mail, new_did, new_keys, open_node, private
 
@@ -117,3 +118,36 @@ def test_an_introduction_that_is_none_is_refused(tmp_path: Path, value: object) 
                 await mail.introductions.learn(did_key(anna.public), message)
 
     asyncio.run(main())
+
+
+def test_twins_know_us_by_our_did_key_and_other_agents_by_a_name_that_says_where_we_are(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with open_node(FakeSwarm(), tmp_path) as node:
+            mail = Mail(node)
+            mail.introductions.public_url = "https://ada.example"
+            foreign = peer_of(new_keys().public, agreement_key_of(new_keys().public))
+            assert await mail.introductions.name_for(new_did()) == node.did
+            name = await mail.introductions.name_for(foreign)
+            assert [service.endpoints[0].uri for service in resolve_did_peer(name).services] == [
+                "https://ada.example/didcomm"
+            ]
+            mail.introductions.public_url = "https://elsewhere.example"
+            assert await mail.introductions.name_for(foreign) != name
+            await node.database.write(lambda conn: _receive(conn, foreign, name))
+            assert await mail.introductions.name_for(foreign) == name, "it goes on as it began"
+
+    asyncio.run(main())
+
+
+def _receive(conn: sqlite3.Connection, sender: Did, recipient: Did) -> None:
+    mailbox.put_inbound(
+        conn,
+        message_id="1",
+        from_did=sender,
+        to_did=recipient,
+        type="https://example.org/1.0/note",
+        thid=None,
+        plaintext=b"{}",
+        created_time=None,
+        received_ms=0,
+    )

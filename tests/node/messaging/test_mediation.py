@@ -215,6 +215,52 @@ def test_other_names_are_registered_as_they_are_given_out(tmp_path: Path) -> Non
     asyncio.run(main())
 
 
+def test_a_name_that_is_handed_out_is_registered_before_anybody_has_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "TICK_S", 3600)
+
+    async def main() -> None:
+        swarm = FakeSwarm()
+        async with (
+            open_relay_on(swarm, tmp_path) as relay,
+            open_member(swarm, tmp_path / "a", address_of(relay)) as member,
+        ):
+            await member.wait_idle()
+            member.mail.introductions.public_url = "https://a.example"
+            member.mail.introductions.register_names = member.mediation.register_names
+            name = await member.mail.introductions.own_did()
+            assert name.startswith("did:peer:2")
+            assert await relay.forward(sealed(), name) == ACCEPTED
+
+    asyncio.run(main())
+
+
+def test_a_mediator_that_is_silent_does_not_hold_up_an_invitation(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "NEW_NAME_S", 0.01)
+    monkeypatch.setattr(module, "TICK_S", 3600)
+
+    async def main() -> None:
+        swarm = FakeSwarm()
+        async with open_relay_on(swarm, tmp_path) as relay:
+            async with open_member(swarm, tmp_path / "a", address_of(relay)) as member:
+                await member.wait_idle()
+
+                async def silent(peer: object, packed: bytes) -> bytes:
+                    return ACCEPTED
+
+                await relay.network.serve(
+                    PROTOCOL, silent, max_request_bytes=1 << 20, max_in_flight_per_peer=64
+                )
+                member.mail.introductions.public_url = "https://a.example"
+                member.mail.introductions.register_names = member.mediation.register_names
+                assert (await member.mail.introductions.own_did()).startswith("did:peer:2")
+
+    asyncio.run(main())
+
+
 def test_mail_for_a_name_that_it_had_before_is_fetched(tmp_path: Path) -> None:
     async def main() -> None:
         swarm, old, new, friend, clock = FakeSwarm(), new_keys(), new_keys(), new_keys(), Clock()

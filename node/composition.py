@@ -1,0 +1,372 @@
+"""The composition root: every part of a running twin is made here, with explicit constructors, and nowhere else.
+
+`open_twin` gives a twin whose parts all run; leaving it stops them in the reverse order. If a part fails for good, the
+error comes out of `open_twin`: a twin runs whole or not at all.
+"""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+from identity.did import did_key, peer_id
+from identity.keys import KeyPair
+from identity.keystore import Retired
+from node.config import Config
+from node.content import Content
+from node.credentials.public import public_routes
+from node.credentials.service import Credentials
+from node.credentials.status_lists import FEATURE, STATUS_REQUEST
+from node.credentials.tools import credentials_tools
+from node.dids import make_resolver
+from node.events import EventBus
+from node.gossip import Gossip
+from node.ground import Ground
+from node.hive.hive import Hive
+from node.http.outside import Outside
+from node.inference.embedder import Embedder, WordLlamaEmbedder
+from node.inference.local import LocalModel, load_in_background
+from node.memory.memory import Memory
+from node.messaging.assembly import assemble
+from node.messaging.mediation import Mediation
+from node.mind.answering import Writer
+from node.mind.colleagues import Colleagues
+from node.mind.executive import Executive
+from node.mind.jobs import Jobs
+from node.net.errors import MalformedAddress, NetError
+from node.net.libp2p_network import open_network
+from node.net.port import Network
+from node.net.settings import NetSettings
+from node.own import OwnDids, did_web_of
+from node.own_tools import didcomm_tools, identity_tools
+from node.reputation.attestations import Attestations
+from node.reputation.reputation import Reputation
+from node.rotation import papers_of
+from node.rotation_news import RotationNews
+from node.second_copy import SecondCopy
+from node.succession import Successions
+from node.supervisor import keep_running
+from node.swarm import Directory
+from node.tasks.requester import Requester
+from node.tasks.tasks import Tasks
+from node.tasks.worker import Worker
+from node.trust import TrustList
+from node.twin import Twin
+from plugins.builtin import calculator, clock
+from plugins.host import PluginHost
+from protocols.conversations import mediation as coordination
+from protocols.conversations import pickup, routing
+from protocols.conversations.discover_features import features_of
+from protocols.succession import SUCCESSION
+from storage.blocks import BlockStore
+from storage.database import Database
+from storage.home import Home
+
+logger = logging.getLogger(__name__)
+
+
+@asynccontextmanager
+async def open_twin(
+    home: Home,
+    config: Config,
+    keys: KeyPair,
+    *,
+    model: Path | None,
+    retired: Sequence[Retired] = (),
+    rotations: int = 0,
+) -> AsyncIterator[Twin]:
+    """Run a twin from its home, whose lock the caller holds. `model` is a GGUF file, None for none.
+
+    `retired` are the keys that it had before, oldest first; `rotations` is how often it has been given a new one.
+
+    Raises StorageError, NetError (an address in use, a relay's address that is none), InferenceError.
+    """
+    async with AsyncExitStack() as stack:
+        database = await stack.enter_async_context(Database.open(home.node_db))
+        web = did_web_of(config.public.url) if config.public.url is not None else None
+        own = await OwnDids.load(database, keys, retired=[old.keys for old in retired], rotations=rotations, web=web)
+        outside = Outside(allow_private=config.network.allow_private_addresses)
+        stack.push_async_callback(outside.close)
+        blocks = await asyncio.to_thread(BlockStore, home.blocks, config.content.quota_bytes)
+        trust = await TrustList.load(database, did_key(keys.public))
+        embedder = WordLlamaEmbedder()
+        memory = await stack.enter_async_context(Memory.open(database, embedder))
+        local_model = await stack.enter_async_context(
+            load_in_background(model, threads=config.inference.threads, context_tokens=config.inference.context_tokens)
+        )
+        settings = NetSettings(mdns=config.network.mdns)
+        network = await stack.enter_async_context(
+            open_network(keys, listen=config.network.listen, blocks=blocks, settings=settings)
+        )
+        for address in config.network.bootstrap:
+            _check_relay(address)
+        twin = _assembled(
+            home,
+            config,
+            keys,
+            own=own,
+            retired=retired,
+            outside=outside,
+            database=database,
+            blocks=blocks,
+            trust=trust,
+            embedder=embedder,
+            memory=memory,
+            model=local_model,
+            network=network,
+        )
+        async with _running(twin, config.network.bootstrap):
+            yield twin
+
+
+def _assembled(
+    home: Home,
+    config: Config,
+    keys: KeyPair,
+    *,
+    own: OwnDids,
+    retired: Sequence[Retired],
+    outside: Outside,
+    database: Database,
+    blocks: BlockStore,
+    trust: TrustList,
+    embedder: Embedder,
+    memory: Memory,
+    model: LocalModel,
+    network: Network,
+) -> Twin:
+    """Every part over what was opened: nothing runs yet. A list, and long for that reason only."""
+    did = own.did
+    resolver, events = make_resolver(outside), EventBus(database, did)
+    ground = Ground(own=own, resolver=resolver, database=database, events=events, network=network, trust=trust)
+    gossip = Gossip(
+        keys=keys,
+        network=network,
+        database=database,
+        sync_every_s=config.network.sync_every_s,
+        named=lambda: trust.named.union(own.retired),
+    )
+    reputation = Reputation(database=database, trust=trust, attestations=lambda: attestations.current())
+    directory = Directory(
+        did=did,
+        name=config.name,
+        config=config.network,
+        network=network,
+        gossip=gossip,
+        database=database,
+        events=events,
+        topics=memory.topics,
+        trust=trust,
+        scores=reputation.scores,
+        mediators=lambda: mediation.mediators(),
+    )
+    messaging = assemble(
+        ground,
+        config=config.mail,
+        outside=outside,
+        addresses_of=directory.addresses_of,
+        from_prior_for=lambda did: rotation_news.from_prior_for(did),
+    )
+    mail, intake, introductions = messaging.mail, messaging.intake, messaging.introductions
+    second_copy = SecondCopy(did, events)
+    gossip.on_own_message = second_copy.on_own_message
+    successions = Successions(own=own, database=database, events=events, trust=trust, on_own_name=second_copy.notice)
+    gossip.on(SUCCESSION, successions.on_gossip)
+    intake.on_prior = successions.on_prior
+    intake.answer(SUCCESSION, successions.on_message, strangers=True)
+    rotation_news = RotationNews(
+        [papers_of(old) for old in retired],
+        own=own,
+        database=database,
+        events=events,
+        gossip=gossip,
+        network=network,
+        composer=messaging.composer,
+    )
+    mediation = Mediation(
+        own=own,
+        config=config.mail,
+        relays=config.network.bootstrap,
+        resolver=resolver,
+        network=network,
+        database=database,
+        intake=intake,
+        exchange=messaging.exchange,
+        composer=messaging.composer,
+        send_now=messaging.delivery.send_now,
+    )
+    mediation.on_change = introductions.refresh
+    introductions.mediators = mediation.mediators
+    introductions.register_names = mediation.register_names
+    tables = [*coordination.RECIPIENT.values(), *pickup.RECIPIENT.values(), routing.RECIPIENT]
+    messaging.courtesies.disclose([*features_of(tables), FEATURE])
+    credentials = Credentials(
+        own=own,
+        keys=keys,
+        resolve=resolver.resolve,
+        get=outside.get,
+        ask=messaging.exchange.ask,
+        database=database,
+        events=events,
+        public_url=config.public.url,
+    )
+    intake.answer(STATUS_REQUEST, credentials.answer_status, strangers=True)
+    attestations = Attestations(credentials, trust)
+    hive = Hive(
+        keys=keys,
+        database=database,
+        blocks=blocks,
+        network=network,
+        gossip=gossip,
+        trust=trust,
+        reputation=reputation,
+        events=events,
+        names=(config.mind.playbook,),
+        formerly=successions.formerly,
+    )
+    writer = Writer(model, events)
+    colleagues = Colleagues(
+        own=did,
+        directory=directory,
+        trust=trust,
+        mail=mail,
+        memory=memory,
+        embedder=embedder,
+        writer=writer,
+        recall_items=config.mind.recall_items,
+    )
+    content = Content(blocks=blocks, network=network, database=database)
+    requester = Requester(
+        own=did,
+        sign=keys.sign,
+        database=database,
+        gossip=gossip,
+        mail=mail,
+        reputation=reputation,
+        content=content,
+        events=events,
+    )
+    worker = Worker(
+        own=did,
+        database=database,
+        gossip=gossip,
+        mail=mail,
+        trust=trust,
+        content=content,
+        events=events,
+        confidence=colleagues.confidence,
+        answer=colleagues.answer,
+    )
+    tools = PluginHost()
+    for plugin in (
+        calculator.plugin(),
+        clock.plugin(lambda: datetime.now(UTC)),
+        identity_tools(did, keys.sign, resolver),
+        didcomm_tools(mail, trust),
+        credentials_tools(credentials, reputation.claims),
+    ):
+        tools.register(plugin)
+    jobs = Jobs(database)
+    executive = Executive(
+        config=config.mind,
+        memory=memory,
+        embedder=embedder,
+        tools=tools,
+        colleagues=colleagues,
+        writer=writer,
+        hive=hive,
+        jobs=jobs,
+        events=events,
+        reputation=reputation,
+    )
+    return Twin(
+        did=did,
+        own=own,
+        outside=outside,
+        resolver=resolver,
+        peer_id=peer_id(keys.public),
+        name=config.name,
+        home=home,
+        database=database,
+        network=network,
+        gossip=gossip,
+        directory=directory,
+        successions=successions,
+        rotation_news=rotation_news,
+        second_copy=second_copy,
+        messaging=messaging,
+        mediation=mediation,
+        credentials=credentials,
+        public_routes=public_routes(credentials.status_lists),
+        hive=hive,
+        memory=memory,
+        executive=executive,
+        jobs=jobs,
+        trust=trust,
+        reputation=reputation,
+        attestations=attestations,
+        content=content,
+        tasks=Tasks(own=did, database=database, requester=requester, worker=worker),
+        tools=tools,
+        events=events,
+        model=model,
+        sign=keys.sign,
+        part_counters=(
+            gossip.counters,
+            intake.counters,
+            mediation.counters,
+            messaging.answers.counters,
+            messaging.delivery.counters,
+            hive.counters,
+        ),
+    )
+
+
+@asynccontextmanager
+async def _running(twin: Twin, relays: Sequence[str]) -> AsyncIterator[None]:
+    """Load what was there, run the parts, and say goodbye to the others at the end."""
+    await twin.hive.load()
+    await twin.jobs.interrupted()
+    await twin.rotation_news.take_over()
+    await twin.successions.load()
+    await twin.mediation.load()
+    async with asyncio.TaskGroup() as tasks:
+        parts = [
+            tasks.create_task(keep_running(part, twin.resting))
+            for part in (
+                twin.gossip,
+                twin.directory,
+                twin.mail,
+                twin.mediation,
+                twin.hive,
+                twin.rotation_news,
+                twin.tasks,
+                twin.attestations,
+            )
+        ]
+        parts += [tasks.create_task(_call(twin.network, address)) for address in relays]
+        await twin.events.publish("twin_registered", twin.did, {"did": twin.did, "name": twin.name})
+        try:
+            yield
+            await twin.directory.leave()
+        finally:
+            for part in parts:
+                part.cancel()
+
+
+def _check_relay(address: str) -> None:
+    """Raise MalformedAddress if this can never be dialled: the owner should hear of that before the twin is up."""
+    from node.net.host import parse_address  # imports libp2p, which the network's thread has done by now
+
+    if parse_address(address).get_peer_id() is None:
+        raise MalformedAddress(f"a relay's address must end in /p2p/<peer ID>: {address[:120]!r}")
+
+
+async def _call(network: Network, address: str) -> None:
+    """Call a bootstrap relay; the network goes on trying for as long as it runs."""
+    try:
+        await network.dial(address)
+    except NetError as error:
+        logger.warning("the relay %s does not answer yet: %s", address, error)
