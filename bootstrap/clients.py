@@ -68,6 +68,7 @@ class Clients:
         self._now = now
         self._grants = KeyedBuckets(limits.GRANTS_PER_S, limits.GRANTS_BURST, limits.MAX_RATED_KEYS)
         self._seen: OrderedDict[tuple[Did, str], None] = OrderedDict()
+        self._began_s = now() // 1000
 
     async def answer(self, source: Source, client: Did, message: Message) -> Sequence[Reply]:
         """What to send back for a message of this author. Raises StorageError."""
@@ -170,16 +171,28 @@ class Clients:
             await self._database.write(lambda conn: rows.confirm(conn, row.client, received))
             self._live.confirmed(client, received)
         elif isinstance(request, pickup.LiveDeliveryChange):
-            can_live = self._change_live(source, row, version, on=request.live_delivery)
+            can_live = self._change_live(source, row, version, message, on=request.live_delivery)
         state = "live" if self._live.is_live(client) else "on demand"
         _, reply = pickup.answer(state, message, await self._queue(row, request), can_live=can_live, now_ms=now)
         return () if reply is None else (reply,)
 
-    def _change_live(self, source: Source, row: rows.ClientRow, version: pickup.Version, *, on: bool) -> bool:
+    def _change_live(
+        self, source: Source, row: rows.ClientRow, version: pickup.Version, message: Message, *, on: bool
+    ) -> bool:
+        if self._is_recording(message):
+            return self._live.is_live(row.did)
         if not on:
             self._live.end(row.did)
             return True
         return self._stays_open(source, row.did) and self._live.begin(row.client, row.did, source, version)
+
+    def _is_recording(self, message: Message) -> bool:
+        """Whether somebody may play this to us to have a client's mail pushed to itself, or to nobody.
+
+        What was written since our start, and a moment ago, is known by its id if it comes twice.
+        """
+        oldest_s = max(self._began_s, self._now() // 1000 - limits.MAX_RETURN_ROUTE_AGE_S)
+        return message.created_time is not None and message.created_time < oldest_s
 
     def _stays_open(self, source: Source, client: Did) -> bool:
         """Whether something can be sent later by the way that a message came, and would reach the client itself."""

@@ -10,6 +10,7 @@ import logging
 from collections import Counter
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass, field
+from weakref import WeakValueDictionary
 
 from identity.did import Did
 from identity.errors import PagiError
@@ -57,6 +58,7 @@ class LiveDelivery:
         self._send = send
         self._sessions: dict[Did, _Session] = {}
         self._turns = asyncio.Semaphore(limits.LIVE_PUSHES)
+        self._turns_of: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()
         self._tasks: asyncio.TaskGroup | None = None
         self.counters: Counter[str] = Counter()
 
@@ -121,8 +123,10 @@ class LiveDelivery:
             self._tasks.create_task(self._push(session))
 
     async def _push(self, session: _Session) -> None:
+        # Whoever holds it or waits for it keeps it: the last one lets go of it.
+        turns = self._turns_of.setdefault(session.source.key, asyncio.Semaphore(limits.LIVE_PUSHES_PER_SOURCE))
         try:
-            async with self._turns:
+            async with turns, self._turns:
                 while session.more and session.room and self._sessions.get(session.did) is session:
                     await self._push_some(session)
         except PagiError as error:

@@ -351,6 +351,9 @@ LIVE_BATCH_BYTES: Final = 128 * 1024
 LIVE_PUSHES: Final = 128
 """Pushes under way at once. A client that takes nothing is not pushed to again until it asks."""
 
+LIVE_PUSHES_PER_SOURCE: Final = 4
+"""Of these to one peer or IP address: keys cost nothing, and one that takes nothing holds its turn for ten seconds."""
+
 MAX_RELAY_CONNECTIONS: Final = 2048
 """Connections to the public listener of a relay: its clients keep theirs open. Each costs some 60 KB."""
 
@@ -369,7 +372,8 @@ MEDIATED_BURST: Final = 2000
 """Private messages taken from one mediator at once: what it kept while we were away."""
 
 HTTP_RATE_PER_S: Final = 50.0
-"""Private messages taken from one IP address: who is behind it is known only after a decryption of 0.1 ms or more."""
+"""Private messages taken from one IP address: who is behind it is known only after a decryption of 0.1 ms or more. New
+messages of those whom the owner named do not count."""
 
 HTTP_BURST: Final = 400
 """Private messages taken from one IP address at once: several agents may share it behind a router."""
@@ -531,7 +535,7 @@ SUCCESSION_BURST: Final = 16
 # The public listener
 
 PUBLIC_RATE_PER_S: Final = 50.0
-"""Requests to the public listener from one IP address; those that carry messages are counted by intake as well."""
+"""Requests to the public listener from one IP address; not the messages that were taken, which intake counts."""
 
 PUBLIC_BURST: Final = 400
 """Requests to the public listener from one IP address at once."""

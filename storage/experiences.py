@@ -36,9 +36,10 @@ def note(conn: sqlite3.Connection, experience: Experience) -> None:
         (experience.did, experience.kind, experience.ref, experience.good, experience.bad, experience.ts_ms),
     )
     conn.execute(
-        "DELETE FROM experiences WHERE did = ? AND seq <= (SELECT seq FROM experiences WHERE did = ?"
-        " ORDER BY seq DESC LIMIT 1 OFFSET ?)",
-        (experience.did, experience.did, MAX_EXPERIENCES_PER_TWIN),
+        # What was good goes first: nobody pushes its bad deeds out with many small favours.
+        "DELETE FROM experiences WHERE seq IN (SELECT seq FROM experiences WHERE did = ?"
+        " ORDER BY bad > good DESC, seq DESC LIMIT -1 OFFSET ?)",
+        (experience.did, MAX_EXPERIENCES_PER_TWIN),
     )
 
 

@@ -105,6 +105,16 @@ def due(conn: sqlite3.Connection, to_did: Did, now_ms: int, limit: int) -> list[
     return [_outbox_row(row) for row in rows]
 
 
+def carried(conn: sqlite3.Connection, to_did: Did, now_ms: int) -> dict[str, int]:
+    """For each thread of which a carrier has something, which may arrive yet, the `seq` of its youngest message."""
+    rows = conn.execute(
+        "SELECT thread, max(seq) FROM outbox WHERE to_did = ? AND status = 'sent'"
+        " AND (expires_ms IS NULL OR expires_ms > ?) GROUP BY thread",
+        (to_did, now_ms),
+    )
+    return dict(rows.fetchall())
+
+
 def recipients_due(conn: sqlite3.Connection) -> dict[Did, int]:
     """For each recipient of a queued message the time from which on `due` has something."""
     rows = conn.execute(

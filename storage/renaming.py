@@ -7,7 +7,7 @@ import sqlite3
 from dataclasses import replace
 
 from identity.did import Did
-from storage import contacts, experiences, outbox, twins
+from storage import contacts, experiences, outbox, tasks, twins
 from storage.trust import Trust
 
 
@@ -40,3 +40,4 @@ def rename(conn: sqlite3.Connection, old: Did, new: Did, now_ms: int) -> None:
     twins.rename_twin(conn, old, new)
     outbox.move_recipient(conn, old, new)
     experiences.succeed(conn, old, new)
+    tasks.succeed(conn, old, new)

@@ -17,6 +17,9 @@ from storage.page import LAST_SEQ, Page, page_of, position
 TaskStatus = Literal["open", "awarded", "done", "failed", "expired", "bid", "working", "lost"]
 """Of our own tasks the first five; of others' `bid`, `working`, `lost`, and then how it ended."""
 
+MAX_LOST: Final = 256
+"""Tasks of one twin that are kept although another one got them, some KB each: what the owner may still look at."""
+
 _TASK: Final = (
     "seq, id, requester, task, requirements, created_ms, deadline_ms, status, due_ms, worker, note, result, receipt,"
     " receipt_cid"
@@ -126,6 +129,29 @@ def tasks_with(conn: sqlite3.Connection, statuses: Sequence[TaskStatus]) -> list
         (orjson.dumps(list(statuses)).decode(),),
     )
     return [_task(row) for row in rows]
+
+
+def forget_lost(conn: sqlite3.Connection, requester: Did) -> None:
+    """Of the tasks of one twin that we bid for in vain keep only the newest: it can broadcast them without end."""
+    gone = conn.execute(
+        "DELETE FROM tasks WHERE seq IN (SELECT seq FROM tasks WHERE requester = ? AND status IN ('lost', 'expired')"
+        " ORDER BY seq DESC LIMIT -1 OFFSET ?) RETURNING id",
+        (requester, MAX_LOST),
+    ).fetchall()
+    conn.executemany(
+        "DELETE FROM contracts WHERE requester = ? AND task_id = ?", [(requester, task_id) for (task_id,) in gone]
+    )
+
+
+def succeed(conn: sqlite3.Connection, old: Did, new: Did) -> None:
+    """A twin goes by another name now: it is held to what it took on, and to what it gave."""
+    conn.execute("UPDATE tasks SET worker = ? WHERE worker = ?", (new, old))
+    for statement in (
+        "UPDATE OR IGNORE tasks SET requester = ? WHERE requester = ?",
+        "UPDATE OR IGNORE contracts SET requester = ? WHERE requester = ?",
+        "UPDATE OR IGNORE contracts SET peer = ? WHERE peer = ?",
+    ):
+        conn.execute(statement, (new, old))
 
 
 def put_contract(conn: sqlite3.Connection, row: ContractRow) -> None:

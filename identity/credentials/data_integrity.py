@@ -14,7 +14,7 @@ from identity import multibase
 from identity.credentials import bounds
 from identity.credentials.contexts import known_contexts
 from identity.credentials.errors import MalformedCredential, ProofInvalid, Unsigned, UnsupportedProof
-from identity.credentials.jsonld import Contexts
+from identity.credentials.jsonld import Contexts, check_names
 from identity.credentials.rdfc import canonical_nquads
 from identity.credentials.signatures import check_signature
 from identity.credentials.values import as_list, canonical, check_bounds, mapping, objects, text, timestamp
@@ -134,6 +134,8 @@ def canonical_forms(
     if suite == "eddsa-jcs-2022":
         return canonical(options), canonical(document)
     known = known_contexts() if contexts is None else contexts
+    for part in (options, document):
+        check_names(part)
     options = {**options, "@context": document.get("@context", [])}
     return canonical_nquads(options, known), canonical_nquads(document, known)
 

@@ -56,6 +56,20 @@ def quads_of(document: Mapping[str, Any], contexts: Contexts) -> set[Quad]:
     }
 
 
+def check_names(document: Mapping[str, Any]) -> None:
+    """Check that members have the names that contexts give them, as a reader of JSON looks for them.
+
+    RDF is the same whether `credentialStatus` is written so or as an IRI, and `id` so or as a keyword: what is written
+    otherwise would be signed and not be seen. Raises MalformedCredential.
+    """
+    for value in walk(document):
+        if not isinstance(value, Mapping):
+            continue
+        for key in value:
+            if ":" in key or key == "@id" or (key == "@type" and "@value" not in value):
+                raise MalformedCredential(f"a member is called {key[:120]!r}, and would be signed without being seen")
+
+
 def _check_members(document: Mapping[str, Any], contexts: Contexts) -> None:
     """Refuse what JSON-LD would drop or could be used to give members another meaning."""
     for value in walk(document):

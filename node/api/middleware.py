@@ -60,7 +60,7 @@ async def _answer(request: web.Request, handler: Handler, trace_id: str) -> web.
     except web.HTTPException as error:
         problem = problem_of(from_http(error), trace_id)
         if "Allow" in error.headers:
-            headers["Allow"] = error.headers["Allow"]
+            headers["Allow"] = _methods_of(request) or error.headers["Allow"]
     except web.RequestPayloadError:
         problem = problem_of(InvalidRequest("the body was cut off, or is not in the encoding that it names"), trace_id)
     except (asyncio.CancelledError, ConnectionResetError):
@@ -70,6 +70,12 @@ async def _answer(request: web.Request, handler: Handler, trace_id: str) -> web.
         logger.exception("%s %s failed unexpectedly, trace %s", request.method, _template(request), trace_id)
         problem = problem_of(Unexpected(), trace_id)
     return response_of(problem, headers)
+
+
+def _methods_of(request: web.Request) -> str:
+    """What the path takes where it is one of ours to the letter: a path with a variable part may fit it as well."""
+    resources = (resource for resource in request.app.router.resources() if resource.canonical == request.path)
+    return ",".join(sorted({route.method for resource in resources for route in resource}))
 
 
 def _template(request: web.Request) -> str:

@@ -5,7 +5,7 @@ from typing import Annotated
 from pydantic import Field
 
 from node.api.router import Routes
-from node.api.wire import Integral, PageQuery, Wire, page
+from node.api.wire import Integral, OneLine, PageQuery, Wire, page
 from node.clock import now_ms, rfc3339
 from node.messaging.invitations import EXPIRES_S
 from node.twin import Twin
@@ -14,7 +14,7 @@ from storage.invitations import InvitationRow
 
 routes = Routes("didcomm")
 
-Line = Annotated[str, Field(min_length=1, max_length=limits.MAX_GOAL_CHARS, pattern=r"^[^\x00-\x1f\x7f]+$")]
+Line = Annotated[str, Field(min_length=1, max_length=limits.MAX_GOAL_CHARS), OneLine]
 
 
 class Invite(Wire):
@@ -22,7 +22,7 @@ class Invite(Wire):
 
     goal: Line | None = None
     goal_code: Line | None = None
-    name: Annotated[str, Field(min_length=1, max_length=limits.MAX_TWIN_NAME_CHARS)] | None = None
+    name: Annotated[str, Field(min_length=1, max_length=limits.MAX_TWIN_NAME_CHARS), OneLine] | None = None
     uses: Annotated[int, Field(ge=1, le=1000), Integral] = 1
     expires_s: Annotated[int, Field(ge=60, le=31_536_000), Integral] = EXPIRES_S
 

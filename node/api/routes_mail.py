@@ -8,7 +8,7 @@ from pydantic import Field
 from identity.cid import Cid
 from identity.did import Did, parse_did
 from node.api.router import Routes
-from node.api.wire import Integral, JsonObject, PageQuery, Wire, page
+from node.api.wire import Integral, JsonObject, OneLine, PageQuery, Wire, page
 from node.clock import rfc3339
 from node.errors import NoAnswer
 from node.twin import Twin
@@ -22,16 +22,22 @@ from storage.outbox import OutboxRow
 routes = Routes("didcomm")
 
 DidText = Annotated[str, Field(min_length=1, max_length=2048)]
-IdText = Annotated[str, Field(min_length=1, max_length=128)]
+IdText = Annotated[str, Field(min_length=1, max_length=128), OneLine]
 Seconds = Annotated[float, Field(gt=0, le=60)]
+
+
+FileName = Annotated[
+    str, Field(min_length=1, max_length=255, pattern=r"^([^/\\.]|\.[^/\\.]|\.\.[^/\\])[^/\\]*$"), OneLine
+]
+"""Names of files, without those that stand for folders."""
 
 
 class AttachmentIn(Wire):
     """Content of the block store, by its CID: the recipient fetches it over IPFS."""
 
     cid: Annotated[str, Field(min_length=1, max_length=256)]
-    media_type: Annotated[str, Field(min_length=1, max_length=255)] | None = None
-    filename: Annotated[str, Field(min_length=1, max_length=255, pattern=r"^[^/\\\x00-\x1f\x7f]+$")] | None = None
+    media_type: Annotated[str, Field(min_length=1, max_length=255), OneLine] | None = None
+    filename: FileName | None = None
     byte_count: Annotated[int, Field(ge=0, le=2**53), Integral] | None = None
 
 
@@ -39,7 +45,7 @@ class Send(Wire):
     """`wait_s` makes the answer wait, at most so long, until the message is delivered; `pack` names its envelopes."""
 
     to: DidText
-    type: Annotated[str, Field(min_length=1, max_length=256, pattern=r"^[a-z][a-z0-9+.-]*:\S+$")]
+    type: Annotated[str, Field(min_length=1, max_length=256, pattern=r"^[a-z][a-z0-9+.-]*:\S+$"), OneLine]
     body: JsonObject
     thid: IdText | None = None
     pthid: IdText | None = None
@@ -69,7 +75,8 @@ class AttachmentOut(Wire):
 class MessageOut(Wire):
     """A message. `received_time` is null for ours; `attempts` and `error` are of deliveries, and null for others'.
 
-    `via` is what the message came or went by, null while it did not go.
+    `via` is what the message came or went by, null while it did not go. Of ours, `sent_time` is when a mediator or a
+    socket took it that confirms nothing, `delivered_time` when the recipient had it on its disk, as far as it said so.
     """
 
     id: str
@@ -82,6 +89,8 @@ class MessageOut(Wire):
     attachments: list[AttachmentOut]
     created_time: str | None
     received_time: str | None
+    sent_time: str | None
+    delivered_time: str | None
     status: str
     via: str | None
     attempts: int | None
@@ -109,8 +118,8 @@ class Discover(Wire):
     """`match` is an identifier; `*` at its end matches whatever follows."""
 
     to: DidText
-    feature_type: Annotated[str, Field(min_length=1, max_length=64)] = "protocol"
-    match: Annotated[str, Field(min_length=1, max_length=512)] = "*"
+    feature_type: Annotated[str, Field(min_length=1, max_length=64), OneLine] = "protocol"
+    match: Annotated[str, Field(min_length=1, max_length=512), OneLine] = "*"
     timeout_s: Seconds = 10.0
 
 
@@ -208,6 +217,8 @@ def _received(row: InboxRow) -> MessageOut:
         attachments=_attachments(message),
         created_time=None if row.created_time is None else rfc3339(row.created_time * 1000),
         received_time=rfc3339(row.received_ms),
+        sent_time=None,
+        delivered_time=None,
         status=row.status,
         via=row.via,
         attempts=None,
@@ -228,6 +239,8 @@ def _ours(row: OutboxRow) -> MessageOut:
         attachments=_attachments(message),
         created_time=rfc3339(row.created_ms),
         received_time=None,
+        sent_time=None if row.sent_ms is None else rfc3339(row.sent_ms),
+        delivered_time=None if row.delivered_ms is None else rfc3339(row.delivered_ms),
         status=row.status,
         via=row.via,
         attempts=row.attempts,

@@ -8,7 +8,7 @@ from pydantic import Field
 
 from node.api.errors import InvalidRequest
 from node.api.router import Routes
-from node.api.wire import PageQuery, Wire, page
+from node.api.wire import Distinct, OneLine, PageQuery, Wire, many_lines, page
 from node.clock import now_ms, rfc3339
 from node.tasks.requester import DEFAULT_DEADLINE_S, MAX_DEADLINE_S
 from node.twin import Twin
@@ -17,14 +17,15 @@ from storage.tasks import ContractRow, TaskRow
 
 routes = Routes("tasks")
 
+Requirement = Annotated[str, Field(min_length=1, max_length=limits.MAX_CAPABILITY_CHARS), OneLine]
+Requirements = Annotated[list[Requirement], Field(max_length=limits.MAX_REQUIREMENTS), Distinct]
+
 
 class NewTask(Wire):
     """The task's text and what a worker must be able to do; everybody in the swarm can read it."""
 
-    task: Annotated[str, Field(min_length=1, max_length=limits.MAX_TASK_BYTES)]
-    requirements: list[Annotated[str, Field(min_length=1, max_length=limits.MAX_CAPABILITY_CHARS)]] = Field(
-        default_factory=list, max_length=limits.MAX_REQUIREMENTS
-    )
+    task: Annotated[str, Field(min_length=1, max_length=limits.MAX_TASK_BYTES), many_lines(limits.MAX_TASK_BYTES)]
+    requirements: Requirements = Field(default_factory=list)
     deadline: Annotated[str, Field(max_length=40, json_schema_extra={"format": "date-time"})] | None = None
 
 

@@ -3,8 +3,10 @@
 from collections.abc import Callable, Iterable
 from typing import Annotated, Any, Final, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
+from protocols import fields
+from protocols.errors import MalformedMessage
 from storage.page import Page
 
 MAX_PAGE: Final = 500
@@ -37,6 +39,38 @@ def _integral(value: object) -> object:
 
 Integral: Final = BeforeValidator(_integral)
 """Stands after the bounds, which would otherwise be missing from the OpenAPI document."""
+
+
+def _line(value: str) -> str:
+    try:
+        return fields.line(value, "it", len(value), min_chars=0)
+    except MalformedMessage as error:
+        raise ValueError("has characters that cannot be seen") from error  # what pydantic makes its own error of
+
+
+def many_lines(max_bytes: int) -> AfterValidator:
+    """The same as `OneLine` for text with line feeds and tabs, whose length receivers count in bytes."""
+
+    def read(value: str) -> str:
+        try:
+            return fields.text(value, "text", max_bytes)
+        except MalformedMessage as error:
+            raise ValueError(str(error)) from error
+
+    return AfterValidator(read)
+
+
+def _distinct(items: list[str]) -> list[str]:
+    if len(set(items)) != len(items):
+        raise ValueError("names something twice")
+    return items
+
+
+OneLine: Final = AfterValidator(_line)
+"""For what goes out in a message: receivers refuse control characters and such as reorder what a person reads."""
+
+Distinct: Final = AfterValidator(_distinct)
+"""For lists that name each thing once."""
 
 JsonObject = Annotated[dict[str, Any], WithJsonSchema({"type": "object"})]
 

@@ -15,10 +15,11 @@ import orjson
 from identity.credentials.contexts import CREDENTIALS_V1
 from identity.credentials.data_integrity import ASSERTION
 from identity.credentials.errors import ClaimsRefused, MalformedCredential, ProofInvalid, UnsupportedProof, WrongIssuer
+from identity.credentials.jsonld import check_names
 from identity.credentials.report import Outcome, Report
 from identity.credentials.signers import check_time, did_part
 from identity.credentials.values import as_list, mapping, text, time_text
-from identity.credentials.vcdm import read_credential
+from identity.credentials.vcdm import VC, read_credential
 from identity.did import did_key, resolve_did_key
 from identity.keys import KeyPair
 from identity.multibase import base64url
@@ -73,7 +74,7 @@ async def issue(
     jwk = {"kty": "OKP", "crv": "Ed25519", "x": base64url(keys.public), "d": base64url(keys.seed)}
     try:
         return str(await didkit.issue_credential(json.dumps(document), json.dumps(options), json.dumps(jwk)))
-    except didkit.DIDKitException as error:
+    except (didkit.DIDKitException, ValueError) as error:  # the latter for what it cannot even read
         raise ClaimsRefused(f"didkit cannot sign these claims: {str(error)[:200]}") from error
 
 
@@ -87,8 +88,12 @@ async def verify(document: Mapping[str, Any], *, now_s: float) -> Outcome:
         return report.outcome(None)
     with report.checking("context"):
         # didkit refuses every URL that it does not keep; what is defined inside could give members another meaning.
-        if not all(isinstance(one, str) or one == _TERMS for one in as_list(document.get("@context"))):
+        contexts = as_list(document.get("@context"))
+        if not all(isinstance(one, str) or one == _TERMS for one in contexts):
             raise MalformedCredential("a context defined in the document could give its members another meaning")
+        check_names(document)
+        if _TERMS not in contexts and any(kind != VC for kind in credential.types):
+            raise MalformedCredential("a type that no context defines would not be signed")
     proofs = [mapping(proof, "proof") for proof in as_list(document.get("proof")) if isinstance(proof, dict)]
     signers: list[str] = []
     with report.checking("signature") as detail:
@@ -120,7 +125,7 @@ async def _check_proof(document: Mapping[str, Any]) -> None:
     didkit = _didkit()
     try:
         found = orjson.loads(await didkit.verify_credential(json.dumps(document), json.dumps({"checks": ["proof"]})))
-    except didkit.DIDKitException as error:
+    except (didkit.DIDKitException, ValueError) as error:
         raise ProofInvalid(f"didkit cannot check it: {str(error)[:200]}") from error
     if found.get("errors") or "proof" not in found.get("checks", ()):
         raise ProofInvalid(f"didkit refuses it: {str((found.get('errors') or ['no proof'])[0])[:200]}")

@@ -13,7 +13,7 @@ import asyncio
 import secrets
 import sqlite3
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from identity.did import Did, PeerId, did_of_peer_id
@@ -195,19 +195,25 @@ class Delivery:
 
     async def _deliver_to(self, recipient: Did) -> None:
         try:
-            while rows := await self._due(recipient):
+            while True:
+                rows, carried = await self._due(recipient)
+                if not rows:
+                    break
                 if expired := self._expired(rows):
                     await self._give_up(expired)
                 else:
-                    await self._settle(recipient, rows, await self._attempt(recipient, rows))
+                    await self._settle(recipient, rows, await self._attempt(recipient, rows, carried))
                     await asyncio.sleep(0)  # Who waited for these is told before the next are looked for.
         finally:
             self._busy.discard(recipient)
             self.wake()
 
-    async def _due(self, recipient: Did) -> Sequence[OutboxRow]:
+    async def _due(self, recipient: Did) -> tuple[Sequence[OutboxRow], Mapping[str, int]]:
+        """What is due, and of which threads a carrier has something, up to which `seq`."""
         now = self._now()
-        return await self._database.read(lambda conn: outbox.due(conn, recipient, now, BATCH))
+        return await self._database.read(
+            lambda conn: (outbox.due(conn, recipient, now, BATCH), outbox.carried(conn, recipient, now))
+        )
 
     def _expired(self, rows: Sequence[OutboxRow]) -> Sequence[OutboxRow]:
         now = self._now()
@@ -221,7 +227,7 @@ class Delivery:
         for row in rows:
             self._tell(row, "failed" if row.sent_ms is None else "sent")
 
-    async def _attempt(self, recipient: Did, rows: Sequence[OutboxRow]) -> Attempt:
+    async def _attempt(self, recipient: Did, rows: Sequence[OutboxRow], carried: Mapping[str, int]) -> Attempt:
         """Try what can be read of the rows. One that cannot be read will never be sent."""
         outgoing: list[Outgoing] = []
         unreadable: dict[str, Outcome] = {}
@@ -232,7 +238,9 @@ class Delivery:
             except ProtocolError as error:
                 unreadable[row.message_id] = Outcome("failed", reason=str(error))
                 continue
-            outgoing.append(Outgoing(message, row.form, with_carrier=(row.sent_ms or 0) > lately))
+            overtakes = carried.get(message.thread, row.seq) < row.seq
+            with_carrier = (row.sent_ms or 0) > lately
+            outgoing.append(Outgoing(message, row.form, with_carrier=with_carrier, overtakes=overtakes))
         if not outgoing:
             return Attempt(unreadable, True)
         attempt = await self._dispatcher.bring(recipient, outgoing)
@@ -260,7 +268,7 @@ class Delivery:
         self._events.announce(*events)
         for row, outcome in settled:
             self.counters[f"didcomm_{_COUNTED[outcome.fate]}"] += 1
-            if outcome.fate != "again":
+            if outcome.fate not in ("again", "behind"):
                 self._tell(row, "sent" if outcome.fate == "kept" else outcome.fate)
         if not attempt.reached:
             self.counters["didcomm_put_off"] += 1
@@ -288,6 +296,8 @@ class Delivery:
                 outbox.mark_sent(conn, ids, now, next_attempt_ms=now + CARRIER_MS, via=via)
         if any(outcome.fate == "kept" for _, outcome in settled):
             outbox.leave_with_carrier(conn, recipient, handed_after_ms=now - CARRIER_MS, again_ms=CARRIER_MS)
+        if any(outcome.fate == "behind" for _, outcome in settled):
+            outbox.resend(conn, recipient, now, handed_before_ms=now, grace_ms=ACK_GRACE_MS)
 
     def _is_connected(self, recipient: Did) -> bool:
         return any(info.did == recipient for info in self._network.peers())
@@ -312,4 +322,11 @@ class Delivery:
         return int(min(doubled, self._config.retry_most_s) * jitter * 1000)
 
 
-_COUNTED: Final = {"delivered": "delivered", "sent": "sent", "kept": "kept", "failed": "failed", "again": "retried"}
+_COUNTED: Final = {
+    "delivered": "delivered",
+    "sent": "sent",
+    "kept": "kept",
+    "failed": "failed",
+    "again": "retried",
+    "behind": "held_back",
+}

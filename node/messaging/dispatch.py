@@ -34,8 +34,9 @@ POSTS_AT_ONCE: Final = 8
 
 NOWHERE: Final = "the twin is not connected, and none of its known addresses answers"
 
-Fate = Literal["delivered", "sent", "kept", "failed", "again"]
-"""What became of a letter. `kept`: a mediator has it since an earlier time, and nothing better was found."""
+Fate = Literal["delivered", "sent", "kept", "behind", "failed", "again"]
+"""What became of a letter. `kept`: a mediator has it since an earlier time, and nothing better was found. `behind`: the
+recipient is there, and what a mediator has of the thread is to be sent straight to it first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +128,11 @@ class Dispatcher:
                 self._circuits.failed(place)
             return
         trip.reached = True
+        if route.direct and route.transport == "libp2p":
+            for letter in letters:
+                if letter.overtakes:
+                    trip.settle(letter, Outcome("behind"))
+            letters = trip.for_route(route)
         threads: dict[str, list[Outgoing]] = {}
         for letter in letters:
             threads.setdefault(letter.message.thread, []).append(letter)
@@ -213,7 +219,7 @@ class _Trip:
         """A letter has its fate. One that is tried again holds back what follows it in its thread."""
         self._outcomes[letter.message.id] = outcome
         del self.pending[letter.message.id]
-        if outcome.fate == "again":
+        if outcome.fate in ("again", "behind"):
             self._held.add(letter.message.thread)
 
     def finish(self) -> Attempt:

@@ -24,11 +24,16 @@ FromPriorFor = Callable[[Did], str | None]
 
 @dataclass(frozen=True, slots=True)
 class Outgoing:
-    """A message that is on its way to one recipient. `with_carrier`: a mediator got it lately, and may bring it yet."""
+    """A message that is on its way to one recipient.
+
+    `with_carrier`: a mediator got it lately, and may bring it yet. `overtakes`: a mediator has an older one of its
+    thread, which a shorter way would let it overtake.
+    """
 
     message: Message
     form: OutboxForm = "authcrypt"
     with_carrier: bool = False
+    overtakes: bool = False
 
 
 class Packer:

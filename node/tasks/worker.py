@@ -44,6 +44,9 @@ ETA_S: Final = 30
 MAX_WORKING: Final = 8
 """Tasks that are bid for or worked on at once: each that is awarded costs minutes of a small machine."""
 
+MAX_WORKING_FOR_ONE: Final = MAX_WORKING // 2
+"""Of these for one requester: whoever never says who got its tasks must not keep all places until their deadlines."""
+
 _SHOWN: Final[dict[str, TaskStatus]] = {
     "bid": "bid",
     "working": "working",
@@ -112,7 +115,8 @@ class Worker:
 
     async def _consider(self, requester: Did, task: TaskBroadcast) -> None:
         def known(conn: sqlite3.Connection) -> bool:
-            busy = len(rows.tasks_with(conn, ("bid", "working"))) >= MAX_WORKING
+            under_way = [row.requester for row in rows.tasks_with(conn, ("bid", "working"))]
+            busy = len(under_way) >= MAX_WORKING or under_way.count(requester) >= MAX_WORKING_FOR_ONE
             return busy or rows.get_task(conn, requester, task.id) is not None
 
         if await self._database.read(known):
@@ -224,5 +228,6 @@ class Worker:
         def write(conn: sqlite3.Connection) -> None:
             rows.put_task(conn, row)
             rows.put_contract(conn, kept)
+            rows.forget_lost(conn, row.requester)
 
         await self._database.write(write)

@@ -7,7 +7,7 @@ ALTER TABLE outbox ADD COLUMN pthid TEXT;
 ALTER TABLE outbox ADD COLUMN via TEXT;
 ALTER TABLE outbox ADD COLUMN sent_ms INTEGER;
 ALTER TABLE outbox ADD COLUMN acked INTEGER NOT NULL DEFAULT 0;
-CREATE INDEX outbox_sent ON outbox (to_did, next_attempt_ms) WHERE status = 'sent';
+CREATE INDEX outbox_sent ON outbox (to_did, thread, seq, next_attempt_ms) WHERE status = 'sent';
 
 -- Whom we know by other ways than announcements: services is a JSON array of DIDCommMessaging endpoints.
 CREATE TABLE contacts (

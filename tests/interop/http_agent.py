@@ -26,11 +26,13 @@ class Agent:
         assert "error" not in answer, answer["error"]
         return answer
 
-    def send(self, to: str, kind: str, body: dict[str, Any], *, how: dict[str, Any] | None = None, **headers: Any) -> Any:
+    def send(
+        self, to: str, kind: str, body: dict[str, Any], *, how: dict[str, Any] | None = None, **headers: Any
+    ) -> dict[str, Any]:
         """Send a message with these headers to where the recipient's document says, in the form that `how` says."""
         return self.do("send", to=to, message={"type": kind, "body": body, **headers}, **(how or {}))
 
-    def say(self, to: str, content: str, *, how: dict[str, Any] | None = None, **headers: Any) -> Any:
+    def say(self, to: str, content: str, *, how: dict[str, Any] | None = None, **headers: Any) -> dict[str, Any]:
         return self.send(to, basicmessage.MESSAGE, {"content": content}, how=how, **headers)
 
     def got(self, kind: str, count: int = 1) -> list[dict[str, Any]]:

@@ -1,6 +1,5 @@
 """Successions that go round, or on without end: what a twin that the owner named can make of its own keys."""
 
-import asyncio
 from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path

@@ -210,6 +210,16 @@ def test_without_a_better_way_what_a_carrier_has_stays_there(conn: sqlite3.Conne
     assert outbox.overdue(conn, 20 + HOUR_MS)
 
 
+def test_which_threads_a_carrier_has_something_of(conn: sqlite3.Connection) -> None:
+    for name, thread in (("1", "a"), ("2", "a"), ("3", "a"), ("4", "b")):
+        queue(conn, name, thid=thread)
+    queue(conn, "5", thid="c", expires_ms=9)
+    queue(conn, "6", BERT, thid="d")
+    hand_over(conn, "1", "2", "5", "6")
+    assert outbox.carried(conn, ANNA, 8) == {"a": 2, "c": 5}
+    assert outbox.carried(conn, ANNA, 9) == {"a": 2}
+
+
 def test_at_its_end_what_a_carrier_has_may_arrive_yet(conn: sqlite3.Connection) -> None:
     queue(conn, "1")
     queue(conn, "2")
@@ -347,10 +357,11 @@ def test_the_queries_of_the_delivery_loop_use_their_indexes(conn: sqlite3.Connec
     outbox.due(conn, ANNA, 0, 10)
     outbox.recipients_due(conn)
     outbox.overdue(conn, 0)
+    outbox.carried(conn, ANNA, 0)
     outbox.resend(conn, ANNA, 0, handed_before_ms=0, grace_ms=0)
     outbox.get_outbound(conn, "1")
     conn.set_trace_callback(None)
-    assert len(statements) == 5
+    assert len(statements) == 6
     for statement in statements:
         plan = [row[3] for row in conn.execute(f"EXPLAIN QUERY PLAN {statement}")]
         assert any("USING" in step and "INDEX" in step for step in plan), (statement, plan)

@@ -86,6 +86,8 @@ def test_unknown_routes_and_methods() -> None:
         answer = await client("DELETE", "/v1/trust")
         check_problem(answer, 405, 40580)
         assert answer[2]["Allow"] == "GET,PUT"
+        answer = await client("DELETE", "/v1/credentials/verify")
+        assert answer[2]["Allow"] == "POST", "what {id} takes is not what this path takes"
 
     with_server(test)
 

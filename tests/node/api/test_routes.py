@@ -180,6 +180,8 @@ def test_messages() -> None:
             "attachments": [],
             "created_time": NOW,
             "received_time": None,
+            "sent_time": None,
+            "delivered_time": None,
             "status": "queued",
             "via": None,
             "attempts": 1,

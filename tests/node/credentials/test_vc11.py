@@ -66,6 +66,16 @@ def test_a_context_of_the_credentials_own_is_refused() -> None:
     assert verified(document)["context"] == "MalformedCredential"
 
 
+def test_what_is_signed_cannot_be_written_so_that_it_is_not_seen() -> None:
+    document = issued(valid_until_s=NOW_S + 60)
+    end = {"@value": document.pop("expirationDate"), "@type": "http://www.w3.org/2001/XMLSchema#dateTime"}
+    hidden = {**document, "https://www.w3.org/2018/credentials#expirationDate": end}
+    assert verified(hidden, NOW_S + 120) == {"context": "MalformedCredential"}
+    bare = issued(kind="VerifiableCredential", claims={})
+    bare["@context"] = bare["@context"][:1]
+    assert verified({**bare, "type": [*bare["type"], "PAGIReputationCredential"]})["context"] == "MalformedCredential"
+
+
 def test_a_status_of_such_a_credential_is_not_looked_up() -> None:
     status = {"id": "https://a.example/1", "type": "RevocationList2020Status"}
     assert verified({**issued(), "credentialStatus": status})["status"] == "UnsupportedProof"

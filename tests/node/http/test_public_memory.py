@@ -9,7 +9,7 @@ import aiohttp
 
 from node.http.listening import Bounds
 from protocols import limits
-from tests.node.http.test_public import HEADERS, FakeDoor, serving
+from tests.node.http.test_public import HEADERS, FakeDoor, ended, serving
 
 KIB = 1024
 TEXT, CONTINUATION = 1, 0
@@ -36,6 +36,9 @@ class RawSocket:
     def write(self, data: bytes) -> None:
         self.writer.write(data)
 
+    async def close(self) -> None:
+        await ended(self.writer)
+
     async def ended(self) -> None:
         """Wait until the listener has ended the connection."""
         try:
@@ -48,6 +51,11 @@ class RawSocket:
 def frame(opcode: int, payload: bytes, *, last: bool = True) -> bytes:
     head = bytes([0x80 * last | opcode, 0x80 | 127]) + struct.pack(">Q", len(payload)) + bytes(4)
     return head + payload
+
+
+async def post(url: str, packed: bytes) -> None:
+    async with aiohttp.request("POST", f"{url}/didcomm", data=packed, headers=HEADERS) as response:
+        assert response.status == 202
 
 
 def test_frames_that_never_end_hold_only_so_much_together() -> None:
@@ -63,10 +71,13 @@ def test_frames_that_never_end_hold_only_so_much_together() -> None:
             async with asyncio.timeout(20):
                 while sum(end.done() for end in ends) < len(sockets) - 4:
                     await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED, timeout=1)
-                async with aiohttp.ClientSession(headers=HEADERS) as session:
-                    async with session.post(f"{url}/didcomm", data=b"honest") as response:
-                        assert response.status == 202
+                await post(url, b"honest")
             assert [packed for _, packed in door.taken].count(b"honest") == 1
+            for end in ends:
+                end.cancel()
+            await asyncio.wait(ends)
+            for socket in sockets:
+                await socket.close()
 
     asyncio.run(main())
 
@@ -81,13 +92,14 @@ def test_a_socket_that_is_read_holds_nothing_however_much_it_brings() -> None:
             for _ in range(100):
                 socket.write(frame(TEXT, b"x" * 50 * KIB))
                 await door.arrived.get()
-            async with aiohttp.ClientSession(headers=HEADERS) as session:
-                for _ in range(5):
-                    async with session.post(f"{url}/didcomm", data=b"x" * 100 * KIB) as response:
-                        assert response.status == 202
+            for _ in range(5):
+                await post(url, b"x" * 100 * KIB)
+                await door.arrived.get()
             idle.write(b"x")
             await door.arrived.get()
             assert len(door.taken) == 106
+            for one in (socket, idle):
+                await one.close()
 
     asyncio.run(main())
 

@@ -2,12 +2,13 @@
 
 import asyncio
 from pathlib import Path
+from typing import Any
 
 from node.messaging.source import ACCEPTED, Source
 from protocols.didcomm.envelope import unpack
 from protocols.message import EMPTY
-from tests.node.messaging.test_delivery import HELLO
 from tests.node.messaging.routes_back import FakeBack
+from tests.node.messaging.test_delivery import HELLO
 from tests.node.messaging.test_headers import ANNA, name, opened, packed
 from tests.node.messaging.test_mediated import open_scene, tell_mediator
 from tests.node.net.fake import FakeSwarm
@@ -44,7 +45,7 @@ def test_whoever_wants_its_acknowledgement_acknowledged_gets_nothing(tmp_path: P
             mail, back = Mail(node), FakeBack()
             await name(node, ANNA)
             source = Source("websocket", "192.0.2.1", back=back)
-            headers = {"return_route": "all", "please_ack": ("",)}
+            headers: dict[str, Any] = {"return_route": "all", "please_ack": ("",)}
             confirmation = private(ANNA, node, EMPTY, ack=("something",), **headers)
             note = private(ANNA, node, **headers)
             async with running(mail.answers.run()):

@@ -46,8 +46,15 @@ class Relay:
         return answer
 
     async def bring_on(self) -> list[bytes]:
-        kept, self.kept = self.kept, []
-        return [await self.node.network.request(peer_id_of_did(Did(did)), PROTOCOL, packed) for did, packed in kept]
+        """Bring what is kept, in order, up to the first that is not taken; return the answers."""
+        answers = []
+        while self.kept:
+            did, packed = self.kept[0]
+            answers.append(await self.node.network.request(peer_id_of_did(Did(did)), PROTOCOL, packed))
+            if answers[-1] != ACCEPTED:
+                break
+            del self.kept[0]
+        return answers
 
 
 async def tell_mediator(node: Node, about: Node, relay: Node) -> None:
@@ -248,8 +255,8 @@ def test_a_direct_way_that_breaks_gives_way_to_the_mediator_and_keeps_the_order(
             first = await scene.queue()
             ids = [first, *[await scene.queue(thid=first) for _ in range(3)]]
             await soon(scene.mail.delivery.idle())
-            assert len(scene.relay.kept) == 1  # the second: it goes straight as well, before those that follow it
             assert scene.recipient.offered == ids[:2]
+            assert scene.relay.kept  # the second, and what was under way with it: they go straight as well
             await scene.later(ACK_GRACE_MS / 1000)
             assert scene.recipient.taken == ids
             assert [await scene.settled(message_id) for message_id in ids] == ["delivered"] * 4
@@ -284,6 +291,30 @@ def test_who_takes_mail_over_its_own_connection_is_not_sent_the_same_all_the_tim
             await scene.mail.delivery.hurry_back(scene.recipient.did)
             await soon(scene.mail.delivery.idle())
             assert len(back.sent) == 2
+
+    asyncio.run(main())
+
+
+def test_nothing_overtakes_what_a_mediator_has_before_we_know_that_the_recipient_is_there(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with open_scene(tmp_path) as scene:
+            first = await scene.queue()
+            assert await scene.settled(first) == "sent"
+            noticed = asyncio.Event()
+            hurry = scene.mail.delivery.hurry
+
+            async def late(recipient: Did) -> None:
+                await noticed.wait()
+                await hurry(recipient)
+
+            scene.mail.delivery.hurry = late  # type: ignore[method-assign]
+            await scene.recipient.node.dial(scene.mail.node)
+            second = await scene.queue(thid=first)
+            await soon(scene.mail.delivery.idle())
+            assert (scene.recipient.offered, len(scene.relay.kept)) == ([], 1)
+            await scene.later(ACK_GRACE_MS / 1000)
+            assert scene.recipient.taken == [first, second]
+            noticed.set()
 
     asyncio.run(main())
 
@@ -416,7 +447,7 @@ def test_an_acknowledgement_that_is_lost_costs_a_duplicate_that_the_receiver_kno
     asyncio.run(main())
 
 
-STEPS = ("queue", "connect", "cut", "bring on", "wait", "acknowledge")
+STEPS = ("queue", "queue", "connect", "cut", "bring on", "wait", "acknowledge", "the relay dies")
 
 
 @pytest.mark.slow
@@ -446,6 +477,9 @@ def test_whatever_breaks_a_thread_arrives_whole_and_in_order(
                 elif step == "bring on":
                     with contextlib.suppress(RemoteRefused):
                         await scene.relay.bring_on()
+                elif step == "the relay dies":
+                    scene.relay.kept.clear()
+                    swarm.cut(sender.peer_id, scene.relay.node.peer_id)
                 elif step == "acknowledge":
                     await scene.mail.delivery.acknowledge(scene.recipient.did, scene.recipient.taken)
                 else:

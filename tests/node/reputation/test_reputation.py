@@ -65,6 +65,24 @@ def test_of_each_twin_only_so_much_is_kept(tmp_path: Path) -> None:
     asyncio.run(main())
 
 
+def test_bad_deeds_are_not_pushed_out_by_many_small_favours(tmp_path: Path) -> None:
+    async def main() -> None:
+        bela = _did()
+        async with open_node(FakeSwarm(), tmp_path) as node:
+
+            def many(conn: sqlite3.Connection) -> None:
+                experiences.note(conn, Experience(bela, "receipt", "betrayal", 0.0, 1.0, 0))
+                for n in range(MAX_EXPERIENCES_PER_TWIN + 40):
+                    experiences.note(conn, Experience(bela, "bullet", str(n), 0.1, 0.0, n))
+
+            await node.database.write(many)
+            kept = await node.database.read(lambda conn: experiences.of_twin(conn, bela))
+            assert len(kept) == MAX_EXPERIENCES_PER_TWIN
+            assert kept[-1].ref == "betrayal"
+
+    asyncio.run(main())
+
+
 def test_a_successor_takes_over_what_was_seen(tmp_path: Path) -> None:
     async def main() -> None:
         old, new = _did(), _did()
