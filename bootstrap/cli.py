@@ -109,10 +109,9 @@ def _mediation(args: argparse.Namespace) -> Mediation | None:
         raise ConfigInvalid(f"--mail-bytes: at least {LEAST_MAIL_BYTES}")
     public = None
     if args.public:
-        host, _, port = args.public.rpartition(":")
-        if not host or not port.isdigit() or int(port) > 65535:
-            raise ConfigInvalid(f"--public: not HOST:PORT: {args.public!r}")
-        public = host.strip("[]"), int(port)
+        from node.http.listening import host_and_port  # aiohttp is 25 MB that a relay without it can do without
+
+        public = host_and_port(args.public, "--public")
     return Mediation(public=public, url=args.public_url, mail_bytes=args.mail_bytes)
 
 

@@ -1,9 +1,10 @@
 """What the mediator answers to its clients: who may be one, for which DIDs, and what waits for them.
 
-A client is whoever encrypted the message (authcrypt) or signed it. It gets mail for DIDs that hold its own keys and for
+A client is whoever encrypted the message (authcrypt) or signed it. It gets mail for DIDs whose key it holds and for
 no others, so nobody can have another's mail kept from its owner; and it sees and confirms its own queue alone.
 """
 
+import hashlib
 import sqlite3
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
@@ -42,7 +43,8 @@ SEEN_EVERY_MS: Final = 3_600_000
 """How exactly it is noted when a client was here last: what its age is counted in are weeks."""
 
 MAX_REMEMBERED: Final = 65_536
-"""Ids of clients' messages that are remembered, 200 bytes each: one that is replayed changes nothing."""
+"""Clients' messages that are remembered, by a hash and with 200 bytes each: one that is replayed changes nothing, and
+whoever writes with long names and ids costs no more than others."""
 
 _NEVER_ANSWERED: Final = frozenset(
     {EMPTY, problem_report.PROBLEM, trust_ping.PING_RESPONSE, discover_features.DISCLOSE}
@@ -67,16 +69,19 @@ class Clients:
         self._resolve = resolve
         self._now = now
         self._grants = KeyedBuckets(limits.GRANTS_PER_S, limits.GRANTS_BURST, limits.MAX_RATED_KEYS)
-        self._seen: OrderedDict[tuple[Did, str], None] = OrderedDict()
+        self._seen: OrderedDict[bytes, None] = OrderedDict()
         self._began_s = now() // 1000
 
-    async def answer(self, source: Source, client: Did, message: Message) -> Sequence[Reply]:
-        """What to send back for a message of this author. Raises StorageError."""
+    async def answer(
+        self, source: Source, client: Did, message: Message, *, encrypted_by: Did | None = None
+    ) -> Sequence[Reply]:
+        """What to send back for a message of this author. `encrypted_by` is the client if it proved so that it holds a
+        key to agree with, None if it only signed. Raises StorageError."""
         if self._is_known(client, message.id):
             return ()
         try:
             if message.type in mediation.MEDIATOR_TYPES:
-                return await self._coordinate(source, client, message)
+                return await self._coordinate(source, client, message, encrypted_by)
             if message.type in pickup.MEDIATOR_TYPES:
                 return await self._pick_up(source, client, message)
             if message.type == trust_ping.PING:
@@ -100,22 +105,25 @@ class Clients:
 
     def _is_known(self, client: Did, message_id: str) -> bool:
         """Whether this very message was here before, as far as that is remembered."""
-        if (client, message_id) in self._seen:
+        key = hashlib.sha256(f"{client} {message_id}".encode()).digest()
+        if key in self._seen:
             return True
-        self._seen[client, message_id] = None
+        self._seen[key] = None
         if len(self._seen) > MAX_REMEMBERED:
             self._seen.popitem(last=False)
         return False
 
     # Coordination
 
-    async def _coordinate(self, source: Source, client: Did, message: Message) -> Sequence[Reply]:
+    async def _coordinate(
+        self, source: Source, client: Did, message: Message, encrypted_by: Did | None
+    ) -> Sequence[Reply]:
         now = self._now()
         known = await self._database.read(lambda conn: rows.get_client(conn, client))
         asks = message.type in mediation.REQUEST.values()
         may_come = known is not None or (asks and self._grants.allow(source.key, now / 1000))
         version = message.type.split("/")[-2]
-        owned = self._owned_among(client, message)
+        owned = self._owned_among(client, message, encrypted_by)
 
         def apply(conn: sqlite3.Connection) -> Reply:
             row = rows.put_client(conn, client, version, now) if asks and may_come else rows.get_client(conn, client)
@@ -137,23 +145,29 @@ class Clients:
 
         return (await self._database.write(apply),)
 
-    def _owned_among(self, client: Did, message: Message) -> frozenset[Did]:
+    def _owned_among(self, client: Did, message: Message, encrypted_by: Did | None) -> frozenset[Did]:
         """Of the DIDs that a message wants registered those that are the client's."""
         if message.type not in mediation.UPDATE.values():
             return frozenset()
         wanted = {change.recipient_did for change in mediation.Update.from_body(message.body).changes}
-        return frozenset(did for did in wanted if self._is_clients_own(client, did))
+        return frozenset(did for did in wanted if self._is_clients_own(client, did, encrypted_by))
 
-    def _is_clients_own(self, client: Did, did: Did) -> bool:
-        """Whether `did` has no other keys to agree with than the client, who proved that it holds them."""
+    def _is_clients_own(self, client: Did, did: Did, encrypted_by: Did | None) -> bool:
+        """Whether `did` has no other key to agree with than the one that the client proved to hold.
+
+        A document can name anybody's keys. Its author holds the one that it encrypted with, which is known where there
+        is only one; who only signed holds none of them, unless that one follows from the key that signs (`did:key`).
+        """
         if did == client:
             return True
+        if encrypted_by != client and not client.startswith("did:key:"):
+            return False
         try:
             held, wanted = (self._resolve(one).key_agreement for one in (client, did))
         except PagiError:
             return False
-        keys = {(key.curve, key.public) for key in wanted}
-        return bool(keys) and keys <= {(key.curve, key.public) for key in held}
+        keys = {(key.curve, key.public) for key in held}
+        return len(keys) == 1 and keys == {(key.curve, key.public) for key in wanted}
 
     # Pickup
 
@@ -197,7 +211,7 @@ class Clients:
     def _stays_open(self, source: Source, client: Did) -> bool:
         """Whether something can be sent later by the way that a message came, and would reach the client itself."""
         if source.transport == "libp2p":
-            return source.peer is not None and self._is_clients_own(client, source.peer)
+            return source.peer is not None and self._is_clients_own(client, source.peer, client)
         return source.transport == "websocket" and source.back is not None and not source.back.closed
 
     async def _queue(self, row: rows.ClientRow, request: pickup.Request) -> pickup.Queue:

@@ -22,9 +22,9 @@ from identity.did import Did, did_of_url, peer_id_of_did
 from identity.errors import PagiError
 from identity.resolver import Resolver
 from node.clock import NowMs, now_ms
+from node.dids.own import OwnDids
 from node.messaging.source import ACCEPTED, PROTOCOL, REFUSED, TRY_LATER, Source, from_peer
 from node.net.port import Network
-from node.own import OwnDids
 from protocols import limits
 from protocols.conversations.reply import Reply
 from protocols.conversations.routing import FORWARD, read_forward
@@ -149,7 +149,7 @@ class Mediator:
         prior = rotation_of(opened, resolve=self._resolver.cached, now_s=self._now() // 1000)
         if prior is not None:
             await self._clients.rotate(prior)
-        replies = await self._clients.answer(source, client, message)
+        replies = await self._clients.answer(source, client, message, encrypted_by=opened.sender)
         answer = self._answer(source, opened.recipient, client, message, replies)
         if source.back is not None:
             await answer  # An HTTP response carries it, and waits for no longer than this.

@@ -15,11 +15,11 @@ from bootstrap.mediator import Mediator
 from identity.cid import Cid
 from identity.did import DIDCOMM_SERVICE, Did, Endpoint, Service, did_key
 from identity.keys import KeyPair
+from node.dids.own import OwnDids, did_web_of
 from node.gossip import Gossip
 from node.net.libp2p_network import open_network
 from node.net.port import Network
 from node.net.settings import NetSettings
-from node.own import OwnDids, did_web_of
 from protocols import limits
 from protocols.playbook.messages import topic_of
 from protocols.swarm import TOPIC

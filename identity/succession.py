@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from identity.credentials import bounds
 from identity.credentials.contexts import CREDENTIALS_V2, PAGI_V1
 from identity.credentials.data_integrity import ASSERTION, Proof, ProofOptions, add_proof, check_proof, read_proofs
 from identity.credentials.errors import CredentialError
@@ -21,9 +22,6 @@ from identity.errors import IdentityError, SuccessionRefused
 from identity.keys import KeyPair
 
 TYPE: Final = "PAGISuccessionCredential"
-
-CLOCK_SKEW_S: Final = 300
-"""How far another machine's clock may be ahead of ours."""
 
 _SUITE: Final = "eddsa-jcs-2022"
 
@@ -78,7 +76,7 @@ def _read(document: object, now_s: int) -> Succession:
         raise SuccessionRefused("only a DID itself can say who comes after it")
     issued_s = timestamp(document.get("validFrom"), "validFrom")
     ends_s = timestamp(document["validUntil"], "validUntil") if "validUntil" in document else None
-    if issued_s > now_s + CLOCK_SKEW_S or (ends_s is not None and ends_s < now_s - CLOCK_SKEW_S):
+    if issued_s > now_s + bounds.CLOCK_SKEW_S or (ends_s is not None and ends_s < now_s - bounds.CLOCK_SKEW_S):
         raise SuccessionRefused("the succession is not valid now")
     proofs = read_proofs(document)
     for did in (old, new):

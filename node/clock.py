@@ -1,5 +1,6 @@
-"""The two clocks of the node. Components take them as arguments, so that tests can turn the hands."""
+"""Time. Components take the clock as an argument, so that tests can turn its hands."""
 
+import asyncio
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -17,3 +18,12 @@ def rfc3339(time_ms: int) -> str:
     """A Unix time in milliseconds as RFC 3339 text in UTC, such as `2026-11-20T05:12:00.250Z`."""
     moment = datetime.fromtimestamp(time_ms / 1000, UTC)
     return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+async def wait_within(event: asyncio.Event, timeout_s: float | None) -> None:
+    """Wait until the event is set, for so long at most; None is for as long as it takes."""
+    try:
+        async with asyncio.timeout(timeout_s):
+            await event.wait()
+    except TimeoutError:
+        pass

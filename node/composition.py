@@ -20,7 +20,12 @@ from node.credentials.public import public_routes
 from node.credentials.service import Credentials
 from node.credentials.status_lists import FEATURE, STATUS_REQUEST
 from node.credentials.tools import credentials_tools
-from node.dids import make_resolver
+from node.dids.own import OwnDids, did_web_of
+from node.dids.resolving import make_resolver
+from node.dids.rotation import papers_of
+from node.dids.rotation_news import RotationNews
+from node.dids.second_copy import SecondCopy
+from node.dids.succession import Successions
 from node.events import EventBus
 from node.gossip import Gossip
 from node.ground import Ground
@@ -39,14 +44,9 @@ from node.net.errors import MalformedAddress, NetError
 from node.net.libp2p_network import open_network
 from node.net.port import Network
 from node.net.settings import NetSettings
-from node.own import OwnDids, did_web_of
 from node.own_tools import didcomm_tools, identity_tools
 from node.reputation.attestations import Attestations
 from node.reputation.reputation import Reputation
-from node.rotation import papers_of
-from node.rotation_news import RotationNews
-from node.second_copy import SecondCopy
-from node.succession import Successions
 from node.supervisor import keep_running
 from node.swarm import Directory
 from node.tasks.requester import Requester

@@ -3,8 +3,8 @@
 NodeError (identity.errors.PagiError)
 ├── ConfigInvalid        40050
 ├── PortInUse            50350
-├── TwinUnknown          40450
 ├── OwnDid               40051  a message to this twin itself
+│   └── OwnInvitation
 ├── NotNamed             40350  the owner has not named the twin that this concerns
 ├── RevisionUnknown      40451
 ├── RevisionRefused      40951  a playbook change that does not fit
@@ -14,6 +14,7 @@ NodeError (identity.errors.PagiError)
 ├── NoAnswer             50246  it answered, but not what was asked
 ├── NotNow               50346  a message that may be taken when it comes again
 ├── InvitationUnknown    40446
+├── InvitationUnreadable 40046  what was to be accepted is no invitation
 ├── InvitationOver       41046  an invitation of somebody else that is past its end
 ├── TaskUnknown          40457
 ├── TaskUnrateable       40957  a task that is not ours, or that has no result yet
@@ -46,9 +47,8 @@ class OwnDid(NodeError):
     hint = "Name another twin's DID: `pagi twins` lists those that are known here."
 
 
-class TwinUnknown(NodeError):
-    code = 40450
-    hint = "See the twins that are known here with `pagi twins`."
+class OwnInvitation(OwnDid):
+    hint = "Give the link to another person: `pagi accept` is for their twin."
 
 
 class NotNamed(NodeError):
@@ -94,6 +94,11 @@ class NotNow(NodeError):
 class InvitationUnknown(NodeError):
     code = 40446
     hint = "See your invitations with GET /v1/didcomm/invitations."
+
+
+class InvitationUnreadable(NodeError):
+    code = 40046
+    hint = "Copy the whole link, which is long and may have been cut, or ask for a new one."
 
 
 class InvitationOver(NodeError):

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 from identity.resolver import Resolver
 from node.clock import NowMs, now_ms
+from node.dids.own import OwnDids
 from node.events import EventBus
 from node.net.port import Network
-from node.own import OwnDids
 from node.trust import TrustList
 from storage.database import Database
 

@@ -60,6 +60,14 @@ def log_to_stderr(level: str) -> None:
         logging.getLogger(noisy).setLevel(logging.WARNING)
     for silent in ("libp2p", "zeroconf"):  # they log with a traceback what peers and networks do every day
         logging.getLogger(silent).setLevel(logging.CRITICAL)
+    logging.getLogger("aiohttp.server").addFilter(_is_no_strangers_doing)
+
+
+def _is_no_strangers_doing(record: logging.LogRecord) -> bool:
+    """aiohttp logs each request that it cannot read with a traceback, and quotes it: anybody could fill the log, and
+    the line that is quoted can be a token's or an invitation's."""
+    error = record.exc_info[1] if record.exc_info else None
+    return type(error).__module__ != "aiohttp.http_exceptions"
 
 
 async def _with_signals(main: Main) -> None:

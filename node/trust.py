@@ -80,6 +80,6 @@ class TrustList:
         if after == before:
             return
         for watcher in self._watchers:
-            if self._trust is not after:
+            if self._trust != after:
                 return  # One of them has changed the list again: all were told of the newer one.
             await watcher(after)

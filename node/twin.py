@@ -12,6 +12,10 @@ from identity.resolver import Resolver
 from node import __version__
 from node.content import Content
 from node.credentials.service import Credentials
+from node.dids.own import OwnDids
+from node.dids.rotation_news import RotationNews
+from node.dids.second_copy import SecondCopy
+from node.dids.succession import Successions
 from node.events import EventBus
 from node.gossip import Gossip
 from node.hive.hive import Hive
@@ -25,12 +29,8 @@ from node.messaging.post_office import PostOffice
 from node.mind.executive import Executive
 from node.mind.jobs import Jobs
 from node.net.port import Network
-from node.own import OwnDids
 from node.reputation.attestations import Attestations
 from node.reputation.reputation import Reputation
-from node.rotation_news import RotationNews
-from node.second_copy import SecondCopy
-from node.succession import Successions
 from node.swarm import CAPABILITIES, Directory
 from node.tasks.tasks import Tasks
 from node.trust import TrustList

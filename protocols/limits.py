@@ -59,11 +59,8 @@ by its CID. Anybody can make authors, and thousands of these are held in memory 
 MAX_BLOCK_BYTES: Final = 1024 * 1024
 """A block that we store. IPFS implementations exchange at most 1–2 MiB."""
 
-MAX_EXCHANGED_BLOCK_BYTES: Final = 512 * 1024
-"""A block that libp2p's bitswap carries: it refuses larger ones."""
-
 MAX_REVISION_BYTES: Final = 256 * 1024
-"""One block of a playbook revision: half of what bitswap carries, and the chunk size of every IPFS implementation."""
+"""One block of a playbook revision: half of what libp2p's bitswap carries, and the usual chunk size of IPFS."""
 
 MAX_SYNC_RESPONSE_BYTES: Final = 1024 * 1024
 """One answer of /pagi/sync/1.0: 64 gossip messages of the largest size, 512 of the usual one."""
@@ -578,9 +575,6 @@ PUBLIC_SEND_S: Final = 10.0
 
 MAX_STATUS_LIST_BYTES: Final = 256 * 1024
 """A status list's credential that is fetched. One of 131,072 random bits has 24 KiB."""
-
-MAX_SCHEMA_BYTES: Final = 64 * 1024
-"""A credential's JSON Schema that is fetched."""
 
 CREDENTIAL_FETCH_S: Final = 10.0
 """How long a status list or a schema may take: checking a credential waits for it."""

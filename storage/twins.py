@@ -99,11 +99,6 @@ def rename_twin(conn: sqlite3.Connection, old: Did, new: Did) -> None:
     conn.execute("DELETE FROM twins WHERE did = ?", (old,))
 
 
-def mark_all_offline(conn: sqlite3.Connection) -> None:
-    """At start nobody is known to be there."""
-    conn.execute("UPDATE twins SET online = 0 WHERE online <> 0")
-
-
 def list_twins(conn: sqlite3.Connection, *, limit: int, after: str | None = None) -> Page[TwinRow]:
     """Known twins, by DID."""
     rows = conn.execute(f"SELECT {_COLUMNS} FROM twins WHERE did > ? ORDER BY did LIMIT ?", (after or "", limit + 1))

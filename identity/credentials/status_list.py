@@ -21,8 +21,6 @@ from identity.multibase import base64url, from_base64url
 
 LIST_TYPE: Final = "BitstringStatusListCredential"
 ENTRY_TYPE: Final = "BitstringStatusListEntry"
-PURPOSES: Final = ("revocation", "suspension", "message", "refresh")
-"""Purposes of section 2.2; the first two make a credential that has the bit invalid."""
 
 _INDEX_CHARS: Final = 9
 

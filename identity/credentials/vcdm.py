@@ -18,7 +18,7 @@ from identity.credentials.contexts import (
 from identity.credentials.errors import ClaimsRefused, ContextUnknown, MalformedCredential, SchemaMismatch
 from identity.credentials.jsonld import Contexts
 from identity.credentials.schemas import OURS, check_schema, schema_url
-from identity.credentials.values import as_list, check_bounds, mapping, objects, text, time_text, timestamp
+from identity.credentials.values import as_list, check_bounds, mapping, objects, text, time_text, timestamp, walk
 from identity.did import Did
 
 Version = Literal["2.0", "1.1"]
@@ -182,15 +182,9 @@ def check_contexts(document: Mapping[str, Any], contexts: Contexts | None = None
             raise MalformedCredential("a context defined in the document could give its members another meaning")
         if url not in known:
             raise ContextUnknown(f"the context {url[:200]!r} is not kept here")
-    to_visit = [value for name, value in document.items() if name not in ("@context", "proof", "verifiableCredential")]
-    while to_visit:
-        value = to_visit.pop()
-        if isinstance(value, dict):
-            if "@context" in value:
-                raise MalformedCredential("a context inside a member could give it another meaning")
-            to_visit.extend(value.values())
-        elif isinstance(value, list):
-            to_visit.extend(value)
+    members = [value for name, value in document.items() if name not in ("@context", "proof", "verifiableCredential")]
+    if any(isinstance(value, dict) and "@context" in value for value in walk(members)):
+        raise MalformedCredential("a context inside a member could give it another meaning")
 
 
 def _contexts(document: Mapping[str, Any]) -> list[Any]:

@@ -10,6 +10,7 @@ from pydantic import ValidationError
 from identity.errors import PagiError
 from node.api.errors import BodyTooLarge, HttpRefused, InvalidRequest, NoSuchRoute, Unauthorized, WrongMethod
 from node.api.wire import Wire
+from node.net.errors import NetError
 
 MEDIA_TYPE: Final = "application/problem+json"
 _TYPE_BASE: Final = "https://pagi.ai/problems/"
@@ -31,7 +32,7 @@ class Problem(Wire):
 def problem_of(error: PagiError, trace_id: str) -> Problem:
     """The error as a document. The detail of a fault of this machine stays in the log: it may name files."""
     status = error.code // 100
-    own_fault = status >= 500 and status not in _REMOTE_STATUSES
+    own_fault = status >= 500 and status not in _REMOTE_STATUSES and not isinstance(error, NetError)
     summary = (inspect.getdoc(type(error)) or "").partition("\n")[0]
     return Problem(
         type=f"{_TYPE_BASE}{error.code}",

@@ -8,13 +8,13 @@ from pydantic import Field
 
 from identity.credentials.bounds import MAX_LABEL_CHARS, MAX_PRESENTED, MAX_URI_CHARS
 from identity.credentials.data_integrity import Suite
+from identity.credentials.schemas import REPUTATION
 from identity.did import parse_did
 from node.api.errors import InvalidRequest
 from node.api.router import Routes
 from node.api.wire import JsonObject, PageQuery, Wire, page
 from node.clock import rfc3339
 from node.credentials.vc11 import LegacySuite
-from node.reputation.attestations import REPUTATION
 from node.twin import Twin
 from storage.credentials import CredentialRow
 

@@ -53,11 +53,15 @@ class InvitationId(Wire):
 
 
 class Accept(Wire):
+    """`wait_s` makes the answer wait, at most so long, until who invited has been told."""
+
+    wait_s: Annotated[float, Field(ge=0, le=60)] = 0.0
     url: Annotated[str, Field(min_length=1, max_length=limits.MAX_INVITATION_URL_CHARS)]
 
 
 class AcceptedOut(Wire):
-    """`did` is named here from now on; `status` is that of the message that tells it so."""
+    """`did` is named here from now on; `status` is that of the message that tells it so. If that failed, the invitation
+    was used up or withdrawn."""
 
     did: str
     name: str | None
@@ -87,7 +91,8 @@ async def withdraw(twin: Twin, id: str) -> InvitationId:  # noqa: A002 - the nam
 @routes.add("POST", "/v1/didcomm/accept", "Accept an invitation: name who made it, and tell it so.")
 async def accept(twin: Twin, body: Accept) -> AcceptedOut:
     accepted = await twin.messaging.invitations.accept(body.url)
-    return AcceptedOut(did=accepted.did, name=accepted.name, status=accepted.status)
+    status = await twin.mail.wait_delivered(accepted.message_id, body.wait_s)
+    return AcceptedOut(did=accepted.did, name=accepted.name, status=status)
 
 
 def _invitation(row: InvitationRow) -> InvitationOut:

@@ -10,7 +10,7 @@ from identity.did import Did, parse_did
 from node.api.router import Routes
 from node.api.wire import Integral, JsonObject, OneLine, PageQuery, Wire, page
 from node.clock import rfc3339
-from node.errors import NoAnswer
+from node.errors import NoAnswer, OwnDid
 from node.twin import Twin
 from protocols.conversations import discover_features, problem_report, trust_ping
 from protocols.conversations.discover_features import Disclosures, Queries, Query
@@ -167,7 +167,7 @@ async def outbox(twin: Twin, query: PageQuery) -> Messages:
 
 @routes.add("POST", "/v1/didcomm/ping", "Ask somebody whether it is there, and wait for the answer.")
 async def ping(twin: Twin, body: Ping) -> Pong:
-    did, began = _did(twin, body.to), time.perf_counter()
+    did, began = _other(twin, body.to), time.perf_counter()
     ask = twin.messaging.exchange.ask
     reply = await ask(did, trust_ping.PING, trust_ping.Ping().to_body(), timeout_s=body.timeout_s)
     _check(reply, trust_ping.PING_RESPONSE)
@@ -176,7 +176,7 @@ async def ping(twin: Twin, body: Ping) -> Pong:
 
 @routes.add("POST", "/v1/didcomm/discover", "Ask somebody what it can do, and wait for the answer.")
 async def discover(twin: Twin, body: Discover) -> Features:
-    did, queries = _did(twin, body.to), Queries((Query(body.feature_type, body.match),))
+    did, queries = _other(twin, body.to), Queries((Query(body.feature_type, body.match),))
     ask = twin.messaging.exchange.ask
     reply = await ask(did, discover_features.QUERIES, queries.to_body(), timeout_s=body.timeout_s)
     _check(reply, discover_features.DISCLOSE)
@@ -188,7 +188,16 @@ async def discover(twin: Twin, body: Discover) -> Features:
 
 
 def _did(twin: Twin, text: str) -> Did:
-    return twin.did if text == "me" else parse_did(text)
+    """Whom the owner means: who replaced its key is not to be found under the old name."""
+    return twin.did if text == "me" else twin.successions.current(parse_did(text))
+
+
+def _other(twin: Twin, text: str) -> Did:
+    """Somebody else. Raises OwnDid."""
+    did = _did(twin, text)
+    if did == twin.did:
+        raise OwnDid("a twin does not talk to itself")
+    return did
 
 
 def _check(reply: Message, expected: str) -> None:

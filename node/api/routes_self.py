@@ -24,9 +24,10 @@ class Health(Wire):
 
 
 class IdOut(Wire):
-    """`formerly` are the DIDs that it had before, oldest first."""
+    """`formerly` are the DIDs that it had before, oldest first; `also_known_as` is its did:web, if it has one."""
 
     did: str
+    also_known_as: list[str]
     formerly: list[str]
     peer_id: str
     name: str
@@ -58,6 +59,7 @@ async def ready(twin: Twin) -> web.StreamResponse:
 async def show_id(twin: Twin) -> IdOut:
     return IdOut(
         did=twin.did,
+        also_known_as=[] if twin.own.web is None else [twin.own.web],
         formerly=list(twin.successions.formerly(twin.did)),
         peer_id=twin.peer_id,
         name=twin.name,

@@ -45,6 +45,10 @@ class Call:
             output.print_json(document)
             return
         output.table(columns, rows, empty=empty)
+        self.say_more(document)
+
+    def say_more(self, document: Mapping[str, Any]) -> None:
+        """Say how to have the rest of a list, if there is more."""
         if document.get("next"):
             output.remark(f"More with --after {document['next']}")
 

@@ -7,6 +7,7 @@ from typing import Any, Final
 from node.cli.command import Call, Commands, add_paging, bounded, paging
 from node.cli.errors import EXIT_FAILED, BadInput
 from node.cli.inputs import read_text
+from node.cli.names import did_of, labels
 from node.cli.output import remark, say, table
 
 SUITES: Final = ("eddsa-jcs-2022", "eddsa-rdfc-2022")
@@ -35,13 +36,13 @@ def register(commands: Commands) -> None:
     parser.add_argument("--suite", choices=SUITES, default=SUITES[0], help=f"how it is signed ({SUITES[0]})")
     _add_file(group.add("import", "keep a credential that was received", keep))
     explain_parser = group.add("explain", "show what a twin's standing here is made of", explain)
-    explain_parser.add_argument("did", metavar="DID")
+    explain_parser.add_argument("did", metavar="DID|NAME")
 
 
 def _register_issue(group: Commands) -> None:
     parser = group.add("issue", "issue a credential, signed by this twin", issue)
     parser.add_argument("type", metavar="TYPE", help="PAGIReputationCredential, CapabilityCredential, or any name")
-    parser.add_argument("subject", metavar="DID", help="whom it is about; `me` is this twin")
+    parser.add_argument("subject", metavar="DID|NAME|URI", help="whom it is about; `me` is this twin")
     parser.add_argument(
         "claims",
         metavar="JSON|FILE",
@@ -58,7 +59,7 @@ def _register_issue(group: Commands) -> None:
 
 def issue(call: Call) -> None:
     args = call.args
-    body: dict[str, Any] = {"type": args.type, "subject": args.subject, "claims": _claims(args.claims)}
+    body: dict[str, Any] = {"type": args.type, "subject": _subject(call, args.subject), "claims": _claims(args.claims)}
     body["suite"] = args.suite
     if args.days:
         body["valid_for_s"] = args.days * 86_400
@@ -86,13 +87,17 @@ def verify(call: Call) -> int:
 def show_list(call: Call) -> None:
     query = {**paging(call.args), "role": call.args.role, "type": call.args.type}
     document = call.client().get("credentials", query=query)
+    call.show(document, lambda: _say_list(call, document))
+
+
+def _say_list(call: Call, document: dict[str, Any]) -> None:
+    who = labels(call)
     rows = [
-        (row["ts"], row["role"], row["type"], _state(row), row["id"], row["subject"] or "", row["issuer"])
+        (row["ts"], row["role"], row["type"], _state(row), row["id"], who(row["subject"]), who(row["issuer"]))
         for row in document["items"]
     ]
-    call.show_list(
-        document, ("time", "role", "type", "state", "id", "subject", "issuer"), rows, empty="No credentials."
-    )
+    columns = ("time", "role", "type", "state", "id", "subject", "issuer")
+    call.show_list(document, columns, rows, empty="No credentials.")
 
 
 def show(call: Call) -> None:
@@ -131,7 +136,7 @@ def keep(call: Call) -> None:
 
 
 def explain(call: Call) -> None:
-    document = call.client().get("twins", call.args.did, "reputation")
+    document = call.client().get("twins", did_of(call, call.args.did), "reputation")
 
     def human() -> None:
         say(f"standing {document['score']:.2f}, as seen from here; 1 is never reached")
@@ -150,6 +155,11 @@ def _say_verdict(verdict: dict[str, Any]) -> None:
     say("Valid." if verdict["valid"] else "NOT valid.")
     for error in verdict["errors"]:
         remark(f"{error['code']}: {error['hint']}")
+
+
+def _subject(call: Call, given: str) -> str:
+    """Any URI can be a subject; what is none is somebody's name."""
+    return given if ":" in given else did_of(call, given)
 
 
 def _state(row: dict[str, Any]) -> str:

@@ -67,7 +67,7 @@ class Story:
         self._step(f"{a} is asked what only {b} knows, and asks {b}", self.ask)
         self._step(f"{a} learned whom to ask; all adopt the signed lesson", self.learn)
         self._step(f"{c} would ask {b} too, on the lesson's advice", self.use_lesson)
-        self._step(f"{c} loses power; {a} writes to it and teaches on", self.lose_power)
+        self._step(f"{c} loses power; {a} writes to it, the relay keeps the mail, and {a} teaches on", self.lose_power)
         self._step(f"{c} comes back: nothing was lost, nothing came twice", self.come_back)
 
     @property
@@ -206,10 +206,21 @@ class Story:
         ops = [{"op": "add", "section": "manners", "text": "Thank whoever answered.", "tags": []}]
         proposal = {"critique": "Twins that are thanked answer again.", "ops": ops}
         self._second_head = self.a.client().post("playbooks", PLAYBOOK, "revisions", body=proposal)["cid"]
-        waiting = self._outbox_status()
-        if waiting != "queued":
-            raise DemoFailed(f"the message to a dead twin is {waiting}, not queued")
-        return {"killed": self.c.name, "message": self._message_id, "status": waiting, "revision": self._second_head}
+
+        def kept_by_relay() -> dict[str, Any] | None:
+            row = self._outbox_row()
+            return row if row["status"] != "queued" else None
+
+        kept = wait_until("the relay keeps the message", kept_by_relay)
+        if kept["status"] != "sent":
+            raise DemoFailed(f"the message to a dead twin is {kept['status']}, not sent to its mediator")
+        return {
+            "killed": self.c.name,
+            "message": self._message_id,
+            "status": kept["status"],
+            "kept by": kept["via"],
+            "revision": self._second_head,
+        }
 
     def come_back(self) -> Evidence:
         before = self.c.did
@@ -220,7 +231,7 @@ class Story:
 
         def delivered() -> float | None:
             arrived = self._arrivals()
-            return time.monotonic() - started if arrived and self._outbox_status() == "delivered" else None
+            return time.monotonic() - started if arrived and self._outbox_row()["status"] == "delivered" else None
 
         delivered_s = wait_until(f"{self.c.name} has the message", delivered)
         state_hash = self._wait_converged()
@@ -252,10 +263,10 @@ class Story:
                 return dict(row)
         raise DemoFailed(f"{twin.name} does not know the revision {cid}")
 
-    def _outbox_status(self) -> str:
+    def _outbox_row(self) -> dict[str, Any]:
         for item in self.a.client().get("didcomm", "outbox")["items"]:
             if item["id"] == self._message_id:
-                return str(item["status"])
+                return dict(item)
         raise DemoFailed(f"{self.a.name} does not know its own message {self._message_id}")
 
     def _arrivals(self) -> int:

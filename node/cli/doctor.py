@@ -162,6 +162,20 @@ def check_node(call: Call) -> Finding:
     return Finding("node", "ok", f"process {pid} answers and is ready")
 
 
+def check_network(call: Call) -> Finding:
+    """Whether the running twin has anybody to talk with."""
+    if not (call.home / "api").exists():
+        return Finding("network", "ok", "nothing is known while the twin is not running")
+    try:
+        peers = len(call.client().get("swarm", "peers")["items"])
+    except NodeNotRunning:
+        return Finding("network", "ok", "nothing is known while the twin is not running")
+    if peers:
+        return Finding("network", "ok", f"{peers} {'peer is' if peers == 1 else 'peers are'} connected")
+    hint = "Twins of one local network find each other; to meet others name a relay with `pagi up --bootstrap`."
+    return Finding("network", "warn", "nobody is connected", hint)
+
+
 def check_identity(call: Call) -> Finding:
     """Whether the running twin heard somebody else speak in its name."""
     if not (call.home / "api").exists():
@@ -224,6 +238,7 @@ _CHECKS: Final[tuple[Check, ...]] = (
     check_home,
     check_keystore,
     check_node,
+    check_network,
     check_identity,
     check_model,
     check_disk,

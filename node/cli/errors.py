@@ -3,8 +3,10 @@
 PagiError
 └── CliError
     ├── BadInput          40090  an argument that parses but cannot be meant
+    │   └── NameUnknown   40492  neither a DID nor the name of one twin that was named
     ├── FileUnreadable    40490  a file named on the command line cannot be read
     ├── NoPassphrase      40190  nobody can be asked, and no file was named
+    │   └── NoBackupPassphrase
     ├── NodeNotRunning    50390  exit 3
     ├── NodeSilent        50490  the twin does not answer in time, or not as a twin does
     └── ApiProblem               what the twin answered: its code, hint and document
@@ -20,11 +22,18 @@ class CliError(PagiError):
     """The command cannot be carried out."""
 
     code = 40090
-    hint = "See `pagi --help`."
+    hint = "Put --help after the command: it shows what the command takes."
 
 
 class BadInput(CliError):
     """An argument cannot be meant this way."""
+
+
+class NameUnknown(BadInput):
+    """A name where a DID stands, and no twin or several are called so."""
+
+    code = 40492
+    hint = "`pagi twins` lists the twins with their DIDs; a name does only for one that you named (`pagi trust show`)."
 
 
 class FileUnreadable(CliError):
@@ -39,6 +48,12 @@ class NoPassphrase(CliError):
 
     code = 40190
     hint = "Give --passphrase-file FILE, or say --unsealed to keep the key readable for whoever reads the file."
+
+
+class NoBackupPassphrase(NoPassphrase):
+    """A backup needs a passphrase, and there is nobody to ask."""
+
+    hint = "Name a file whose first line is the passphrase with --passphrase-file FILE: a backup is always sealed."
 
 
 class NodeNotRunning(CliError):

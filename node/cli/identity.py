@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 _TWO_COPIES = (
     "This home and the one that the backup was made of have the same key: never let both of them run.\n"
     "If the other one may still run, stop it first. A twin that hears another one speak in its name says so in its\n"
-    "log, in `pagi doctor` and in /ready."
+    "log, in `pagi doctor` and in /ready, but that can take some minutes."
 )
 
 
@@ -78,8 +78,8 @@ def _on_disk(path: Path) -> "tuple[list[SuccessionRow], str | None]":
 
 def rotate(call: Call) -> None:
     from identity import keystore
-    from node import rotation
     from node.cli import passphrase
+    from node.dids import rotation
     from storage.home import Home
 
     home = Home(call.home)

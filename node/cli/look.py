@@ -20,6 +20,8 @@ def show_id(call: Call) -> None:
     def human() -> None:
         say(f"{document['name']}  (pagi-twin {document['version']})")
         say(f"DID      {document['did']}")
+        for did in document["also_known_as"]:
+            say(f"also     {did}")
         for did in reversed(document["formerly"]):
             say(f"formerly {did}")
         say(f"peer ID  {document['peer_id']}")

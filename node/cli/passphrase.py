@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from identity.sealing import MAX_PASSPHRASE_CHARS, MIN_PASSPHRASE_CHARS
-from node.cli.errors import BadInput, NoPassphrase
+from node.cli.errors import BadInput, NoBackupPassphrase, NoPassphrase
 from node.cli.inputs import read_text
 from node.cli.output import remark
 
@@ -55,7 +55,7 @@ def for_new_backup(file: str | None) -> str:
     """The passphrase that will seal a backup. Raises NoPassphrase, BadInput or FileUnreadable."""
     given = _from_file(file) if file is not None else None
     if given is None and not _can_ask():
-        raise NoPassphrase("there is no terminal to ask for the backup's passphrase")
+        raise NoBackupPassphrase("there is no terminal to ask for the backup's passphrase")
     return given or _ask_twice("A passphrase seals the backup. Who has forgotten it has lost what is in it.")
 
 
@@ -63,7 +63,7 @@ def for_backup(file: str | None) -> str:
     """The passphrase that opens a backup. Raises NoPassphrase, BadInput or FileUnreadable."""
     given = _from_file(file) if file is not None else None
     if given is None and not _can_ask():
-        raise NoPassphrase("there is no terminal to ask for the backup's passphrase")
+        raise NoBackupPassphrase("there is no terminal to ask for the backup's passphrase")
     return given or _ask("Passphrase of the backup: ")
 
 

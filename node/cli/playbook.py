@@ -7,6 +7,7 @@ from typing import Any, Final
 from node.cli.command import Call, Commands, add_paging, paging
 from node.cli.errors import BadInput
 from node.cli.inputs import read_text
+from node.cli.names import labels
 from node.cli.output import one_line, remark, say
 
 COMMON: Final = "common"
@@ -57,13 +58,21 @@ def show(call: Call) -> None:
 def log(call: Call) -> None:
     query = {**paging(call.args), "status": call.args.status}
     document = call.client().get("playbooks", call.args.name, "revisions", query=query)
+    call.show(document, lambda: _say_log(call, document))
+
+
+def _say_log(call: Call, document: dict[str, Any]) -> None:
+    who = labels(call)
     rows = [
-        (row["height"], row["cid"], row["status"], row["ts"], row["author"], one_line(row["critique"]), row["reason"])
+        (
+            *(row["height"], row["cid"], row["status"], row["ts"], who(row["author"])),
+            *(one_line(row["critique"]), row["reason"]),
+        )
         for row in document["items"]
     ]
     columns = ("height", "revision", "status", "made", "author", "critique", "reason")
     call.show_list(document, columns, rows, empty="No revisions yet.")
-    if not call.json and any(row["status"] == "quarantined" for row in document["items"]):
+    if any(row["status"] == "quarantined" for row in document["items"]):
         remark("A quarantined revision waits for you: `pagi playbook approve CID` adopts it, `reject` does not.")
 
 

@@ -19,10 +19,14 @@ def bytes_progress(title: str) -> Callable[[int, int | None], None]:
         if percent == shown or (not at_terminal and percent // _STEP_PERCENT == shown // _STEP_PERCENT):
             return
         shown = percent
-        of = f" of {total / 1e6:.0f}" if total else ""
-        line = f"{title}: {done / 1e6:.0f}{of} MB ({percent} %)"
+        of = f" of {_amount(total)} ({percent} %)" if total else ""
+        line = f"{title}: {_amount(done)}{of}"
         ended = not at_terminal or percent == 100
-        sys.stderr.write(("\r" if at_terminal else "") + line + ("\n" if ended else ""))
+        sys.stderr.write(("\r\x1b[K" if at_terminal else "") + line + ("\n" if ended else ""))
         sys.stderr.flush()
 
     return show
+
+
+def _amount(size_bytes: int) -> str:
+    return f"{size_bytes / 1e6:.0f} MB" if size_bytes >= 1e6 else f"{size_bytes / 1e3:.0f} kB"

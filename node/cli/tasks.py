@@ -1,11 +1,13 @@
 """Commands of tasks: post, list, show, rate."""
 
+import argparse
 import time
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from node.cli.command import Call, Commands, add_paging, bounded, paging
 from node.cli.errors import EXIT_FAILED
+from node.cli.names import labels
 from node.cli.output import one_line, remark, say
 
 POLL_S: Final = 0.25
@@ -28,7 +30,7 @@ def register(commands: Commands) -> None:
     group.add("show", "show a task with its bids, result and receipt", show).add_argument("id", metavar="ID")
     rate_parser = group.add("rate", "say how good a result was; the worker gets a receipt that says so", rate)
     rate_parser.add_argument("id", metavar="ID")
-    rate_parser.add_argument("quality", metavar="QUALITY", type=float, help="from 0 to 1")
+    rate_parser.add_argument("quality", metavar="QUALITY", type=_quality, help="from 0 to 1")
 
 
 def post(call: Call) -> int:
@@ -50,12 +52,17 @@ def post(call: Call) -> int:
 
 def show_list(call: Call) -> None:
     document = call.client().get("tasks", query=paging(call.args))
+    call.show(document, lambda: _say_list(call, document))
+
+
+def _say_list(call: Call, document: dict[str, Any]) -> None:
+    who = labels(call)
     rows = [
         (
             task["id"],
             "given" if task["given"] else "taken",
             task["status"],
-            task["worker"] or "",
+            who(task["worker"]),
             task["deadline"],
             one_line(task["task"], 60),
         )
@@ -88,3 +95,10 @@ def _show(task: dict[str, Any]) -> None:
     if task["receipt"]:
         quality = task["receipt"]["artifact"]["quality"]
         say(f"receipt   {task['receipt_cid']}  quality {quality:.2f}")
+
+
+def _quality(text: str) -> float:
+    value = float(text)
+    if not 0 <= value <= 1:
+        raise argparse.ArgumentTypeError("must be between 0 and 1")
+    return value

@@ -14,7 +14,8 @@ from node.cli.model import model_path
 from node.cli.newhome import make_home
 from node.composition import open_twin
 from node.config import load_config
-from node.http.door import TwinDoor, host_and_port, serve_public
+from node.http.door import TwinDoor, serve_public
+from node.http.listening import host_and_port
 from node.process import log_to_stderr, run_until_stopped, seconds_since_start
 from node.twin import Twin
 from storage.files import atomic_write
@@ -85,7 +86,7 @@ def _say_ready(twin: Twin, address: str, public: str | None, *, as_json: bool) -
         output.say(f"  DID     {twin.did}")
         output.say(f"  API     {address}")
         if public is not None:
-            output.say(f"  public  {public}")
+            output.say(f"  public  {public}" + (f", as {twin.own.web}" if twin.own.web else ""))
         output.say(f"  model   {_model_of(twin)}")
         for listen in ready["listen"]:
             output.say(f"  listen  {listen}")

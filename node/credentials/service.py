@@ -12,6 +12,7 @@ from typing import Any, Final
 
 import orjson
 
+from identity.credentials.bounds import MAX_SCHEMA_BYTES
 from identity.credentials.data_integrity import AUTHENTICATION, ProofOptions, Suite, add_proof
 from identity.credentials.errors import MalformedCredential
 from identity.credentials.jose import read_jwt
@@ -195,7 +196,8 @@ class Credentials:
         """One credential. Raises CredentialUnknown."""
         row = await self._database.read(lambda conn: rows.get_credential(conn, credential_id, role))
         if row is None:
-            raise CredentialUnknown(f"no credential {credential_id[:120]!r} is here")
+            which = "issued by this twin" if role == "issued" else "here"
+            raise CredentialUnknown(f"no credential {credential_id[:120]!r} is {which}")
         return row
 
     async def list(
@@ -251,7 +253,7 @@ class Credentials:
         )
 
     async def _fetch_schema(self, url: str) -> bytes:
-        return await self._get(url, max_bytes=limits.MAX_SCHEMA_BYTES, timeout_s=limits.CREDENTIAL_FETCH_S)
+        return await self._get(url, max_bytes=MAX_SCHEMA_BYTES, timeout_s=limits.CREDENTIAL_FETCH_S)
 
     async def _shown(self, one: str | Mapping[str, Any]) -> str | Mapping[str, Any]:
         """A JWT stays text; the id of a credential becomes the credential."""

@@ -3,6 +3,7 @@
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
+from identity.credentials.schemas import REPUTATION
 from identity.did import Did, parse_did
 from identity.errors import PagiError
 from node.credentials.service import Credentials
@@ -21,7 +22,7 @@ def credentials_tools(credentials: Credentials, claims_of: ClaimsOf) -> Plugin:
             claims = dict(await claims_of(parse_did(subject)))
             if score is not None:
                 claims["reputationScore"] = score
-            return await credentials.issue("PAGIReputationCredential", subject, claims)
+            return await credentials.issue(REPUTATION, subject, claims)
         except PagiError as error:
             raise Refused(f"{error} {error.hint}") from error
 

@@ -14,6 +14,7 @@ from typing import Final
 
 from identity.did import Did, PeerId
 from identity.errors import PagiError
+from node.clock import wait_within
 from node.net.port import Network, PeerConnected
 from protocols.errors import RemoteProtocolError
 from protocols.playbook.messages import Update
@@ -110,11 +111,7 @@ class Following:
 
     async def _wait_woken(self) -> None:
         due_at = min((wanted.due_at for wanted in self._wanted.values() if self._may_begin(wanted)), default=None)
-        try:
-            async with asyncio.timeout_at(due_at):
-                await self._wake.wait()
-        except TimeoutError:
-            pass
+        await wait_within(self._wake, None if due_at is None else due_at - self._time())
 
     @staticmethod
     def _time() -> float:

@@ -23,13 +23,14 @@ from node.hive.fetch import fetch_history
 from node.hive.following import Following, Wanted
 from node.hive.judge import BLOCKED, Status, Verdict, judge
 from node.hive.proposal import write_revision
+from node.hive.shares import Shares
 from node.hive.shelf import Shelf
 from node.net.port import Network
 from node.reputation.reputation import Reputation
 from node.trust import TrustList
 from protocols import limits
 from protocols.didcomm.envelope import verify_signed
-from protocols.errors import ProtocolError, TooLarge
+from protocols.errors import ProtocolError
 from protocols.message import Message
 from protocols.playbook import merge
 from protocols.playbook.merge import Playbook
@@ -77,6 +78,7 @@ class Hive:
         self._did = did_key(keys.public)
         self._database = database
         self._shelf = Shelf(database, blocks)
+        self._shares = Shares(self._shelf, self._did, trust)
         self._network = network
         self._gossip = gossip
         self._trust = trust
@@ -87,7 +89,6 @@ class Hive:
         self._now = now
         self._playbooks: dict[str, Playbook] = {}
         self._judged: set[Cid] = set()
-        self._sizes: Counter[Did] | None = None  # what is kept of each author; measured when it is needed first
         self._lock = asyncio.Lock()
         self.counters: Counter[str] = Counter()
         self._following = Following(network, self._fetch, self.counters)
@@ -239,83 +240,27 @@ class Hive:
         async with self._lock:
             # Another walk may have brought some of them meanwhile.
             new = [signed for signed in fetched if signed.cid not in self._judged or await self._is_lost(signed.cid)]
-            await self._check_shares(new)
+            await self._shares.check([signed for signed in new if signed.cid not in self._judged])
             await self._take_in(new)
         await self._share(wanted.update.playbook, gossip=False)
 
     async def _is_lost(self, cid: Cid) -> bool:
         return await asyncio.to_thread(self._shelf.held, cid) is None
 
-    async def _check_shares(self, revisions: Sequence[SignedRevision]) -> None:
-        """Raise TooLarge if an author would take up more room than one may; all who are not named are one here.
-
-        A named twin is trusted with advice, not with the disk, and it can make authors without end.
-        """
-        if self._sizes is None:
-            self._sizes = await self._shelf.sizes()
-        named = self._trust.named
-        added: Counter[Did | None] = Counter()
-        for signed in revisions:
-            author = signed.revision.author
-            if author != self._did and signed.cid not in self._judged:
-                added[author if author in named else None] += _size_of(signed)
-        for share, size_bytes in added.items():
-            held = (
-                self._sizes[share]
-                if share is not None
-                else sum(size for author, size in self._sizes.items() if author not in named and author != self._did)
-            )
-            if held + size_bytes > limits.MAX_HISTORY_BYTES_PER_AUTHOR:
-                raise TooLarge(f"revisions of {share or 'authors who are not named'} take up all their room")
-
     async def _take_in(self, revisions: Sequence[SignedRevision]) -> None:
         """Store, judge and adopt verified revisions, parents first. The caller holds the lock."""
         await asyncio.to_thread(self._shelf.put, revisions)
         # Those that were judged before had only lost their blocks: what was decided stands.
-        repaired = {signed.revision.playbook for signed in revisions if signed.cid in self._judged}
-        revisions = [signed for signed in revisions if signed.cid not in self._judged]
-        trust = self._trust.current
-        verdicts = [await self._judge(signed, trust) for signed in revisions]
-        events = []
-        for signed, verdict in zip(revisions, verdicts, strict=True):
-            data = {
-                "cid": str(signed.cid),
-                "playbook": signed.revision.playbook,
-                "author": signed.revision.author,
-                "status": verdict.status,
-                "reason": verdict.reason,
-            }
-            events.append(self._events.make("playbook_revision_received", str(signed.cid), data, source="hive"))
-
-        now = self._now()
-
-        def store(conn: sqlite3.Connection) -> None:
-            for signed, verdict, event in zip(revisions, verdicts, events, strict=True):
-                rows.put(
-                    conn,
-                    cid=signed.cid,
-                    payload_cid=signed.payload_cid,
-                    playbook=signed.revision.playbook,
-                    author=signed.revision.author,
-                    height=signed.revision.height,
-                    ts_ms=signed.revision.ts,
-                    critique=signed.revision.critique,
-                    status=verdict.status,
-                    reason=verdict.reason,
-                    updated_ms=now,
-                )
-                self._events.record(conn, event)
-
-        await self._database.write(store)
-        self._judged.update(signed.cid for signed in revisions)
-        if self._sizes is not None:
-            for signed in revisions:
-                self._sizes[signed.revision.author] += _size_of(signed)
-        self._events.announce(*events)
-        for name in repaired:
+        changed = {signed.revision.playbook for signed in revisions if signed.cid in self._judged}
+        for name in changed:
             self._playbooks[name] = await self._shelf.effective(name)
-        changed = set(repaired)
-        for signed, verdict in zip(revisions, verdicts, strict=True):
+        trust = self._trust.current
+        new = [signed for signed in revisions if signed.cid not in self._judged]
+        judged = [(signed, await self._judge(signed, trust)) for signed in new]
+        await self._record(judged)
+        self._judged.update(signed.cid for signed in new)
+        self._shares.add(new)
+        for signed, verdict in judged:
             self.counters[f"revisions_{verdict.status}"] += 1
             if verdict.status == "adopted":
                 name = signed.revision.playbook
@@ -323,6 +268,22 @@ class Hive:
                 changed.add(name)
         for name in changed:
             await self._tell_updated(name)
+
+    async def _record(self, judged: Sequence[tuple[SignedRevision, Verdict]]) -> None:
+        """One transaction: a row and an event for each."""
+        events = [
+            self._events.make("playbook_revision_received", str(signed.cid), _told(signed, verdict), source="hive")
+            for signed, verdict in judged
+        ]
+        now = self._now()
+
+        def record(conn: sqlite3.Connection) -> None:
+            for (signed, verdict), event in zip(judged, events, strict=True):
+                self._shelf.record(conn, signed, verdict, now)
+                self._events.record(conn, event)
+
+        await self._database.write(record)
+        self._events.announce(*events)
 
     # Deciding
 
@@ -420,5 +381,11 @@ class Hive:
         await self._events.publish("playbook_updated", name, data, source="hive")
 
 
-def _size_of(signed: SignedRevision) -> int:
-    return len(signed.envelope_block) + len(signed.payload_block)
+def _told(signed: SignedRevision, verdict: Verdict) -> Mapping[str, str]:
+    return {
+        "cid": str(signed.cid),
+        "playbook": signed.revision.playbook,
+        "author": signed.revision.author,
+        "status": verdict.status,
+        "reason": verdict.reason,
+    }

@@ -2,12 +2,14 @@
 
 import asyncio
 import logging
+import sqlite3
 from collections import Counter
 from collections.abc import Sequence
 
 from identity.cid import Cid
 from identity.did import Did
 from node.errors import RevisionUnknown
+from node.hive.judge import Verdict
 from protocols.playbook import merge
 from protocols.playbook.merge import Playbook
 from protocols.playbook.revision import SignedRevision, link_of, verify_revision
@@ -33,6 +35,22 @@ class Shelf:
                 for pair in ((signed.payload_cid, signed.payload_block), (signed.cid, signed.envelope_block))
             ]
         )  # fmt: skip
+
+    def record(self, conn: sqlite3.Connection, signed: SignedRevision, verdict: Verdict, now_ms: int) -> None:
+        """Note how a revision was judged, in the transaction that is open."""
+        rows.put(
+            conn,
+            cid=signed.cid,
+            payload_cid=signed.payload_cid,
+            playbook=signed.revision.playbook,
+            author=signed.revision.author,
+            height=signed.revision.height,
+            ts_ms=signed.revision.ts,
+            critique=signed.revision.critique,
+            status=verdict.status,
+            reason=verdict.reason,
+            updated_ms=now_ms,
+        )
 
     def held(self, cid: Cid) -> SignedRevision | None:
         """A revision, judged or not, if both its blocks are here. Blocks the calling thread."""

@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from node.config import PublicConfig
+from node.dids.own import OwnDids
 from node.errors import ConfigInvalid
-from node.http.listening import Bounds, listen
+from node.http.listening import Bounds, host_and_port, listen
 from node.http.public import Handler, make_public_app
 from node.messaging.intake import Intake
 from node.messaging.introductions import Introductions
 from node.messaging.source import Source
-from node.own import OwnDids
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +44,8 @@ async def serve_public(
     Raises PortInUse, CannotListen or ConfigInvalid.
     """
     if config.listen is None:
+        if config.url is not None:
+            raise ConfigInvalid("public.url, or --public-url: nothing listens for it: give --public HOST:PORT as well")
         yield None
         return
     host, port = host_and_port(config.listen, "public.listen, or --public")
@@ -52,11 +54,3 @@ async def serve_public(
         introductions.public_url = config.url or address
         introductions.refresh()
         yield introductions.public_url
-
-
-def host_and_port(text: str, setting: str) -> tuple[str, int]:
-    """The two parts of `HOST:PORT`. Raises ConfigInvalid, which names the setting."""
-    host, _, port = text.rpartition(":")
-    if not host or not port.isdigit() or int(port) > 65535:
-        raise ConfigInvalid(f"{setting}: not HOST:PORT: {text!r}")
-    return host.strip("[]"), int(port)

@@ -17,7 +17,7 @@ from typing import Final, cast
 
 from aiohttp import web
 
-from node.errors import PortInUse
+from node.errors import ConfigInvalid, PortInUse
 from node.net.errors import CannotListen
 from protocols import limits
 
@@ -50,6 +50,14 @@ def host_key(address: str | None) -> str:
     if isinstance(ip, ipaddress.IPv6Address):
         return str(ip.ipv4_mapped or ipaddress.IPv6Network((int(ip) >> 64 << 64, 64)))
     return str(ip)
+
+
+def host_and_port(text: str, setting: str) -> tuple[str, int]:
+    """The two parts of `HOST:PORT`. Raises ConfigInvalid, which names the setting."""
+    host, _, port = text.rpartition(":")
+    if not host or not port.isdigit() or int(port) > 65535:
+        raise ConfigInvalid(f"{setting}: not HOST:PORT: {text!r}")
+    return host.strip("[]"), int(port)
 
 
 @asynccontextmanager

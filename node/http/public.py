@@ -19,11 +19,11 @@ from node.http.listening import body_read, frame_read, host_key, request_begun
 from node.messaging.source import ACCEPTED, REFUSED, Source
 from node.net.errors import RemoteTimeout, RemoteUnavailable
 from protocols import limits
+from protocols.didcomm.envelope import ENCRYPTED
 from protocols.ratelimit import KeyedBuckets
 
 logger = logging.getLogger(__name__)
 
-ENCRYPTED: Final = "application/didcomm-encrypted+json"
 _TAKEN: Final = frozenset({ENCRYPTED, "application/didcomm-signed+json"})
 _RETRY_AFTER_S: Final = 5
 _HEARTBEAT_S: Final = 30.0

@@ -13,13 +13,12 @@ from collections.abc import Sequence
 from identity.did import Did, peer_id_of_did
 from identity.errors import PagiError
 from identity.resolver import Resolver
+from node.dids.own import OwnDids
 from node.messaging.composing import Composer
 from node.messaging.exchange import SendNow
-from node.messaging.letter import Letter
-from node.messaging.source import PROTOCOL
+from node.messaging.source import PROTOCOL, Incoming
 from node.net.errors import NetError
 from node.net.port import Network
-from node.own import OwnDids
 from protocols import limits
 from protocols.conversations.empty import acknowledge
 from protocols.conversations.reply import Reply
@@ -49,32 +48,32 @@ class Answers:
         self._composer = composer
         self._network = network
         self._send_now = send_now
-        self._waiting: asyncio.Queue[tuple[Letter, Message]] = asyncio.Queue(limits.MAX_ANSWERS_WAITING)
+        self._waiting: asyncio.Queue[tuple[Incoming, Message]] = asyncio.Queue(limits.MAX_ANSWERS_WAITING)
         self._owed: dict[tuple[Did, Did], list[str]] = {}
         self.counters: Counter[str] = Counter()
 
-    async def give(self, letter: Letter, replies: Sequence[Reply]) -> None:
+    async def give(self, incoming: Incoming, replies: Sequence[Reply]) -> None:
         """Answer a message: over its own connection at once, or as soon as a sender is free."""
         for reply in replies:
             message = self._composer.reply(
-                letter.sender, reply, thread=letter.message.thread, as_=letter.recipient, expires_s=_EXPIRES_S
+                incoming.sender, reply, thread=incoming.message.thread, as_=incoming.recipient, expires_s=_EXPIRES_S
             )
-            if letter.back is None or not await self._sent_back(letter, message):
-                self._queue(letter, message)
+            if incoming.back is None or not await self._sent_back(incoming, message):
+                self._queue(incoming, message)
 
-    def owe(self, letter: Letter, message_ids: Sequence[str]) -> None:
+    def owe(self, incoming: Incoming, message_ids: Sequence[str]) -> None:
         """Acknowledge these soon, together with what else is owed to the same sender."""
-        key = letter.sender, letter.recipient
+        key = incoming.sender, incoming.recipient
         if key not in self._owed:
             if len(self._owed) >= limits.MAX_ANSWERS_WAITING:
                 self.counters["didcomm_answers_dropped"] += 1
                 return
             self._owed[key] = []
-            asyncio.get_running_loop().call_later(_ACK_AFTER_S, self._acknowledge, letter)
+            asyncio.get_running_loop().call_later(_ACK_AFTER_S, self._acknowledge, incoming)
         owed = self._owed[key]
         owed += (message_id for message_id in message_ids if message_id not in owed)
         if len(owed) >= limits.MAX_ACKS:
-            self._acknowledge(letter)
+            self._acknowledge(incoming)
 
     async def run(self) -> None:
         """Send until cancelled."""
@@ -82,46 +81,46 @@ class Answers:
             for _ in range(_SENDERS):
                 tasks.create_task(self._send_all())
 
-    def _acknowledge(self, letter: Letter) -> None:
-        owed = self._owed.pop((letter.sender, letter.recipient), [])
+    def _acknowledge(self, incoming: Incoming) -> None:
+        owed = self._owed.pop((incoming.sender, incoming.recipient), [])
         for start in range(0, len(owed), limits.MAX_ACKS):
             reply = acknowledge(*owed[start : start + limits.MAX_ACKS])
             self._queue(
-                letter,
+                incoming,
                 self._composer.reply(
-                    letter.sender, reply, thread=letter.message.thread, as_=letter.recipient, expires_s=_EXPIRES_S
+                    incoming.sender, reply, thread=incoming.message.thread, as_=incoming.recipient, expires_s=_EXPIRES_S
                 ),
             )
 
-    def _queue(self, letter: Letter, message: Message) -> None:
+    def _queue(self, incoming: Incoming, message: Message) -> None:
         try:
-            self._waiting.put_nowait((letter, message))
+            self._waiting.put_nowait((incoming, message))
         except asyncio.QueueFull:
             self.counters["didcomm_answers_dropped"] += 1
 
     async def _send_all(self) -> None:
         while True:
-            letter, message = await self._waiting.get()
+            incoming, message = await self._waiting.get()
             try:
-                await self._send(letter, message)
+                await self._send(incoming, message)
             except PagiError as error:
                 self.counters["didcomm_answers_failed"] += 1
-                logger.debug("an answer to %s could not be sent: %s", letter.sender, error)
+                logger.debug("an answer to %s could not be sent: %s", incoming.sender, error)
 
-    async def _send(self, letter: Letter, message: Message) -> None:
-        if letter.known:
-            await self._send_now(letter.sender, message)
-        elif letter.source.transport == "libp2p" and letter.source.peer == letter.sender:
-            await self._network.request(peer_id_of_did(letter.sender), PROTOCOL, self._packed(message))
-        elif letter.back is None or not await self._sent_back(letter, message):
+    async def _send(self, incoming: Incoming, message: Message) -> None:
+        if incoming.known:
+            await self._send_now(incoming.sender, message)
+        elif incoming.source.transport == "libp2p" and incoming.source.peer == incoming.sender:
+            await self._network.request(peer_id_of_did(incoming.sender), PROTOCOL, self._packed(message))
+        elif incoming.back is None or not await self._sent_back(incoming, message):
             self.counters["didcomm_answers_dropped"] += 1
             return
         self.counters["didcomm_answered"] += 1
 
-    async def _sent_back(self, letter: Letter, message: Message) -> bool:
-        assert letter.back is not None
+    async def _sent_back(self, incoming: Incoming, message: Message) -> bool:
+        assert incoming.back is not None
         try:
-            await letter.back.send(self._packed(message))
+            await incoming.back.send(self._packed(message))
         except NetError:
             return False
         self.counters["didcomm_answered"] += 1

@@ -58,7 +58,7 @@ def assemble(
     """Every part of messaging; nothing runs yet. `addresses_of` finds where a twin announced itself."""
     own, resolver, database, events = ground.own, ground.resolver, ground.database, ground.events
     network, trust, now = ground.network, ground.trust, ground.now
-    live, threads = LiveRoutes(), Threads()
+    live, threads = LiveRoutes(now), Threads()
 
     async def take_reply(route: Route, packed: bytes) -> None:
         await intake.accept(source_of_reply(route), packed)
@@ -95,6 +95,7 @@ def assemble(
         live=live,
         threads=threads,
         answers=answers,
+        delivery=delivery,
         now=now,
     )
     introductions = Introductions(own=own, resolver=resolver, database=database, network=network, trust=trust, now=now)

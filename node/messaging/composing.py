@@ -1,5 +1,6 @@
-"""Plaintext messages of ours: every header that does not belong to the conversation, in one place."""
+"""Messages of ours, until they are in the outbox: every header that does not belong to the conversation."""
 
+import sqlite3
 import uuid
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
@@ -7,9 +8,11 @@ from typing import Any
 from identity.did import Did
 from node.clock import NowMs, now_ms
 from node.config import MailConfig
-from node.own import OwnDids
+from node.dids.own import OwnDids
 from protocols.conversations.reply import Reply
+from protocols.didcomm.envelope import Form
 from protocols.message import Attachment, Message, ReturnRoute
+from storage import outbox
 
 NameFor = Callable[[Did], Awaitable[Did]]
 """The name of ours in which to begin to write to somebody."""
@@ -69,4 +72,20 @@ class Composer:
             ack=reply.ack,
             return_route=reply.return_route,
             expires_s=expires_s,
+        )
+
+    def queue(self, conn: sqlite3.Connection, message: Message, form: Form = "authcrypt") -> None:
+        """Put a message into the outbox, in the transaction that is open; `Delivery.wake` is the caller's to call."""
+        assert message.expires_time is not None
+        outbox.queue_outbound(
+            conn,
+            message_id=message.id,
+            to_did=message.to[0],
+            type=message.type,
+            thid=message.thread,
+            plaintext=message.to_bytes(),
+            created_ms=self._now(),
+            expires_ms=message.expires_time * 1000,
+            pthid=message.pthid,
+            form=form,
         )

@@ -18,7 +18,7 @@ from typing import Final
 
 from identity.did import Did, PeerId, did_of_peer_id
 from identity.errors import PagiError
-from node.clock import NowMs, now_ms
+from node.clock import NowMs, now_ms, wait_within
 from node.config import MailConfig
 from node.events import Event, EventBus
 from node.messaging.dispatch import Attempt, Dispatcher, Outcome
@@ -172,11 +172,7 @@ class Delivery:
         return await self._database.read(outbox.recipients_due)
 
     async def _wait_woken(self, timeout_s: float) -> None:
-        try:
-            async with asyncio.timeout(timeout_s):
-                await self._wake.wait()
-        except TimeoutError:
-            pass
+        await wait_within(self._wake, timeout_s)
 
     async def _hurry_for_those_who_connect(self) -> None:
         events = self._network.peer_events()

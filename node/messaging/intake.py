@@ -18,17 +18,16 @@ from identity.did import Did
 from identity.errors import PagiError
 from identity.resolver import Resolver
 from node.clock import NowMs, now_ms
+from node.dids.own import OwnDids
 from node.errors import NotNow
 from node.events import EventBus
 from node.messaging.answering import Answers
+from node.messaging.delivery import Delivery
 from node.messaging.exchange import Threads
-from node.messaging.letter import Letter
 from node.messaging.live import LiveRoutes
 from node.messaging.opening import Opener
 from node.messaging.rates import Rates
-from node.messaging.returning import ReturnRoutes
-from node.messaging.source import ACCEPTED, PROTOCOL, REFUSED, TRY_LATER, Source
-from node.own import OwnDids
+from node.messaging.source import ACCEPTED, REFUSED, TRY_LATER, Incoming, Source
 from node.trust import TrustList
 from protocols import limits
 from protocols.conversations.empty import is_acknowledgement
@@ -41,8 +40,6 @@ from storage import mailbox
 from storage.database import Database
 from storage.errors import StorageError
 
-__all__ = ["ACCEPTED", "PROTOCOL", "REFUSED", "TRY_LATER", "Ephemeral", "Intake"]
-
 logger = logging.getLogger(__name__)
 
 Ephemeral = Callable[[Source, Did, Message], Awaitable[Sequence[Reply]]]
@@ -54,13 +51,6 @@ OnPrior = Callable[[Did, FromPrior], Awaitable[None]]
 
 OnInvited = Callable[[Did, str], Awaitable[bool]]
 """The sender answers an invitation by its id; whether it was open, so that the sender is named now."""
-
-OnAcked = Callable[[Did, Sequence[str]], Awaitable[None]]
-"""The sender has these messages of ours, as far as they were for it."""
-
-
-OnWayBack = Callable[[Did], Awaitable[None]]
-"""A known sender takes messages over the connection that is open: what waits for it can go there now."""
 
 
 class Intake:
@@ -81,23 +71,23 @@ class Intake:
         live: LiveRoutes,
         threads: Threads,
         answers: Answers,
+        delivery: Delivery,
         now: NowMs = now_ms,
     ) -> None:
         self._database = database
         self._events = events
         self._trust = trust
+        self._live = live
         self._threads = threads
         self._answers = answers
+        self._delivery = delivery
         self._now = now
         self._opener = Opener(own=own, resolver=resolver, now=now)
         self._rates = Rates(now)
-        self._returns = ReturnRoutes(live, now)
         self._handlers: dict[str, tuple[Ephemeral, bool]] = {}
         self.on_stored: Callable[[Did, Message], None] = lambda sender, message: None
         self.on_prior: OnPrior | None = None
         self.on_invited: OnInvited | None = None
-        self.on_acked: OnAcked | None = None
-        self.on_way_back: OnWayBack | None = None
         self.work_types: set[str] = set()
         self.carriers: set[Did] = set()
         self.counters: Counter[str] = Counter()
@@ -107,11 +97,6 @@ class Intake:
         assert message_type not in self._handlers
         self._handlers[message_type] = (handler, strangers)
 
-    @property
-    def answered_types(self) -> frozenset[str]:
-        """The types that are handled at once."""
-        return frozenset(self._handlers)
-
     async def accept(self, source: Source, packed: bytes) -> bytes:
         """Take one packed message and answer with ACCEPTED, REFUSED or TRY_LATER."""
         if not self._rates.allow_message(source, len(packed), known=self._is_known(source.peer)):
@@ -119,10 +104,10 @@ class Intake:
             return TRY_LATER
         try:
             unpacked = await self._opener.open(packed, source)
-            letter = self._checked(source, unpacked, len(packed))
+            incoming = self._checked(source, unpacked, len(packed))
             if (prior := await self._opener.rotation(unpacked, source)) is not None and self.on_prior is not None:
-                await self.on_prior(letter.sender, prior)
-            return await self._take(await self._heed_headers(letter))
+                await self.on_prior(incoming.sender, prior)
+            return await self._take(await self._heed_headers(incoming))
         except StorageError as error:
             self.counters["didcomm_not_stored"] += 1
             logger.error("a message from %s could not be stored: %s", source.key, error)
@@ -139,7 +124,7 @@ class Intake:
     def _is_known(self, did: Did | None) -> bool:
         return did is not None and (self._trust.allows(did) or did in self.carriers)
 
-    def _checked(self, source: Source, unpacked: Unpacked, packed_bytes: int) -> Letter:
+    def _checked(self, source: Source, unpacked: Unpacked, packed_bytes: int) -> Incoming:
         """Hold a message against the rules that need no look at the disk."""
         message, sender = unpacked.message, unpacked.author
         if unpacked.recipient is None or sender is None:
@@ -153,7 +138,7 @@ class Intake:
             raise TooLarge("a first message of this size is not taken")
         if message.type in self.work_types and len(plaintext) > limits.MAX_WORK_BYTES:
             raise TooLarge("a message of this type is never so long")
-        return Letter(
+        return Incoming(
             source=source,
             sender=sender,
             recipient=unpacked.recipient,
@@ -161,63 +146,64 @@ class Intake:
             plaintext=plaintext,
             packed_bytes=packed_bytes,
             known=known,
-            back=self._returns.open(source, sender, message, known=known),
+            back=self._live.offered(source, sender, message, known=known),
         )
 
-    async def _heed_headers(self, letter: Letter) -> Letter:
+    async def _heed_headers(self, incoming: Incoming) -> Incoming:
         """Act on the headers; what they say of the sender can make it known."""
-        message, sender = letter.message, letter.sender
+        message, sender = incoming.message, incoming.sender
         if message.pthid is not None and self.on_invited is not None and await self.on_invited(sender, message.pthid):
             self.counters["didcomm_invited"] += 1
-        if message.ack and self.on_acked is not None:
-            await self.on_acked(sender, message.ack)
-        letter = replace(letter, known=self._is_known(sender))
-        if letter.back is not None and letter.known and self.on_way_back is not None:
-            await self.on_way_back(sender)
-        return letter
+        if message.ack:
+            await self._delivery.acknowledge(sender, message.ack)
+        incoming = replace(incoming, known=self._is_known(sender))
+        if incoming.back is not None and incoming.known:
+            await self._delivery.hurry_back(sender)
+        return incoming
 
-    async def _take(self, letter: Letter) -> bytes:
-        message = letter.message
-        if self._threads.take(letter.sender, message):
+    async def _take(self, incoming: Incoming) -> bytes:
+        message = incoming.message
+        if self._threads.take(incoming.sender, message):
             self.counters["didcomm_awaited"] += 1
             return ACCEPTED
         if message.type in self._handlers:
-            return await self._answer_at_once(letter)
-        if letter.known and not self._rates.allow_stored(letter.sender, len(letter.plaintext)):
+            return await self._answer_at_once(incoming)
+        if incoming.known and not self._rates.allow_stored(incoming.sender, len(incoming.plaintext)):
             self.counters["didcomm_throttled"] += 1
             return TRY_LATER
-        return await self._store(letter)
+        return await self._store(incoming)
 
-    async def _answer_at_once(self, letter: Letter) -> bytes:
-        handler, strangers = self._handlers[letter.message.type]
-        if not letter.known and not strangers:
+    async def _answer_at_once(self, incoming: Incoming) -> bytes:
+        handler, strangers = self._handlers[incoming.message.type]
+        if not incoming.known and not strangers:
             raise RemoteProtocolError("the owner has not named the sender")
-        if not self._rates.allow_answer(letter):
+        if not self._rates.allow_answer(incoming):
             self.counters["didcomm_throttled"] += 1
             return TRY_LATER
-        replies = await handler(letter.source, letter.sender, letter.message)
+        replies = await handler(incoming.source, incoming.sender, incoming.message)
         self.counters["didcomm_at_once"] += 1
-        await self._answers.give(letter, replies)
-        await self._acknowledge(letter)
+        await self._answers.give(incoming, replies)
+        await self._acknowledge(incoming)
         return ACCEPTED
 
-    async def _acknowledge(self, letter: Letter) -> None:
+    async def _acknowledge(self, incoming: Incoming) -> None:
         """Confirm what the sender wants confirmed: this message, and of older ones those that are here.
 
-        A confirmation is never confirmed: two agents that ask for it would go on for ever.
+        A confirmation is never confirmed: two agents that ask for it would go on for ever. To confirm a message of a
+        known sender costs less than taking it did, for many are confirmed at once; all else counts as an answer.
         """
-        if not letter.message.please_ack or is_acknowledgement(letter.message):
+        if not incoming.message.please_ack or is_acknowledgement(incoming.message):
             return
-        if not self._rates.allow_answer(letter):
-            return
-        sender, own_id = letter.sender, letter.message.id
-        wanted = [message_id or own_id for message_id in letter.message.please_ack]
+        sender, own_id = incoming.sender, incoming.message.id
+        wanted = [message_id or own_id for message_id in incoming.message.please_ack]
         older = [message_id for message_id in wanted if message_id != own_id]
+        if (older or not incoming.known) and not self._rates.allow_answer(incoming):
+            return
         here = await self._database.read(lambda conn: mailbox.received(conn, sender, older)) if older else set()
-        self._answers.owe(letter, [message_id for message_id in wanted if message_id == own_id or message_id in here])
+        self._answers.owe(incoming, [message_id for message_id in wanted if message_id == own_id or message_id in here])
 
-    async def _store(self, letter: Letter) -> bytes:
-        message, sender, known = letter.message, letter.sender, letter.known
+    async def _store(self, incoming: Incoming) -> bytes:
+        message, sender, known = incoming.message, incoming.sender, incoming.known
         event = self._events.make(
             "didcomm_received",
             message.id,
@@ -236,14 +222,14 @@ class Intake:
                 conn,
                 message_id=message.id,
                 from_did=sender,
-                to_did=letter.recipient,
+                to_did=incoming.recipient,
                 type=message.type,
                 thid=message.thread,
-                plaintext=letter.plaintext,
+                plaintext=incoming.plaintext,
                 created_time=message.created_time,
                 received_ms=event.ts_ms,
                 status="received" if known else "request",
-                via=letter.source.transport,
+                via=incoming.source.transport,
             )
             self._events.record(conn, event)
             return True
@@ -252,14 +238,14 @@ class Intake:
         if new is None:
             self.counters["didcomm_over_share" if known else "didcomm_stranger_over_share"] += 1
             # A mediator would offer a stranger's message for ever, and keep a place in our queue for it.
-            return REFUSED if letter.source.transport == "mediator" and not known else TRY_LATER
+            return REFUSED if incoming.source.transport == "mediator" and not known else TRY_LATER
         self.counters["didcomm_accepted" if new else "didcomm_repeated"] += 1
         if new:
             if known:
-                self._rates.give_back(letter.source, letter.packed_bytes)
+                self._rates.give_back(incoming.source, incoming.packed_bytes)
             self._events.announce(event)
             self.on_stored(sender, message)
-        await self._acknowledge(letter)
+        await self._acknowledge(incoming)
         return ACCEPTED
 
 

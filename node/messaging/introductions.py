@@ -15,9 +15,9 @@ from identity.did import DIDCOMM_SERVICE, Did, DidDocument, Endpoint, Service, d
 from identity.keys import agreement_key_of
 from identity.resolver import Resolver
 from node.clock import NowMs, now_ms
+from node.dids.own import OwnDids
 from node.messaging.routes import endpoints_in, endpoints_to_text
 from node.net.port import Network
-from node.own import OwnDids
 from node.reach import rank_of_address
 from node.trust import TrustList
 from protocols.introduction import introduced, introduction

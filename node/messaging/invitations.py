@@ -13,13 +13,14 @@ from typing import Final
 from identity.did import Did
 from identity.resolver import Resolver
 from node.clock import NowMs, now_ms
-from node.errors import InvitationOver, InvitationUnknown, OwnDid
+from node.dids.own import OwnDids
+from node.errors import InvitationOver, InvitationUnknown, InvitationUnreadable, OwnInvitation
 from node.events import EventBus
 from node.messaging.introductions import Introductions, twin_of
 from node.messaging.post_office import PostOffice
-from node.own import OwnDids
 from node.trust import TrustList
 from protocols.conversations import out_of_band, trust_ping
+from protocols.errors import RemoteProtocolError
 from protocols.message import Message
 from storage import contacts, invitations, twins
 from storage.database import Database
@@ -36,11 +37,11 @@ _PROFILES: Final = ("didcomm/v2",)
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """Whom we are in touch with now: named here, and told so. `status` is that of the message which tells it."""
+    """Whom we are in touch with now: named here, and told so by the message `message_id`."""
 
     did: Did
     name: str | None
-    status: str
+    message_id: str
 
 
 class Invitations:
@@ -117,10 +118,13 @@ class Invitations:
             raise InvitationUnknown("no invitation has this id")
 
     async def use(self, sender: Did, invitation_id: str) -> bool:
-        """`sender` answers one of ours: name it, if that is open. A second answer of the same one changes nothing."""
+        """`sender` answers one of ours: name it, if that is open. A second answer of the same one changes nothing.
+
+        Raises InvitationOver for a stranger whose invitation is used up or past its end, so that it hears of that.
+        """
         now = self._now()
         row = await self._database.read(lambda conn: invitations.get_invitation(conn, invitation_id))
-        if row is None or not row.is_open(now) or self._own.is_ours(sender):
+        if row is None or self._own.is_ours(sender):
             return False
         event = self._events.make("invitation_used", sender, {"did": sender, "goal": row.goal}, source="didcomm")
         used = False
@@ -139,26 +143,32 @@ class Invitations:
             self._events.record(conn, event)
             return replace(trust, allow=trust.allow | {sender})
 
-        await self._trust.change(name)
+        if row.is_open(now):
+            await self._trust.change(name)
         if used:
             self._events.announce(event)
+        elif not self._trust.allows(sender):
+            raise InvitationOver("the invitation is used up or past its end")
         return used
 
     async def accept(self, url: str) -> Accepted:
         """Accept somebody's invitation: name whoever made it, and tell them.
 
-        Raises RemoteProtocolError if it is none, InvitationOver, OwnDid, and IdentityError if its maker is not found.
+        Raises InvitationUnreadable, InvitationOver, OwnInvitation, and IdentityError if its maker is not found.
         """
-        message = out_of_band.from_url(url)
+        try:
+            message = out_of_band.from_url(url)
+        except RemoteProtocolError as error:
+            raise InvitationUnreadable(f"this is no invitation: {error}") from error
         assert message.from_ is not None, "read_invitation refuses one that does not say who invites"
         if message.expires_time is not None and message.expires_time <= self._now() // 1000:
             raise InvitationOver("the invitation is past its end")
         if self._own.is_ours(message.from_):
-            raise OwnDid("this is an invitation of your own")
+            raise OwnInvitation("this is an invitation of your own")
         document = await self._resolver.resolve(message.from_)
         did = twin_of(document)
         if self._own.is_ours(did):
-            raise OwnDid("this is an invitation of your own")
+            raise OwnInvitation("this is an invitation of your own")
         if did != document.did:
             await self._introductions.keep(did, document, name=None, source="invitation")
         await self._trust.change(lambda _, trust: replace(trust, allow=trust.allow | {did}, block=trust.block - {did}))
@@ -169,7 +179,7 @@ class Invitations:
             pthid=message.id,
             attachments=await self._introductions.ours(),
         )
-        return Accepted(did, await self._name_of(did), sent.status)
+        return Accepted(did, await self._name_of(did), sent.id)
 
     async def _name_of(self, did: Did) -> str | None:
         twin, contact = await self._database.read(

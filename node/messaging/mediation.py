@@ -15,18 +15,19 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Final, Literal
 
-from identity.did import DIDCOMM_SERVICE, Did, PeerId, did_of_peer_id, peer_id_of_did
+from identity.did import Did, PeerId, did_of_peer_id, peer_id_of_did
 from identity.errors import PagiError
 from identity.resolver import Resolver
-from node.clock import NowMs, now_ms
+from node.clock import NowMs, now_ms, wait_within
 from node.config import MailConfig
+from node.dids.own import OwnDids
 from node.messaging.composing import Composer
 from node.messaging.exchange import Exchange, SendNow
 from node.messaging.intake import Intake
 from node.messaging.pickup import Pickup
+from node.messaging.routes import endpoints_in
 from node.messaging.source import Source
 from node.net.port import Network, PeerConnected
-from node.own import OwnDids
 from protocols import limits
 from protocols.conversations import mediation, pickup
 from protocols.conversations.problem_report import PROBLEM
@@ -206,7 +207,7 @@ class Mediation:
                 self.counters["mediation_failed"] += 1
                 logger.debug("the mediator %s: %s", desk.did, error)
                 desk.state, desk.reason = "denied" if desk.state == "denied" else "failed", str(error)
-                await _set_within(desk.came, RETRY_DENIED_S if desk.state == "denied" else pause_s)
+                await wait_within(desk.came, RETRY_DENIED_S if desk.state == "denied" else pause_s)
                 pause_s = min(2 * pause_s, RETRY_MOST_S)
 
     async def _agree(self, desk: _Desk) -> None:
@@ -253,8 +254,7 @@ class Mediation:
         if len(routing_did) > limits.MAX_MEDIATOR_DID_CHARS:
             raise RemoteProtocolError("its routing DID is too long to be announced")
         document = await self._resolver.resolve(routing_did)
-        didcomm = (service for service in document.services if service.type == DIDCOMM_SERVICE)
-        uris = [endpoint.uri for service in didcomm for endpoint in service.endpoints]
+        uris = (endpoint.uri for endpoint in endpoints_in(document))
         urls = [uri for uri in uris if uri.startswith(("http://", "https://", "ws://", "wss://"))]
         places = (*urls[: limits.MAX_MEDIATOR_URIS - 1], desk.address)
         return tuple(dict.fromkeys(uri for uri in places if len(uri) <= limits.MAX_ADDRESS_CHARS))
@@ -386,12 +386,3 @@ def _in_parts(add: Sequence[Did], remove: Sequence[Did]) -> Sequence[tuple[Seque
     if add:
         parts.append((add, ()))
     return parts
-
-
-async def _set_within(event: asyncio.Event, timeout_s: float) -> None:
-    """Wait until the event is set, for so long at most."""
-    try:
-        async with asyncio.timeout(timeout_s):
-            await event.wait()
-    except TimeoutError:
-        pass

@@ -11,9 +11,9 @@ from identity.did import Did, DidDocument
 from identity.errors import NotResolvedYet, UnresolvableDid
 from identity.resolver import Resolver
 from node.clock import NowMs, now_ms
+from node.dids.own import OwnDids
 from node.errors import NotNow
 from node.messaging.source import Source
-from node.own import OwnDids
 from protocols import limits
 from protocols.didcomm.envelope import Resolve, Unpacked, unpack
 from protocols.didcomm.from_prior import FromPrior, rotation_of

@@ -10,8 +10,8 @@ from dataclasses import dataclass, replace
 
 from identity.did import Did, DidDocument
 from identity.resolver import Resolver
+from node.dids.own import OwnDids
 from node.messaging.routes import Route
-from node.own import OwnDids
 from protocols.conversations.empty import is_acknowledgement
 from protocols.conversations.routing import wrap
 from protocols.didcomm.envelope import pack_private

@@ -17,14 +17,15 @@ from identity.did import Did, PeerId
 from identity.errors import NotResolvedYet, PagiError, UnresolvableDid
 from identity.resolver import Resolver
 from node.clock import NowMs, now_ms
+from node.dids.own import OwnDids
 from node.errors import MessageTimeout, NotNamed, OwnDid
 from node.messaging.answering import Answers
 from node.messaging.composing import Composer, NameFor
 from node.messaging.delivery import Delivery
-from node.messaging.intake import PROTOCOL, Intake
-from node.messaging.source import from_peer
+from node.messaging.exchange import Threads
+from node.messaging.intake import Intake
+from node.messaging.source import PROTOCOL, from_peer
 from node.net.port import Network
-from node.own import OwnDids
 from node.trust import TrustList
 from protocols import limits
 from protocols.conversations import basicmessage, problem_report
@@ -95,12 +96,10 @@ class PostOffice:
             limits.PROBLEM_REPORTS_PER_S, limits.PROBLEM_REPORTS_BURST, limits.MAX_RATED_KEYS
         )
         self._plain_types = {basicmessage.MESSAGE, problem_report.PROBLEM}
-        self._replies: dict[tuple[Did, str], asyncio.Future[Message]] = {}
+        self._threads = Threads()
         self._arrived = asyncio.Event()
         self._arrived.set()
         intake.on_stored = self._on_stored
-        intake.on_acked = delivery.acknowledge
-        intake.on_way_back = delivery.hurry_back
         trust.on_change(self._accept_requests)
 
     def handle(self, message_type: str, handler: Handler) -> None:
@@ -142,25 +141,22 @@ class PostOffice:
             please_ack=please_ack,
             expires_s=expires_s,
         )
-        await self._database.write(lambda conn: self._queue(conn, message, form))
+        await self._database.write(lambda conn: self._composer.queue(conn, message, form))
         self._delivery.wake()
         return SentMessage(message.id, "queued")
 
     async def request(self, to: Did, type: str, body: Mapping[str, Any], *, timeout_s: float) -> Message:  # noqa: A002
-        """Send a message and wait for the first reply in its thread. Raises MessageTimeout."""
+        """Send a message and wait for the first reply, which may be a problem report. Raises MessageTimeout."""
         self._check_recipient(to)
         message = self._composer.message(to, type, body, as_=await self._name_for(to))
-        reply: asyncio.Future[Message] = asyncio.get_running_loop().create_future()
-        self._replies[to, message.id] = reply
-        try:
-            await self._database.write(lambda conn: self._queue(conn, message))
+        with self._threads.awaited(to, message.id) as reply:
+            await self._database.write(lambda conn: self._composer.queue(conn, message))
             self._delivery.wake()
-            async with asyncio.timeout(timeout_s):
-                return await reply
-        except TimeoutError as error:
-            raise MessageTimeout(f"no reply from {to} within {timeout_s:g} s") from error
-        finally:
-            del self._replies[to, message.id]
+            try:
+                async with asyncio.timeout(timeout_s):
+                    return await reply
+            except TimeoutError as error:
+                raise MessageTimeout(f"no reply from {to} within {timeout_s:g} s") from error
 
     async def wait_delivered(self, message_id: str, timeout_s: float) -> str:
         """The message's status once it is no longer queued, or after `timeout_s` seconds whatever it is then."""
@@ -197,28 +193,10 @@ class PostOffice:
         with contextlib.suppress(NotResolvedYet, UnresolvableDid):  # It may be found when the message is sent.
             self._resolver.cached(to)
 
-    def _queue(self, conn: sqlite3.Connection, message: Message, form: Form = "authcrypt") -> None:
-        assert message.expires_time is not None
-        outbox.queue_outbound(
-            conn,
-            message_id=message.id,
-            to_did=message.to[0],
-            type=message.type,
-            thid=message.thread,
-            plaintext=message.to_bytes(),
-            created_ms=self._now(),
-            expires_ms=message.expires_time * 1000,
-            pthid=message.pthid,
-            form=form,
-        )
-
     # Acting on what arrived
 
     def _on_stored(self, sender: Did, message: Message) -> None:
-        # A reply counts in its thread and from the twin that was asked; anybody can write into a thread.
-        waiting = self._replies.get((sender, message.thread))
-        if waiting is not None and not waiting.done():
-            waiting.set_result(message)
+        self._threads.take(sender, message)
         self._arrived.set()
 
     async def _accept_requests(self, trust: Trust) -> None:
@@ -277,7 +255,7 @@ class PostOffice:
     async def _finish(self, row: Unhandled, status: mailbox.InboxStatus, replies: Sequence[Message]) -> None:
         def finish(conn: sqlite3.Connection) -> None:
             for reply in replies:
-                self._queue(conn, reply)
+                self._composer.queue(conn, reply)
             mailbox.mark_handled(conn, row.from_did, row.message_id, status)
 
         await self._database.write(finish)
@@ -290,7 +268,7 @@ class PostOffice:
         def finish(conn: sqlite3.Connection) -> bool:
             reports = [report for row in rows if (report := self._unsupported(conn, row)) is not None]
             for report in reports:
-                self._queue(conn, report)
+                self._composer.queue(conn, report)
             for row in rows:
                 mailbox.mark_handled(conn, row.from_did, row.message_id, "handled")
             return bool(reports)

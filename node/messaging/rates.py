@@ -6,8 +6,7 @@ which brings everybody's mail, by itself. A stranger's DID costs nothing: what s
 
 from identity.did import Did
 from node.clock import NowMs
-from node.messaging.letter import Letter
-from node.messaging.source import Source
+from node.messaging.source import Incoming, Source
 from protocols import limits
 from protocols.ratelimit import KeyedBuckets
 
@@ -48,11 +47,11 @@ class Rates:
         """Before a message of a named sender goes to the disk."""
         return self._disk.allow(sender, self._now() / 1000, plaintext_bytes + limits.MAIL_ROW_BYTES)
 
-    def allow_answer(self, letter: Letter) -> bool:
+    def allow_answer(self, incoming: Incoming) -> bool:
         """Before a message is answered."""
-        if letter.known:
-            return self._answers.allow(letter.sender, self._now() / 1000)
-        return self._answers_to_strangers.allow(letter.source.key, self._now() / 1000)
+        if incoming.known:
+            return self._answers.allow(incoming.sender, self._now() / 1000)
+        return self._answers_to_strangers.allow(incoming.source.key, self._now() / 1000)
 
     def _of(self, source: Source, *, known: bool) -> KeyedBuckets:
         if source.transport == "mediator":

@@ -1,8 +1,8 @@
 """Ways to bring a message to somebody: which there are, and which to try first.
 
 `routes_of` is pure: what is known goes in, an ordered list comes out. `Routes` gathers what is known. Ways straight to
-the recipient come before those through a mediator, what is open before what must be dialled, and what confirms that
-the message is on a disk before what does not.
+the recipient come before those through a mediator, what is open before what must be dialled, and what answers that the
+message is on a disk before what answers nothing.
 
 Mediators are wrapped for as DIDComm v2.1 says ("Sender Process to Enable Forwarding"). A mediator's DID in the place of
 a URL stands for the places in the mediator's own document ("Using a DID as an endpoint"); a DID in there is refused, so
@@ -67,8 +67,12 @@ class Route:
 
     @property
     def confirms(self) -> bool:
-        """Whether an answer on this way says that the recipient has the message on its own disk."""
-        return self.direct and self.transport in ("libp2p", "http")
+        """Whether an answer on this way proves that the recipient has the message on its own disk.
+
+        A libp2p connection proves the recipient's key. A web server proves at most its own name, and whoever gave us
+        its URL may have given us somebody else's.
+        """
+        return self.direct and self.transport == "libp2p"
 
     def __str__(self) -> str:
         """What a person is shown. Paths and queries of URLs can hold secrets, so they are left out."""

@@ -1,5 +1,4 @@
-"""Where a packed message came from: what its carrier proves, what its rate is counted by, the way back, and the answers
-that a carrier is given.
+"""What comes in: where a packed message came from, what its carrier is answered, and the message once it is opened.
 
 A source says nothing about who wrote the message: only its envelope does.
 """
@@ -9,6 +8,7 @@ from typing import Final, Literal, Protocol
 
 from identity.did import Did, PeerId, did_of_peer_id
 from identity.errors import PagiError
+from protocols.message import Message
 
 PROTOCOL: Final = "/pagi/didcomm/2.1"
 
@@ -60,3 +60,22 @@ def from_peer(peer: PeerId) -> Source:
         return Source("libp2p", peer, did_of_peer_id(peer))
     except PagiError:
         return Source("libp2p", peer)  # Its key is not Ed25519, so it is no twin.
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Incoming:
+    """A message that was opened, with what its envelope and its carrier prove.
+
+    `recipient` is the DID of ours that it was written to, `packed_bytes` its size on the way, `known` whether the owner
+    named the sender or it carries our mail. `back` is the way back over its own connection, None unless the sender
+    takes answers there.
+    """
+
+    source: Source
+    sender: Did
+    recipient: Did
+    message: Message
+    plaintext: bytes
+    packed_bytes: int
+    known: bool
+    back: LiveRoute | None

@@ -13,6 +13,7 @@ from typing import Any, Final
 
 import orjson
 
+from identity.credentials.schemas import REPUTATION
 from identity.credentials.vcdm import read_credential
 from identity.did import Did
 from node.credentials.service import Credentials
@@ -21,8 +22,6 @@ from node.trust import TrustList
 from storage.credentials import CredentialRow
 
 logger = logging.getLogger(__name__)
-
-REPUTATION: Final = "PAGIReputationCredential"
 
 LOOK_EVERY_S: Final = 5.0
 """How soon a credential that was imported, or an issuer that was named, counts."""
@@ -42,7 +41,7 @@ class Attestations:
         self._trust = trust
         self._verified: tuple[tuple[Did, Attestation], ...] = ()
 
-    async def current(self) -> Sequence[tuple[Did, Attestation]]:
+    def current(self) -> Sequence[tuple[Did, Attestation]]:
         """Whom each is about, and what it says."""
         return self._verified
 

@@ -1,7 +1,7 @@
 """The reputations of all twins: gathers what was seen here and what named twins testify, and notes new experiences."""
 
 import sqlite3
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from identity.did import Did
@@ -15,7 +15,7 @@ from storage.experiences import Experience
 MAX_EVIDENCE: Final = 32
 """Pieces of evidence named in one reputation credential."""
 
-Attestations = Callable[[], Awaitable[Sequence[tuple[Did, Attestation]]]]
+Hearsay = Callable[[], Sequence[tuple[Did, Attestation]]]
 """The reputation credentials that are held and still verify: whom each is about, and what it says."""
 
 
@@ -23,7 +23,7 @@ class Reputation:
     """Standings, as seen from this twin."""
 
     def __init__(
-        self, *, database: Database, trust: TrustList, attestations: Attestations, now: NowMs = now_ms
+        self, *, database: Database, trust: TrustList, attestations: Hearsay, now: NowMs = now_ms
     ) -> None:
         self._database = database
         self._trust = trust
@@ -50,12 +50,13 @@ class Reputation:
 
     async def of(self, did: Did) -> Standing:
         """One twin's standing, with its reasons."""
-        return (await self._standings([did]))[did]
+        return self._standings([did], await self._database.read(rows.of_all))[did]
 
     async def scores(self) -> Mapping[Did, float]:
         """The scores of all twins of which anything is known; everybody else has 0."""
-        known = {*await self._database.read(rows.of_all), *(about for about, _ in await self._attestations())}
-        return {did: found.score for did, found in (await self._standings(sorted(known))).items()}
+        seen = await self._database.read(rows.of_all)
+        known = {*seen, *(about for about, _ in self._attestations())}
+        return {did: found.score for did, found in self._standings(sorted(known), seen).items()}
 
     async def claims(self, did: Did) -> dict[str, Any]:
         """What this twin can testify about another in a PAGIReputationCredential: by own experience alone."""
@@ -66,10 +67,10 @@ class Reputation:
         ]
         return {"reputationScore": own.score, "contributions": contributions}
 
-    async def _standings(self, dids: Sequence[Did]) -> dict[Did, Standing]:
-        seen = await self._database.read(rows.of_all)
+    def _standings(self, dids: Sequence[Did], seen: Mapping[Did, Sequence[Experience]]) -> dict[Did, Standing]:
+        """The standings of these twins; `seen` are all experiences, since those with issuers count as well."""
         said: dict[Did, list[Attestation]] = {}
-        for about, attestation in await self._attestations():
+        for about, attestation in self._attestations():
             said.setdefault(about, []).append(attestation)
         now, named = self._now(), self._trust.named
         issuers = {did: first_hand(seen.get(did, ()), now).score for did in named}

@@ -74,9 +74,6 @@ class Standing:
     terms: tuple[Term, ...]
 
 
-UNKNOWN: Final = Standing(0.0, ())
-
-
 def standing(
     experiences: Sequence[Experience],
     attestations: Sequence[Attestation],

@@ -5,7 +5,7 @@ import sqlite3
 from collections.abc import Sequence
 
 from identity.did import Did
-from node.clock import NowMs, now_ms
+from node.clock import NowMs, now_ms, wait_within
 from node.errors import TaskUnknown
 from node.tasks.requester import DEFAULT_DEADLINE_S, Requester
 from node.tasks.worker import Worker
@@ -66,8 +66,4 @@ class Tasks:
 
     async def _wait(self) -> None:
         at = await self._database.read(rows.next_due_ms)
-        try:
-            async with asyncio.timeout(None if at is None else max(0.0, (at - self._now()) / 1000)):
-                await self._changed.wait()
-        except TimeoutError:
-            pass
+        await wait_within(self._changed, None if at is None else max(0.0, (at - self._now()) / 1000))

@@ -47,6 +47,9 @@ MAX_WORKING: Final = 8
 MAX_WORKING_FOR_ONE: Final = MAX_WORKING // 2
 """Of these for one requester: whoever never says who got its tasks must not keep all places until their deadlines."""
 
+HOPE_S: Final = 120
+"""How long a bid keeps a place. An award that comes later is worked on all the same; most never come."""
+
 _SHOWN: Final[dict[str, TaskStatus]] = {
     "bid": "bid",
     "working": "working",
@@ -115,7 +118,12 @@ class Worker:
 
     async def _consider(self, requester: Did, task: TaskBroadcast) -> None:
         def known(conn: sqlite3.Connection) -> bool:
-            under_way = [row.requester for row in rows.tasks_with(conn, ("bid", "working"))]
+            hoped_for_since = self._now() - HOPE_S * 1000
+            under_way = [
+                row.requester
+                for row in rows.tasks_with(conn, ("bid", "working"))
+                if row.status == "working" or row.created_ms >= hoped_for_since
+            ]
             busy = len(under_way) >= MAX_WORKING or under_way.count(requester) >= MAX_WORKING_FOR_ONE
             return busy or rows.get_task(conn, requester, task.id) is not None
 

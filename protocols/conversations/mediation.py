@@ -37,9 +37,6 @@ KEYLIST: Final[Mapping[Version, str]] = {v: f"{URI[v]}/{_LIST[v]}" for v in VERS
 MEDIATOR_TYPES: Final = tuple(types[v] for types in (REQUEST, UPDATE, QUERY) for v in VERSIONS)
 """What a mediator answers."""
 
-CLIENT_TYPES: Final = tuple(types[v] for types in (GRANT, DENY, UPDATE_RESPONSE, KEYLIST) for v in VERSIONS)
-"""What a mediator's client gets."""
-
 Action = Literal["add", "remove"]
 Result = Literal["client_error", "server_error", "no_change", "success"]
 _RESULTS: Final[tuple[Result, ...]] = ("client_error", "server_error", "no_change", "success")

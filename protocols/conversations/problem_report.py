@@ -47,18 +47,6 @@ MALFORMED: Final = "e.m.msg.malformed"
 UNEXPECTED: Final = "e.m.req.not-due"
 """A message that the state of its conversation does not allow."""
 
-NOT_TRUSTED: Final = "e.p.trust"
-"""The owner has not named the sender."""
-
-BUSY: Final = "w.m.me.res"
-"""Not now."""
-
-TOO_LATE: Final = "e.m.req.time"
-"""Past its end."""
-
-MAX_ERRORS: Final = "e.p.req.max-errors-exceeded"
-"""The thread failed so often that nothing in it is answered any more."""
-
 LIVE_MODE_NOT_SUPPORTED: Final = "e.m.live-mode-not-supported"
 """Message pickup: the connection cannot deliver by itself."""
 

@@ -14,7 +14,7 @@ from protocols import fields, limits
 from protocols.attachment import Attachment
 from protocols.conversations.machine import Table
 from protocols.didcomm.agreement import Entropy
-from protocols.didcomm.envelope import Resolve, pack_anoncrypt
+from protocols.didcomm.envelope import ENCRYPTED, Resolve, pack_anoncrypt
 from protocols.errors import LocalProtocolError, MalformedMessage, MessageTooLarge, TooLarge, UnusableRecipient
 from protocols.jsonguard import parse_json
 from protocols.message import Message
@@ -23,7 +23,6 @@ URI: Final = "https://didcomm.org/routing/2.0"
 FORWARD: Final = f"{URI}/forward"
 
 _ID_BYTES: Final = 16
-_ENCRYPTED: Final = "application/didcomm-encrypted+json"
 
 SENDER: Final = Table(
     name="routing 2.0",
@@ -108,7 +107,7 @@ def wrap(
             body=Forward(following).to_body(),
             to=(document.did,),
             expires_time=expires_time,
-            attachments=(Attachment.of_json(_as_json(packed), media_type=_ENCRYPTED),),
+            attachments=(Attachment.of_json(_as_json(packed), media_type=ENCRYPTED),),
         )
         packed = pack_anoncrypt(forward, recipients=(document,), entropy=entropy)
         following = document.did if isinstance(hop, DidDocument) else hop

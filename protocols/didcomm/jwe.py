@@ -32,7 +32,9 @@ from protocols.limits import MAX_RECIPIENTS
 PublicKeyOf = Callable[[str, Curve], bytes]
 """Finds the public key agreement key on this curve of a sender's key id, or raises UnresolvableKey."""
 
-ENCRYPTED_TYP: Final = "application/didcomm-encrypted+json"
+ENCRYPTED: Final = "application/didcomm-encrypted+json"
+"""The media type of a packed message (DIDComm v2.1, "IANA Media Types")."""
+
 ANONCRYPT: Final = "ECDH-ES+A256KW"
 AUTHCRYPT: Final = "ECDH-1PU+A256KW"
 
@@ -81,7 +83,7 @@ def encrypt(
     apu = sender.kid.encode() if sender else b""
     apv = _apv(method.id for method in recipients)
     header: dict[str, object] = {
-        "typ": ENCRYPTED_TYP,
+        "typ": ENCRYPTED,
         "alg": alg,
         "enc": enc,
         "epk": to_jwk(curve, public),
@@ -121,7 +123,7 @@ def decrypt(envelope: Json, *, keys: Mapping[str, AgreementKey], sender_key: Pub
     Raises MalformedMessage, UnsupportedAlgorithm, TooManyRecipients, UnknownRecipient, Undecryptable, or what
     `sender_key` raises.
     """
-    header = protected_header(envelope, typs=(ENCRYPTED_TYP,))
+    header = protected_header(envelope, typs=(ENCRYPTED,))
     if "aad" in envelope:
         raise UnsupportedAlgorithm("`aad` is not used in DIDComm")
     alg, cipher = _algorithms(header)

@@ -24,7 +24,7 @@ from identity.did import VerificationMethod
 from identity.multibase import base64url
 from protocols.conversations.routing import FORWARD
 from protocols.didcomm.content import Enc
-from protocols.didcomm.jwe import ANONCRYPT, AUTHCRYPT, ENCRYPTED_TYP
+from protocols.didcomm.jwe import ANONCRYPT, AUTHCRYPT, ENCRYPTED
 from protocols.didcomm.jws import SIGNED_TYP
 from protocols.message import PLAIN_TYP
 
@@ -103,7 +103,7 @@ class Jose:
         """One ephemeral key for all recipients, as DIDComm has it."""
         _, first = self._recipients[0]
         ephemeral = first.generate_key(first.curve_name, private=True)
-        protected = {"typ": ENCRYPTED_TYP, **header, "epk": ephemeral.as_dict(private=False), "apv": self._apv}
+        protected = {"typ": ENCRYPTED, **header, "epk": ephemeral.as_dict(private=False), "apv": self._apv}
         envelope = GeneralJSONEncryption(protected, plaintext)
         for kid, key in self._recipients:
             recipient: Recipient[Any] = Recipient(envelope, {"kid": kid}, key)

@@ -29,11 +29,10 @@ from benchmarks.table import Row
 from identity.did import Did, did_key, resolve_did_key
 from identity.keys import KeyPair
 from node.cli.demo_swarm import Member
-from node.http.public import ENCRYPTED
 from protocols.conversations import mediation, pickup
 from protocols.conversations.routing import wrap
 from protocols.didcomm.author import author_of
-from protocols.didcomm.envelope import pack_private, unpack
+from protocols.didcomm.envelope import ENCRYPTED, pack_private, unpack
 from protocols.message import Message
 
 CLIENTS = 1_000

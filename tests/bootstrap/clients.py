@@ -12,8 +12,8 @@ from bootstrap.mediator import Mediator
 from bootstrap.relay import NoBlocks
 from identity.did import Did, DidDocument, PeerId, did_key, resolve_did_key
 from identity.keys import KeyPair
+from node.dids.own import OwnDids
 from node.messaging.source import ACCEPTED, PROTOCOL, Source
-from node.own import OwnDids
 from protocols import limits
 from protocols.conversations import mediation, pickup
 from protocols.conversations.routing import wrap

@@ -17,11 +17,11 @@ from identity.did import Did, did_key, resolve_did_key
 from identity.did_peer import resolve_did_peer
 from identity.keys import KeyPair
 from node.http.listening import listen
-from node.http.public import ENCRYPTED, make_public_app
+from node.http.public import make_public_app
 from protocols.conversations import mediation, pickup, problem_report
 from protocols.conversations.routing import wrap
 from protocols.didcomm.author import author_of
-from protocols.didcomm.envelope import pack_private, unpack
+from protocols.didcomm.envelope import ENCRYPTED, pack_private, unpack
 from protocols.message import Message
 from storage.home import Home
 from tests.bootstrap.clients import Relay, contents, ids, open_relay_on, sealed

@@ -1,17 +1,24 @@
 """Clients of a mediator that take nothing, or claim what is not theirs: the others must not notice."""
 
 import asyncio
-from collections.abc import AsyncIterator
+import os
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from identity.keys import KeyPair
-from node.messaging.source import ACCEPTED, Source
+from identity.curves import to_multikey
+from identity.did import Did, resolve_did_key
+from identity.did_peer import make_did_peer_2, resolve_did_peer
+from identity.keys import KeyPair, agreement_key_of
+from node.messaging.source import ACCEPTED, REFUSED, Source
 from protocols import limits
-from protocols.conversations import mediation, pickup
-from protocols.didcomm.author import author_of
+from protocols.conversations import mediation, pickup, trust_ping
+from protocols.didcomm.author import AgreementKey, Author, author_of
+from protocols.didcomm.envelope import pack_private
+from protocols.message import Message
 from tests.bootstrap.clients import Client, Relay, contents, open_client, open_relay_on, sealed
 from tests.node.net.fake import FakeSwarm
 from tests.node.parts import Clock, new_keys, soon
@@ -87,6 +94,56 @@ def test_a_recorded_wish_for_live_delivery_does_not_move_it_to_somebody_else(tmp
             mail = sealed()
             assert await relay.forward(mail, client.did) == ACCEPTED
             assert contents(await soon(client.got.get())) == [mail]
+
+    asyncio.run(main())
+
+
+def test_long_names_and_ids_cost_the_relay_no_more_memory(tmp_path: Path) -> None:
+    async def main() -> None:
+        swarm = FakeSwarm()
+        async with open_relay_on(swarm, tmp_path) as relay, open_client(swarm, relay) as client:
+            await client.ask(trust_ping.PING, message_id="x" * limits.MAX_ID_CHARS)
+            assert [len(key) for key in relay.mediator._clients._seen] == [32]
+
+    asyncio.run(main())
+
+
+def signed_by(thief: KeyPair, stolen: bytes) -> tuple[Author, Mapping[str, Any]]:
+    """A did:peer that signs with the thief's key, and agrees with the victim's."""
+    name = make_did_peer_2(thief.public, stolen, ())
+    return Author(name, (), resolve_did_peer(name).authentication[0].id, thief.sign), {"form": "anoncrypt-signed"}
+
+
+def encrypted_by(thief: KeyPair, stolen: bytes) -> tuple[Author, Mapping[str, Any]]:
+    """A did:peer that agrees with a key of the thief's, and with the victim's beside it."""
+    name = make_did_peer_2(thief.public, agreement_key_of(thief.public), ())
+    name = Did(f"{name}.E{to_multikey('X25519', stolen)}")
+    own, _ = resolve_did_peer(name).key_agreement
+    key = AgreementKey(own.id, thief.agreement_secret)
+    return Author(name, (key,), resolve_did_peer(name).authentication[0].id, thief.sign), {}
+
+
+@pytest.mark.parametrize("claim", [signed_by, encrypted_by])
+def test_a_name_that_borrows_the_victims_key_gets_nobodys_mail(
+    tmp_path: Path, claim: Callable[[KeyPair, bytes], tuple[Author, Mapping[str, Any]]]
+) -> None:
+    async def main() -> None:
+        swarm = FakeSwarm()
+        async with open_relay_on(swarm, tmp_path) as relay, open_client(swarm, relay) as victim:
+            author, form = claim(new_keys(), resolve_did_key(victim.did).key_agreement[0].public)
+            source = Source("websocket", "192.0.2.66", back=StuckBack())
+            for kind, body in (
+                (mediation.REQUEST["3.0"], {}),
+                (mediation.UPDATE["3.0"], {"updates": [{"recipient_did": victim.did, "action": "add"}]}),
+            ):
+                message = Message(id=os.urandom(8).hex(), type=kind, body=body, from_=author.did, to=(relay.did,))
+                packed = pack_private(message, author=author, recipient=relay.document, entropy=os.urandom, **form)
+                assert await relay.mediator.accept(source, packed) == ACCEPTED
+            assert await relay.forward(sealed(), victim.did) == REFUSED, "nobody has its mail kept"
+            await victim.register()
+            mail = sealed()
+            assert await relay.forward(mail, victim.did) == ACCEPTED
+            assert contents(await victim.fetch()) == [mail]
 
     asyncio.run(main())
 

@@ -12,6 +12,7 @@ from identity.did import Did, PeerId, did_key
 from identity.keys import KeyPair
 from identity.resolver import Resolver
 from node.config import MailConfig
+from node.dids.own import OwnDids
 from node.events import Event, EventBus, Lagged
 from node.gossip import Gossip
 from node.ground import Ground
@@ -19,7 +20,6 @@ from node.hive.hive import Hive
 from node.http.outside import Outside
 from node.messaging.assembly import assemble
 from node.messaging.delivery import Delivery
-from node.own import OwnDids
 from node.reputation.reputation import Reputation
 from node.reputation.standing import Attestation
 from node.trust import TrustList
@@ -203,7 +203,7 @@ class WatchedDelivery(Delivery):
 def new_reputation(node: Node, said: Sequence[tuple[Did, Attestation]] = ()) -> Reputation:
     """Reputations over the node's database; `said` is what reputation credentials attest."""
 
-    async def attestations() -> Sequence[tuple[Did, Attestation]]:
+    def attestations() -> Sequence[tuple[Did, Attestation]]:
         return said
 
     return Reputation(database=node.database, trust=node.trust, attestations=attestations, now=node.clock)

@@ -18,7 +18,7 @@ STEPS = (
     {"job", "thread", "written by", "ask_twin_ms", "memory"},
     {"revision", "state_hash", "adopted by"},
     {"plan", "asks"},
-    {"killed", "message", "status", "revision"},
+    {"killed", "message", "status", "kept by", "revision"},
     {"message", "playbook", "state_hash"},
 )
 """What each step has to show, in order."""
@@ -47,7 +47,7 @@ def test_the_story_happens(tmp_path: Path) -> None:
     assert parse_did(planned["asks"])
     assert len({Cid.parse(learned["revision"]), Cid.parse(lost["revision"])}) == 2
     assert learned["adopted by"] == 3
-    assert (lost["killed"], lost["status"]) == ("Cleo", "queued")
+    assert (lost["killed"], lost["status"], "mediator" in lost["kept by"]) == ("Cleo", "sent", True)
     assert back["message"].startswith(f"{lost['message']}, once")
     assert back["state_hash"] != learned["state_hash"]
     assert facts["memories"] > 1

@@ -25,8 +25,8 @@ from node.clock import now_ms
 from node.composition import open_twin
 from node.config import Config, MindConfig, NetworkConfig
 from node.ids import time_ordered_id
-from node.messaging.intake import ACCEPTED, REFUSED, TRY_LATER
-from node.messaging.intake import PROTOCOL as DIDCOMM
+from node.messaging.source import ACCEPTED, REFUSED, TRY_LATER
+from node.messaging.source import PROTOCOL as DIDCOMM
 from node.net.errors import RemoteRefused
 from node.net.libp2p_network import open_network
 from node.net.port import Network

@@ -97,6 +97,12 @@ def test_a_public_url_that_is_none_is_said_plainly(machine: Machine, url: str) -
     assert (outcome.status, outcome.document["code"]) == (1, ConfigInvalid.code)
 
 
+def test_a_public_url_without_a_listener_is_refused(machine: Machine) -> None:
+    outcome = up(machine, "--public-url", "https://ada.example")
+    assert (outcome.status, outcome.document["code"]) == (1, ConfigInvalid.code)
+    assert "--public HOST:PORT" in outcome.stderr
+
+
 def up(machine: Machine, *options: str) -> Any:
     quiet = ("--no-mdns", "--model", "none", "--listen", "/ip4/127.0.0.1/tcp/0", "--api", "127.0.0.1:0", "--unsealed")
     return pagi("up", "--json", "--home", str(machine.folder / "other"), *quiet, *options)

@@ -6,7 +6,7 @@ import logging
 import os
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from identity.keys import KeyPair
 from node.api.app import make_app, serve
 from node.composition import open_twin
 from node.config import Config, MindConfig, NetworkConfig
-from node.messaging.intake import PROTOCOL
+from node.messaging.source import PROTOCOL
 from node.net.errors import RemoteNetError
 from node.twin import Twin
 from protocols.didcomm.envelope import pack_authcrypt
@@ -45,6 +45,7 @@ class Member:
     token: str
     url: str
     session: aiohttp.ClientSession
+    links: list[str] = field(default_factory=list)
 
     async def __call__(self, method: str, path: str, *, token: str | None = None, **options: Any) -> tuple[int, Any]:
         headers = {"Authorization": f"Bearer {token or self.token}"}
@@ -94,7 +95,19 @@ async def live(a: Member, b: Member) -> None:
     status, proposed = await a("POST", "/v1/playbooks/common/revisions", json=proposal)
     assert status in (200, 201), proposed
     await a.twin.content.add(SECRETS["content"].encode())
+    await invite(a, b)
     await strange_things(a, b)
+
+
+async def invite(a: Member, b: Member) -> None:
+    """A link is its bearer's secret, whether it is taken or mangled."""
+    status, invitation = await a("POST", "/v1/didcomm/invitation", json={"goal": SECRETS["goal"]})
+    assert status in (200, 201), invitation
+    a.links.append(invitation["id"])
+    a.links.append(invitation["url"].partition("=")[2])
+    assert (await b("POST", "/v1/didcomm/accept", json={"url": invitation["url"]}))[0] == 200
+    for broken in (invitation["url"][:-30], invitation["url"] + "?", a.links[1]):
+        assert (await b("POST", "/v1/didcomm/accept", json={"url": broken}))[0] == 400
 
 
 async def strange_things(a: Member, b: Member) -> None:
@@ -133,6 +146,7 @@ def test_no_secret_is_in_the_log_at_debug(tmp_path: Path, caplog: pytest.LogCapt
     secrets = {name: [text.split()[-1].strip(".,?").lower(), text.lower()] for name, text in SECRETS.items()}
     for member in kept:
         secrets[f"token of {member.twin.name}"] = [member.token]
+        secrets[f"invitations of {member.twin.name}"] = [link.lower() for link in member.links]
         for name, key in (("seed", member.keys.seed), ("agreement key", member.keys.agreement_secret)):
             secrets[f"{name} of {member.twin.name}"] = [text.lower() for text in spellings(key)]
     found = [name for name, texts in secrets.items() if any(text in lines for text in texts)]

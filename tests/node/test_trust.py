@@ -47,3 +47,23 @@ def test_it_is_on_disk_before_the_watchers_hear_of_it(tmp_path: Path) -> None:
             assert seen == [wanted]
 
     asyncio.run(main())
+
+
+def test_a_change_that_changes_nothing_keeps_no_watcher_from_hearing_of_one_that_did(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with open_node(FakeSwarm(), tmp_path / "a") as node:
+            seen: list[Trust] = []
+
+            async def look_again(trust: Trust) -> None:
+                await node.trust.change(lambda _, present: present)
+
+            async def watch(trust: Trust) -> None:
+                seen.append(trust)
+
+            node.trust.on_change(look_again)
+            node.trust.on_change(watch)
+            wanted = replace(await node.trust.get(), allow=frozenset({ANNA}))
+            await node.trust.put(wanted)
+            assert seen == [wanted]
+
+    asyncio.run(main())

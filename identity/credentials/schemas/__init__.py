@@ -13,8 +13,10 @@ from identity.credentials.errors import MalformedCredential, SchemaMismatch
 
 SCHEMA_BASE: Final = "https://pagi.ai/schemas/"
 
+REPUTATION: Final = "PAGIReputationCredential"
+
 OURS: Final[Mapping[str, str]] = {
-    "PAGIReputationCredential": "reputation-v1.json",
+    REPUTATION: "reputation-v1.json",
     "CapabilityCredential": "capability-v1.json",
     "PAGISuccessionCredential": "succession-v1.json",
     "PAGITaskReceipt": "task-receipt-v1.json",

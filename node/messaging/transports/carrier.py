@@ -9,9 +9,6 @@ from node.messaging.source import Source
 
 logger = logging.getLogger(__name__)
 
-ENCRYPTED: Final = "application/didcomm-encrypted+json"
-"""The media type of a packed message (DIDComm v2.1, "IANA Media Types")."""
-
 SEND_S: Final = 10.0
 """How long one message may take on its way: the other side stores it before it answers."""
 

@@ -5,8 +5,9 @@ from typing import Final
 from node.http.outside import Outside
 from node.messaging.routes import Route
 from node.messaging.source import ACCEPTED, REFUSED, TRY_LATER
-from node.messaging.transports.carrier import ENCRYPTED, SEND_S, OnReply
+from node.messaging.transports.carrier import SEND_S, OnReply
 from protocols import limits
+from protocols.didcomm.envelope import ENCRYPTED
 
 _REFUSALS: Final = frozenset({400, 403, 404, 410, 413, 415})
 """What will be answered the same way the next time."""

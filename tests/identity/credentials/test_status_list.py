@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from identity.credentials import bounds, status_list
+from identity.credentials import bounds
 from identity.credentials.errors import MalformedCredential, StatusIndexOutOfRange, StatusListMalformed
 from identity.credentials.status_list import (
     StatusEntry,
@@ -158,4 +158,3 @@ def test_how_long_a_list_may_be_kept() -> None:
     for ttl in (None, -1, True, "300"):
         assert ttl_of({"credentialSubject": {"ttl": ttl}}) is None
     assert ttl_of({}) is None
-    assert status_list.PURPOSES[0] == "revocation"

@@ -23,6 +23,7 @@ from identity.keys import KeyPair
 from identity.multibase import CODEC_RAW
 from identity.resolver import Resolver
 from node.api.app import make_app, serve
+from node.dids.own import OwnDids
 from node.errors import (
     ContentUnavailable,
     InvitationUnknown,
@@ -36,7 +37,6 @@ from node.messaging.invitations import Accepted
 from node.messaging.mediation import MediatorStatus
 from node.net.errors import MalformedAddress
 from node.net.port import PeerInfo
-from node.own import OwnDids
 from node.reputation.standing import Standing, Term
 from plugins.errors import BadArguments, ToolNotFound
 from protocols.conversations import discover_features, out_of_band, trust_ping
@@ -313,7 +313,7 @@ class FakeMail:
         return Sent(message.id, "queued")
 
     async def wait_delivered(self, message_id: str, timeout_s: float) -> str:
-        return "delivered" if self.sent[0].to_did != OTHER else "queued"
+        return "queued" if message_id == "accepted" or self.sent[0].to_did == OTHER else "delivered"
 
     async def inbox(self, limit: int, after: str | None) -> Page[InboxRow]:
         return page(self.received, limit, after)
@@ -365,7 +365,7 @@ class FakeInvitations:
     async def accept(self, url: str) -> Accepted:
         message = out_of_band.from_url(url)
         assert message.from_ is not None
-        return Accepted(message.from_, None, "queued")
+        return Accepted(message.from_, None, "accepted")
 
 
 class FakeHive:
@@ -560,6 +560,9 @@ class FakeEvents:
 
 class FakeSuccessions:
     """The last of the known twins has replaced its key."""
+
+    def current(self, did: Did) -> Did:
+        return did
 
     def formerly(self, did: Did) -> tuple[Did, ...]:
         return (OTHER,) if did == did_key(KeyPair(bytes([2]) * 32).public) else ()

@@ -8,8 +8,10 @@ from serving import Client, with_server
 from identity.cid import Cid
 from identity.did import did_key, peer_id
 from identity.did_peer import make_did_peer_2
-from identity.keys import agreement_key_of
+from identity.keys import KeyPair, agreement_key_of
 from identity.multibase import CODEC_RAW
+
+FRIEND = did_key(KeyPair(bytes([5]) * 32).public)
 
 
 def test_id_and_did() -> None:
@@ -18,6 +20,7 @@ def test_id_and_did() -> None:
         assert status == 200
         assert document == {
             "did": did_key(KEYS.public),
+            "also_known_as": [],
             "formerly": [],
             "peer_id": peer_id(KEYS.public),
             "name": "fake",
@@ -231,18 +234,17 @@ def test_a_message_with_everything() -> None:
 
 def test_ping_and_discover() -> None:
     async def test(client: Client, twin: FakeTwin) -> None:
-        status, pong, _ = await client("POST", "/v1/didcomm/ping", json={"to": twin.did})
-        assert (status, pong["did"]) == (200, twin.did)
+        status, pong, _ = await client("POST", "/v1/didcomm/ping", json={"to": FRIEND})
+        assert (status, pong["did"]) == (200, FRIEND)
         assert pong["ms"] >= 0
+        assert (await client("POST", "/v1/didcomm/ping", json={"to": "me"}))[1]["code"] == 40051
         status, problem, _ = await client("POST", "/v1/didcomm/ping", json={"to": OTHER, "timeout_s": 1})
         assert (status, problem["code"]) == (504, 50450)
-        _, told, _ = await client(
-            "POST", "/v1/didcomm/discover", json={"to": twin.did, "match": "https://didcomm.org/*"}
-        )
+        _, told, _ = await client("POST", "/v1/didcomm/discover", json={"to": FRIEND, "match": "https://didcomm.org/*"})
         assert told["features"] == [
             {"feature_type": "protocol", "id": "https://didcomm.org/trust-ping/2.0", "roles": ["sender", "receiver"]}
         ]
-        _, told, _ = await client("POST", "/v1/didcomm/discover", json={"to": twin.did, "feature_type": "header"})
+        _, told, _ = await client("POST", "/v1/didcomm/discover", json={"to": FRIEND, "feature_type": "header"})
         assert told["features"] == []
 
     with_server(test)

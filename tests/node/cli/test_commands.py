@@ -12,6 +12,7 @@ from identity.keys import KeyPair
 from node.cli.main import main
 
 SOMEBODY = did_key(KeyPair(bytes(32)).public)
+FRIEND = did_key(KeyPair(bytes([5]) * 32).public)
 
 
 class Pagi:
@@ -116,6 +117,35 @@ def test_send_inbox_outbox(pagi: Pagi) -> None:
     assert pagi.json("outbox", "--limit", "1")["items"][0]["body"] == {"content": '{"question": "why?"}'}
 
 
+def test_names_stand_for_twins_that_were_named(pagi: Pagi) -> None:
+    first, second = (twin["did"] for twin in pagi.json("twins", "--limit", "2")["items"])
+    names = {twin["did"]: twin["name"] for twin in pagi.json("twins")["items"]}
+    assert pagi.json("send", names[first], "hello", status=2)["code"] == 40492  # a stranger's name counts for nothing
+    pagi("trust", "allow", first)
+    pagi("send", names[first].upper(), "hello")
+    assert f"is {first}" in pagi.err
+    assert pagi.json("outbox", "--limit", "1")["items"][0]["to"] == first
+    listed = pagi("outbox", "--limit", "1").splitlines()[1]
+    assert names[first] in listed
+    assert first not in listed
+    assert f"allow  {first}  {names[first]}" in pagi("trust", "show")
+    assert pagi.json("send", names[second], "hello", status=2)["code"] == 40492
+    assert pagi.json("vc", "issue", "Thing", "nobody", status=2)["code"] == 40492
+    pagi("trust", "remove", names[first])
+    assert pagi.json("trust", "show")["allow"] == []
+    assert pagi.json("send", names[first], "hello", status=2)["code"] == 40492
+
+
+def test_inbox_whole(pagi: Pagi) -> None:
+    text = "a long line " * 20 + "\n2026-01-01  handled  from somebody else"
+    pagi("send", "me", text)
+    assert text.splitlines()[0].strip() not in pagi("inbox", "--limit", "1")
+    head, *lines = pagi("inbox", "--whole", "--limit", "1").splitlines()
+    assert "received  from " in head
+    assert lines[:2] == [f"    {line}" for line in text.splitlines()]
+    assert "--after" in pagi.err
+
+
 def test_send_with_everything(pagi: Pagi, tmp_path: Path) -> None:
     picture = tmp_path / "picture.png"
     picture.write_bytes(b"a picture")
@@ -129,12 +159,12 @@ def test_send_with_everything(pagi: Pagi, tmp_path: Path) -> None:
 
 
 def test_ping_and_discover(pagi: Pagi) -> None:
-    me = pagi.json("id")["did"]
-    assert "answered in" in pagi("ping", me)
-    assert pagi.json("ping", me)["did"] == me
+    assert "answered in" in pagi("ping", FRIEND)
+    assert pagi.json("ping", FRIEND)["did"] == FRIEND
+    assert pagi.json("ping", "me", status=1)["code"] == 40051
     assert pagi.json("ping", SOMEBODY, "--timeout", "1", status=1)["code"] == 50450
-    assert "trust-ping/2.0  sender, receiver" in pagi("discover", me)
-    assert pagi.json("discover", me, "nothing")["features"] == []
+    assert "trust-ping/2.0  sender, receiver" in pagi("discover", FRIEND)
+    assert pagi.json("discover", FRIEND, "nothing")["features"] == []
 
 
 def test_invite_and_accept(pagi: Pagi, tmp_path: Path) -> None:
@@ -148,10 +178,23 @@ def test_invite_and_accept(pagi: Pagi, tmp_path: Path) -> None:
     assert "█" in pagi("invite", "--qr")
     assert "dinner" in pagi("invitations", "list")
     assert made["did"] in pagi("accept", made["url"])
+    assert made["did"] in pagi("accept", f" {made['url'][:80]}\n{made['url'][80:]}\n")  # as a terminal wraps it
     assert pagi.json("accept", "https://a.example/", status=1)["code"] == 40021
     pagi("invitations", "withdraw", made["id"])
     assert pagi.json("invitations", "withdraw", made["id"], status=1)["code"] == 40446
+    before = pagi.json("invitations", "list")
     pagi("invite", "--png", str(tmp_path / "no" / "folder.png"), status=1)
+    assert pagi.json("invitations", "list") == before  # none that nobody was shown
+
+
+def test_a_code_at_a_terminal_has_its_own_colours(pagi: Pagi, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    monkeypatch.setenv("COLUMNS", "20")
+    assert "█" not in pagi("invite")
+    assert "this terminal 20" in pagi.err
+    assert "\x1b[38;5;231;48;5;16m█" in pagi("invite", "--qr")
+    monkeypatch.setenv("COLUMNS", "500")
+    assert "█" in pagi("invite")
 
 
 def test_playbook(pagi: Pagi, tmp_path: Path) -> None:

@@ -90,6 +90,16 @@ def test_a_running_twin(home: Path, running_home: Path) -> None:
     assert (found.state, "ready" in found.detail) == ("ok", True)
 
 
+def test_a_twin_that_nobody_is_connected_with(home: Path, running_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert doctor.check_network(call(home)).state == "ok"  # it is not running: there is nothing to complain of
+    for name in ("api", "api-token"):
+        shutil.copy(running_home / name, home / name)
+    assert doctor.check_network(call(home)).detail == "1 peer is connected"
+    monkeypatch.setattr(Client, "get", lambda *_: {"items": []})
+    found = doctor.check_network(call(home))
+    assert (found.state, "--bootstrap" in found.hint) == ("warn", True)
+
+
 def test_the_model(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PAGI_MODEL_CACHE", str(tmp_path))
     assert doctor.check_model(call(home)).state == "warn"

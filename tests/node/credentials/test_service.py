@@ -26,8 +26,8 @@ from node.clock import now_ms
 from node.credentials.errors import CredentialExists, CredentialUnknown, NotRevocable, StatusListUnknown
 from node.credentials.service import Credentials
 from node.credentials.status_lists import STATUS_LIST, STATUS_REQUEST
+from node.dids.own import OwnDids
 from node.errors import MessageTimeout
-from node.own import OwnDids
 from protocols import limits
 from protocols.conversations.problem_report import PROBLEM
 from protocols.errors import MalformedMessage

@@ -412,7 +412,7 @@ def test_a_named_twin_has_its_share_of_the_disk_and_its_inventions_have_one_toge
                 assert await b.status(taken[2].cid) is None
             size_bytes = b.node.blocks.size_bytes
             assert size_bytes <= 2 * limits.MAX_HISTORY_BYTES_PER_AUTHOR
-            assert await b.hive._shelf.sizes() == b.hive._sizes
+            assert await b.hive._shelf.sizes() == b.hive._shares._sizes
             mine = await b.propose()
             assert await b.status(mine) == "adopted"
 

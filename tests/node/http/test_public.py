@@ -14,10 +14,11 @@ from aiohttp import WSMsgType, web
 
 from node.errors import PortInUse
 from node.http.listening import Bounds, host_key, listen
-from node.http.public import ENCRYPTED, make_public_app
+from node.http.public import make_public_app
 from node.messaging.source import ACCEPTED, REFUSED, TRY_LATER, Source
 from node.net.errors import RemoteUnavailable
 from protocols import limits
+from protocols.didcomm.envelope import ENCRYPTED
 
 HEADERS = {"Content-Type": ENCRYPTED}
 

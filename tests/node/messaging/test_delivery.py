@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from identity.did import Did, PeerId
 from node.config import MailConfig
 from node.messaging.delivery import LOOK_EVERY_S
-from node.messaging.intake import ACCEPTED, PROTOCOL, REFUSED, TRY_LATER
+from node.messaging.source import ACCEPTED, PROTOCOL, REFUSED, TRY_LATER
 from protocols.didcomm.envelope import unpack
 from storage import outbox
 from storage.outbox import OutboxRow

@@ -11,8 +11,7 @@ import pytest
 from identity.did import Did, did_key, peer_id, resolve_did_key
 from identity.keys import KeyPair
 from node.errors import MessageTimeout
-from node.messaging.intake import ACCEPTED, REFUSED, TRY_LATER
-from node.messaging.source import Source, from_peer
+from node.messaging.source import ACCEPTED, REFUSED, TRY_LATER, Source, from_peer
 from protocols import limits
 from protocols.conversations import basicmessage, discover_features, empty, problem_report, trust_ping
 from protocols.conversations.reply import Reply
@@ -259,21 +258,23 @@ def test_what_waits_for_one_without_an_address_goes_over_its_way_back(tmp_path: 
 # Acknowledgements
 
 
-def test_what_the_sender_wants_confirmed_is_confirmed_together_and_again_for_a_duplicate(tmp_path: Path) -> None:
+def test_what_the_sender_wants_confirmed_is_confirmed_together_and_again_for_a_duplicate(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     async def main() -> None:
         swarm = FakeSwarm()
         async with open_node(swarm, tmp_path / "a") as a, open_node(swarm, tmp_path / "b") as b:
             mail, other = Mail(a), Mail(b)
             confirmed: asyncio.Queue[Sequence[str]] = asyncio.Queue()
 
-            async def on_acked(sender: Did, ids: Sequence[str]) -> None:
+            async def acknowledge(sender: Did, ids: Sequence[str]) -> None:
                 assert sender == a.did
                 confirmed.put_nowait(ids)
 
             await a.name(b)
             await b.dial(a)
             async with running(mail.office.run(), other.office.run()):
-                other.intake.on_acked = on_acked
+                monkeypatch.setattr(other.delivery, "acknowledge", acknowledge)
                 first = private(b, a, NOTE, please_ack=("",))
                 second = private(b, a, NOTE, please_ack=("", first.id, "never seen"))
                 for message in (first, second):

@@ -7,8 +7,7 @@ import pytest
 
 from identity.did import PeerId, did_key, peer_id, resolve_did_key
 from identity.keys import KeyPair
-from node.messaging.intake import ACCEPTED, REFUSED, TRY_LATER
-from node.messaging.source import Source, from_peer
+from node.messaging.source import ACCEPTED, REFUSED, TRY_LATER, Source, from_peer
 from protocols import limits
 from protocols.didcomm.envelope import pack_anoncrypt, pack_authcrypt, pack_signed
 from protocols.message import Message

@@ -14,10 +14,10 @@ from bootstrap.relay import NoBlocks
 from identity.did import DIDCOMM_SERVICE, Did, Endpoint, Service, did_key, resolve_did_key
 from identity.keys import KeyPair
 from node.config import MailConfig
+from node.dids.own import OwnDids
 from node.messaging import mediation as module
 from node.messaging.mediation import Mediation
 from node.messaging.source import ACCEPTED, PROTOCOL, REFUSED
-from node.own import OwnDids
 from protocols.conversations import mediation, pickup
 from protocols.conversations.reply import Reply
 from protocols.didcomm.author import author_of

@@ -14,8 +14,7 @@ from identity.did import Did, DidDocument, VerificationMethod, resolve_did_key
 from identity.errors import IdentityError
 from identity.keys import KeyPair, agreement_key_of
 from identity.resolver import Resolver
-from node.messaging.intake import ACCEPTED, REFUSED, TRY_LATER
-from node.messaging.source import Source
+from node.messaging.source import ACCEPTED, REFUSED, TRY_LATER, Source
 from node.net.errors import RemoteUnavailable
 from protocols import limits
 from protocols.didcomm.author import AgreementKey, Author

@@ -6,9 +6,9 @@ import pytest
 from identity.did import Did, did_key, resolve_did_key
 from identity.errors import NotResolvedYet
 from identity.resolver import Resolver
+from node.dids.own import OwnDids
 from node.messaging.packing import Outgoing, Packer
 from node.messaging.routes import Hop, Route
-from node.own import OwnDids
 from protocols.conversations.routing import read_forward
 from protocols.didcomm.author import author_of
 from protocols.didcomm.envelope import unpack

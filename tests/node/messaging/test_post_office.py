@@ -105,7 +105,7 @@ def test_no_reply_in_time_is_an_error_and_the_request_stays_queued(tmp_path: Pat
             with pytest.raises(MessageTimeout):
                 await a.office.request(new_did(), ASK, {}, timeout_s=0.01)
             assert [row.status for row in (await a.office.outbox(9)).items] == ["queued"]
-            assert a.office._replies == {}
+            assert a.office._threads._waiting == {}
 
     asyncio.run(main())
 

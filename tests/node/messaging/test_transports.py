@@ -16,12 +16,13 @@ from node.messaging.live import LiveRoutes
 from node.messaging.routes import Hop, Route
 from node.messaging.source import ACCEPTED, PROTOCOL, REFUSED, TRY_LATER, Source
 from node.messaging.transports.back import BackCarrier
-from node.messaging.transports.carrier import ENCRYPTED, contained, source_of_reply
+from node.messaging.transports.carrier import contained, source_of_reply
 from node.messaging.transports.http import HttpCarrier
 from node.messaging.transports.libp2p import Libp2pCarrier
 from node.messaging.transports.websocket import WebSocketCarrier
 from node.net.errors import NetError, NetworkDown, RemoteUnavailable
 from protocols import limits
+from protocols.didcomm.envelope import ENCRYPTED
 from tests.node.net import support
 from tests.node.parts import PATIENCE_S, new_keys, running, soon
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from identity.did import Did, did_key
 from identity.keys import KeyPair
-from node.reputation.standing import CAPS, HEARSAY_MOST, UNKNOWN, Attestation, first_hand, standing
+from node.reputation.standing import CAPS, HEARSAY_MOST, Attestation, first_hand, standing
 from storage.experiences import Experience
 
 NOW = 1_800_000_000_000
@@ -43,7 +43,7 @@ def _score(
 
 
 def test_nobody_begins_with_a_standing() -> None:
-    assert _score() == UNKNOWN.score == 0.0
+    assert _score() == 0.0
 
 
 def test_two_finished_tasks_make_a_half() -> None:

@@ -158,9 +158,14 @@ VALUES = (
     | st.just(ROUTE)
     | st.just([{"recipient_did": ROUTE, "action": "add"}])
 )
+ANSWERS = [
+    message_type
+    for types in (mediation.GRANT, mediation.DENY, mediation.UPDATE_RESPONSE, mediation.KEYLIST)
+    for message_type in types.values()
+]
 MESSAGES = st.builds(
     lambda message_type, body: Message(id="1", type=message_type, body=body),
-    st.sampled_from([*mediation.MEDIATOR_TYPES, *mediation.CLIENT_TYPES, problem_report.PROBLEM, "x"]),
+    st.sampled_from([*mediation.MEDIATOR_TYPES, *ANSWERS, problem_report.PROBLEM, "x"]),
     st.dictionaries(
         st.sampled_from(["routing_did", "updates", "updated", "paginate", "keys", "dids", "pagination"]), VALUES
     ),

@@ -134,7 +134,7 @@ def test_a_code_that_is_none(code: object) -> None:
 
 
 def test_a_report_takes_the_comment_of_its_code() -> None:
-    for code in (problem_report.UNSUPPORTED, problem_report.BUSY, "e.m.trust.crypto.old-key", "e.p.unheard-of"):
+    for code in (problem_report.UNSUPPORTED, "w.m.me.res", "e.m.trust.crypto.old-key", "e.p.unheard-of"):
         reply = problem_report.report(code, pthid="t", ack=("m",))
         assert (reply.type, reply.pthid, reply.ack) == (problem_report.PROBLEM, "t", ("m",))
     assert problem_report.comment_of("e.m.trust.crypto.old-key") == problem_report.COMMENTS["trust.crypto"]

@@ -14,10 +14,10 @@ from identity.did import Did, did_key
 from identity.errors import SuccessionRefused
 from identity.keys import KeyPair
 from identity.succession import make_succession
+from node.dids.rotation import draw_up
+from node.dids.succession import Successions
 from node.gossip import Heard
 from node.messaging.source import Source
-from node.rotation import draw_up
-from node.succession import Successions
 from protocols import limits
 from protocols.didcomm.envelope import verify_signed
 from protocols.didcomm.from_prior import FromPrior
@@ -141,7 +141,9 @@ def test_the_same_again_changes_nothing_and_costs_no_signature(tmp_path: Path, m
         await follower.trusts(allow=[A])
         await follower.hears(A, B)
         await watch.until("twin_succeeded")
-        monkeypatch.setattr("node.succession.read_succession", lambda *_, **__: pytest.fail("it was checked again"))
+        monkeypatch.setattr(
+            "node.dids.succession.read_succession", lambda *_, **__: pytest.fail("it was checked again")
+        )
         for _ in range(50):
             await follower.hears(A, B, by=B)
         assert follower.lists == (dids(B), frozenset())
@@ -170,6 +172,7 @@ def test_a_stranger_is_remembered_and_followed_once_it_is_named(tmp_path: Path) 
         await follower.hears(A, B)
         assert follower.lists == (frozenset(), frozenset())
         assert follower.successions.formerly(did(B)) == ()
+        assert follower.successions.current(did(A)) == did(A)
         await follower.trusts(allow=[A])
         await watch.until("twin_succeeded")
         assert follower.lists == (dids(B), frozenset())
@@ -189,6 +192,7 @@ def test_several_successions_are_followed_in_whatever_order_they_come(
             await follower.hears(old, new, by=THIEF)
         assert follower.lists == (dids(THIEF), frozenset())
         assert follower.successions.formerly(did(THIEF)) == (did(A), did(B), did(C))
+        assert follower.successions.current(did(A)) == follower.successions.current(did(THIEF)) == did(THIEF)
 
     run(tmp_path, test)
 
@@ -281,6 +285,17 @@ def test_from_prior_is_followed_for_whoever_is_named(tmp_path: Path) -> None:
         with pytest.raises(SuccessionRefused):
             await follower.successions.on_prior(did(B), FromPrior(did(THIEF), did(B), NOW_S))
         assert follower.node.trust.current.block == dids(THIEF, B)
+
+    run(tmp_path, test)
+
+
+def test_of_a_strangers_from_prior_nothing_is_kept(tmp_path: Path) -> None:
+    async def test(follower: Follower, watch: Watch) -> None:
+        await follower.successions.on_prior(did(B), FromPrior(did(A), did(B), NOW_S))
+        assert follower.successions.formerly(did(B)) == ()
+        await follower.node.trust.put(Trust(dids(A), frozenset(), 1.0, False))
+        await follower.successions.on_prior(did(B), FromPrior(did(A), did(B), NOW_S))
+        assert follower.node.trust.current.allow == dids(B)
 
     run(tmp_path, test)
 

@@ -8,7 +8,7 @@ from identity.did import DIDCOMM_SERVICE, Did, Endpoint, Service, did_key, resol
 from identity.did_peer import resolve_did_peer
 from identity.errors import MalformedDid
 from identity.keys import agreement_key_of
-from node.own import OwnDids, did_web_of, did_web_path
+from node.dids.own import OwnDids, did_web_of
 from storage.database import Database
 from tests.node.parts import new_did, new_keys
 
@@ -115,16 +115,16 @@ def test_a_did_peer_is_remembered_for_ever_and_the_same_for_the_same_services(tm
 
 
 @pytest.mark.parametrize(
-    ("url", "did", "path"),
+    ("url", "did"),
     [
-        ("https://example.org", "did:web:example.org", "/.well-known/did.json"),
-        ("https://example.org/", "did:web:example.org", "/.well-known/did.json"),
-        ("https://example.org:8443/twin", "did:web:example.org%3A8443:twin", "/twin/did.json"),
-        ("http://127.0.0.1:9000/a/b/", "did:web:127.0.0.1%3A9000:a:b", "/a/b/did.json"),
+        ("https://example.org", "did:web:example.org"),
+        ("https://example.org/", "did:web:example.org"),
+        ("https://example.org:8443/twin", "did:web:example.org%3A8443:twin"),
+        ("http://127.0.0.1:9000/a/b/", "did:web:127.0.0.1%3A9000:a:b"),
     ],
 )
-def test_the_did_web_of_a_public_url(url: str, did: str, path: str) -> None:
-    assert (did_web_of(url), did_web_path(url)) == (did, path)
+def test_the_did_web_of_a_public_url(url: str, did: str) -> None:
+    assert did_web_of(url) == did
 
 
 @pytest.mark.parametrize("url", ["example.org", "ftp://example.org", "https://", "https://a.org/?q", "https://[::1]/"])

@@ -7,15 +7,16 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from identity.did import Did, did_key, resolve_did_key
-from node.rotation import draw_up
-from node.rotation_news import TOLD_FOR_MS, RotationNews
+from node.dids.rotation import draw_up
+from node.dids.rotation_news import TOLD_FOR_MS, RotationNews
 from protocols.didcomm.envelope import verify_signed
 from protocols.didcomm.from_prior import read_from_prior
 from protocols.message import parse_message
 from protocols.succession import SUCCESSION
-from storage import contacts, outbox
+from storage import contacts, outbox, tasks
 from storage import gossip as gossip_rows
 from storage import successions as rows
+from storage.tasks import ContractRow, TaskRow
 from storage.trust import Trust
 from tests.node.net.fake import FakeSwarm
 from tests.node.parts import START_MS, Clock, Mail, Node, new_did, new_keys, open_node
@@ -77,6 +78,37 @@ def test_the_old_keys_announcement_is_there_for_latecomers(tmp_path: Path) -> No
             await news_of(node).take_over()
             (signed,) = await node.database.read(lambda conn: gossip_rows.of_type(conn, SUCCESSION))
             assert verify_signed(signed).signer == did_key(OLD.public)
+
+    asyncio.run(main())
+
+
+def test_what_was_promised_under_the_old_name_is_kept_under_the_new_one(tmp_path: Path) -> None:
+    task = TaskRow(
+        id="1",
+        requester=FRIEND,
+        task="count",
+        requirements=(),
+        created_ms=1,
+        deadline_ms=2,
+        status="working",
+        due_ms=2,
+        worker=PAPERS.old,
+    )
+    contract = ContractRow(
+        requester=FRIEND, task_id="1", peer=PAPERS.old, state="working", confidence=1.0, eta_s=1, updated_ms=1
+    )
+
+    def promised(conn: sqlite3.Connection) -> None:
+        tasks.put_task(conn, task)
+        tasks.put_contract(conn, contract)
+
+    async def main() -> None:
+        async with rotated(tmp_path) as node:
+            await node.database.write(promised)
+            await news_of(node).take_over()
+            kept = await node.database.read(lambda conn: tasks.get_contract(conn, FRIEND, "1", PAPERS.new))
+            assert kept is not None
+            assert kept.state == "working"
 
     asyncio.run(main())
 

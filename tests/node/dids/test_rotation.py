@@ -10,7 +10,7 @@ import pytest
 
 from identity import keystore
 from identity.did import Did
-from node.rotation import papers_of
+from node.dids.rotation import papers_of
 from protocols.succession import SUCCESSION
 from tests.node.processes import Machine, Outcome, Process, every_item, name_each_other, pagi, wait_until
 

@@ -16,10 +16,10 @@ from identity.did import Did
 from identity.errors import SuccessionRefused
 from identity.succession import read_succession
 from node.clock import NowMs, now_ms
+from node.dids.own import OwnDids
 from node.events import Event, EventBus
 from node.gossip import Heard
 from node.messaging.source import Source
-from node.own import OwnDids
 from node.trust import TrustList
 from protocols import limits
 from protocols.conversations.reply import Reply
@@ -82,6 +82,12 @@ class Successions:
             names.insert(0, did)
         return tuple(names)
 
+    def current(self, did: Did) -> Did:
+        """The name that a twin has now: what was followed, and what that one was followed to."""
+        for _ in range(limits.MAX_SUCCESSION_STEPS):
+            did = self._new_of.get(did, did)
+        return did
+
     async def followed(self) -> Sequence[SuccessionRow]:
         """What was followed, oldest first, with what was refused because of it."""
         return await self._database.read(rows.followed)
@@ -98,9 +104,15 @@ class Successions:
         return ()
 
     async def on_prior(self, sender: Did, prior: FromPrior) -> None:
-        """A sender proves by `from_prior` which DID it had. Raises SuccessionRefused if that one is blocked."""
-        if self._new_of.get(prior.old_did) != sender:
-            await self._take(prior.old_did, sender, BY_FROM_PRIOR)
+        """A sender proves by `from_prior` which DID it had. Raises SuccessionRefused if that one is blocked.
+
+        Of strangers nothing is kept: they say it again with each message until they are answered.
+        """
+        old, trust = prior.old_did, self._trust.current
+        if self._new_of.get(old) != sender and await self._database.read(
+            lambda conn: renaming.is_kept(conn, old, trust)
+        ):
+            await self._take(old, sender, BY_FROM_PRIOR)
         if self._trust.blocks(prior.old_did):
             raise SuccessionRefused("the sender's earlier DID is blocked")
 

@@ -8,8 +8,8 @@ import pytest
 
 from identity.keys import KeyPair
 from protocols import limits
+from tests.node.dids.test_succession import Follower, did, run
 from tests.node.parts import Watch, new_keys, soon
-from tests.node.test_succession import Follower, did, run
 
 
 @pytest.mark.parametrize("length", [2, 3, 8, 9, 10, 17, 40])

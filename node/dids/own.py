@@ -168,12 +168,6 @@ def did_web_of(url: str) -> Did:
     return parse_did(":".join(("did:web", host, *path)))
 
 
-def did_web_path(url: str) -> str:
-    """Where below its host the document of a public URL's did:web is served (did:web, section 3.2)."""
-    path = urlsplit(url).path.rstrip("/")
-    return f"{path}/did.json" if path else "/.well-known/did.json"
-
-
 def _web_document_of(web: Did, keys: KeyPair, rotations: int) -> DidDocument:
     """A did:web's document with the keys that were ours after so many rotations."""
     own = resolve_did_key(did_key(keys.public))

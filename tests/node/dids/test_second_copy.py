@@ -10,7 +10,7 @@ import pytest
 
 from identity.did import did_key
 from identity.keys import KeyPair
-from node.second_copy import SecondCopy
+from node.dids.second_copy import SecondCopy
 from protocols.didcomm.envelope import pack_signed
 from protocols.message import Message
 from protocols.swarm import TOPIC

@@ -2,7 +2,7 @@
 
 The papers are what the old key signs, once: the credential, the public message that carries it, and the JWT of
 `from_prior`. They lie in the keystore beside the retired key, so one rename of that file is the whole rotation; the
-twin publishes them when it comes up (`node.succession`).
+twin publishes them when it comes up (`node.dids.rotation_news`).
 """
 
 import os

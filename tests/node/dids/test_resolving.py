@@ -8,7 +8,7 @@ from aiohttp import web
 from identity.did import Did, resolve_did_key
 from identity.documents import MAX_DOCUMENT_BYTES
 from identity.errors import UnresolvableDid
-from node.dids import make_resolver
+from node.dids.resolving import make_resolver
 from node.http.outside import Outside
 
 SUBJECT = resolve_did_key(Did("did:key:z6MkpTHR8VNsBxYAAWHut2Geadd9jSwuBV8xRoAnwWsdvktH"))

@@ -15,18 +15,18 @@ import orjson
 
 from identity.did import Did
 from node.clock import NowMs, now_ms
+from node.dids.own import OwnDids
+from node.dids.rotation import Papers
 from node.events import Event, EventBus
 from node.gossip import Gossip
 from node.messaging.composing import Composer
 from node.net.errors import NetError
 from node.net.port import Network
-from node.own import OwnDids
-from node.rotation import Papers
 from protocols import limits
 from protocols.didcomm.envelope import verify_signed
 from protocols.succession import SUCCESSION, SuccessionNotice
 from protocols.swarm import TOPIC
-from storage import contacts, outbox
+from storage import contacts, tasks
 from storage import gossip as gossip_rows
 from storage import successions as rows
 from storage import trust as trust_rows
@@ -74,6 +74,7 @@ class RotationNews:
                 if rows.put_own(conn, papers.old, papers.new, credential=credential, now_ms=self._now()):
                     self._keep_announcement(conn, papers)
                     self._queue_letters(conn, papers)
+                    tasks.succeed(conn, papers.old, papers.new)
                     data = {"did": papers.new, "formerly": papers.old, "blocked": False}
                     happened.append(self._events.make("twin_succeeded", papers.new, data, source="swarm"))
                     self._events.record(conn, happened[-1])
@@ -118,14 +119,4 @@ class RotationNews:
         body = SuccessionNotice(papers.credential["id"], papers.credential).to_body()
         for recipient in sorted(recipients):
             message = self._composer.message(recipient, SUCCESSION, body, expires_s=limits.REPLAY_WINDOW_S)
-            assert message.expires_time is not None
-            outbox.queue_outbound(
-                conn,
-                message_id=message.id,
-                to_did=recipient,
-                type=message.type,
-                thid=message.thread,
-                plaintext=message.to_bytes(),
-                created_ms=self._now(),
-                expires_ms=message.expires_time * 1000,
-            )
+            self._composer.queue(conn, message)

@@ -1,0 +1,53 @@
+"""How much of the disk the revisions of each author may take up.
+
+A named twin is trusted with advice, not with the disk; and since it can make authors without end, all who are not named
+have one share together. Our own revisions are not counted.
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+
+from identity.did import Did
+from node.hive.shelf import Shelf
+from node.trust import TrustList
+from protocols import limits
+from protocols.errors import TooLarge
+from protocols.playbook.revision import SignedRevision
+
+
+class Shares:
+    """The bytes that are kept of each author, measured when they are needed first."""
+
+    def __init__(self, shelf: Shelf, own: Did, trust: TrustList) -> None:
+        self._shelf = shelf
+        self._own = own
+        self._trust = trust
+        self._sizes: Counter[Did] | None = None
+
+    async def check(self, revisions: Sequence[SignedRevision]) -> None:
+        """Raise TooLarge if, with these, an author would take up more room than one may."""
+        if self._sizes is None:
+            self._sizes = await self._shelf.sizes()
+        sizes, named = self._sizes, self._trust.named
+        added: Counter[Did | None] = Counter()
+        for signed in revisions:
+            author = signed.revision.author
+            if author != self._own:
+                added[author if author in named else None] += _size_of(signed)
+        for share, size_bytes in added.items():
+            if share is not None:
+                held = sizes[share]
+            else:
+                held = sum(size for author, size in sizes.items() if author not in named and author != self._own)
+            if held + size_bytes > limits.MAX_HISTORY_BYTES_PER_AUTHOR:
+                raise TooLarge(f"revisions of {share or 'authors who are not named'} take up all their room")
+
+    def add(self, revisions: Sequence[SignedRevision]) -> None:
+        """These are kept from now on."""
+        if self._sizes is not None:
+            for signed in revisions:
+                self._sizes[signed.revision.author] += _size_of(signed)
+
+
+def _size_of(signed: SignedRevision) -> int:
+    return len(signed.envelope_block) + len(signed.payload_block)
