@@ -1,4 +1,5 @@
-"""The composition root: every part of a running twin is made here, with explicit constructors, and nowhere else.
+"""The composition root: every part of a running twin is made here, with explicit constructors; those of messaging by
+`node/messaging/assembly.py`.
 
 `open_twin` gives a twin whose parts all run; leaving it stops them in the reverse order. If a part fails for good, the
 error comes out of `open_twin`: a twin runs whole or not at all.
@@ -18,7 +19,6 @@ from node.config import Config
 from node.content import Content
 from node.credentials.public import public_routes
 from node.credentials.service import Credentials
-from node.credentials.status_lists import FEATURE, STATUS_REQUEST
 from node.credentials.tools import credentials_tools
 from node.dids.own import OwnDids, did_web_of
 from node.dids.resolving import make_resolver
@@ -56,8 +56,8 @@ from node.trust import TrustList
 from node.twin import Twin
 from plugins.builtin import calculator, clock
 from plugins.host import PluginHost
+from protocols.conversations import credential_status, pickup, routing
 from protocols.conversations import mediation as coordination
-from protocols.conversations import pickup, routing
 from protocols.conversations.discover_features import features_of
 from protocols.succession import SUCCESSION
 from storage.blocks import BlockStore
@@ -200,8 +200,8 @@ def _assembled(
     mediation.on_change = introductions.refresh
     introductions.mediators = mediation.mediators
     introductions.register_names = mediation.register_names
-    tables = [*coordination.RECIPIENT.values(), *pickup.RECIPIENT.values(), routing.RECIPIENT]
-    messaging.courtesies.disclose([*features_of(tables), FEATURE])
+    mediated = [*coordination.RECIPIENT.values(), *pickup.RECIPIENT.values(), routing.RECIPIENT]
+    messaging.courtesies.disclose(features_of([*mediated, credential_status.ISSUER, credential_status.VERIFIER]))
     credentials = Credentials(
         own=own,
         keys=keys,
@@ -212,7 +212,7 @@ def _assembled(
         events=events,
         public_url=config.public.url,
     )
-    intake.answer(STATUS_REQUEST, credentials.answer_status, strangers=True)
+    intake.answer(credential_status.STATUS_REQUEST, credentials.answer_status, strangers=True)
     attestations = Attestations(credentials, trust)
     hive = Hive(
         keys=keys,
@@ -264,7 +264,7 @@ def _assembled(
         calculator.plugin(),
         clock.plugin(lambda: datetime.now(UTC)),
         identity_tools(did, keys.sign, resolver),
-        didcomm_tools(mail, trust),
+        didcomm_tools(mail, trust, successions.current),
         credentials_tools(credentials, reputation.claims),
     ):
         tools.register(plugin)

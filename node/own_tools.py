@@ -43,12 +43,12 @@ def identity_tools(did: Did, sign: Callable[[bytes], bytes], resolver: Resolver)
     return identity.plugin(sign_value, verify)
 
 
-def didcomm_tools(mail: PostOffice, trust: TrustList) -> Plugin:
-    """Writing to others, and reading what they wrote."""
+def didcomm_tools(mail: PostOffice, trust: TrustList, current: Callable[[Did], Did]) -> Plugin:
+    """Writing to others, and reading what they wrote. `current` gives the DID that a DID was replaced by, or itself."""
 
     async def send(to: str, message_type: str, body: Mapping[str, Any]) -> Sent:
         try:
-            sent = await mail.send(parse_did(to), message_type, body)
+            sent = await mail.send(current(parse_did(to)), message_type, body)
         except PagiError as error:
             raise didcomm.Refused(_told(error)) from error
         return Sent(sent.id, sent.status)

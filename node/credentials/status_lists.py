@@ -6,7 +6,7 @@ says nothing about whose credentials its bits are.
 """
 
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 from urllib.parse import parse_qs
@@ -20,22 +20,15 @@ from identity.credentials.values import time_text
 from identity.did import Did, parse_did
 from node.clock import NowMs
 from node.credentials.errors import StatusListUnknown
-from protocols import fields, limits
-from protocols.conversations import problem_report
-from protocols.conversations.discover_features import Feature
+from protocols import limits
+from protocols.conversations import credential_status
+from protocols.conversations.credential_status import StatusRequest
 from protocols.conversations.reply import Reply
 from protocols.didcomm.author import Author
 from protocols.message import Message
 from storage import credentials as rows
 from storage.database import Database
 
-URI: Final = "https://pagi.ai/credential/1.0"
-STATUS_REQUEST: Final = f"{URI}/status-request"
-STATUS_LIST: Final = f"{URI}/status-list"
-FEATURE: Final = Feature("protocol", URI, ("issuer", "verifier"))
-"""What a twin tells of this to whoever asks what it can do."""
-
-NO_SUCH_LIST: Final = "e.p.req.status-list-unknown"
 PATH: Final = "/credentials/status/"
 
 PURPOSE: Final = "revocation"
@@ -47,11 +40,17 @@ SIGNED_AGAIN_S: Final = 3600.0
 TTL_S: Final = 300.0
 """How long others may keep it."""
 
-Ask = Callable[..., Awaitable[Message]]
-"""`Exchange.ask`: a question to a twin, and its answer."""
 
-Get = Callable[..., Awaitable[bytes]]
-"""`Outside.get`."""
+class Ask(Protocol):
+    """`Exchange.ask`: a question to a twin, and its answer."""
+
+    async def __call__(self, to: Did, message_type: str, body: Mapping[str, Any], *, timeout_s: float) -> Message: ...
+
+
+class Get(Protocol):
+    """`Outside.get`: what stands at a URL."""
+
+    async def __call__(self, url: str, *, max_bytes: int, timeout_s: float, accept: str = ...) -> bytes: ...
 
 
 class Issuers(Protocol):
@@ -108,11 +107,11 @@ class StatusLists:
 
     async def answer(self, message: Message) -> Sequence[Reply]:
         """Answer a STATUS_REQUEST, whoever asks. Raises MalformedMessage."""
-        number = fields.integer(message.body.get("list"), "list", 1, limits.MAX_STATUS_LIST_NUMBER)
+        number = StatusRequest.from_body(message.body).number
         try:
-            return [Reply(STATUS_LIST, {"list": number, "credential": await self.current(number)})]
+            return [credential_status.status_list(number, await self.current(number))]
         except StatusListUnknown:
-            return [problem_report.report(NO_SUCH_LIST, "There is no such status list here.", pthid=message.thread)]
+            return [credential_status.unknown(message)]
 
     async def own_list(self, url: str) -> Mapping[str, Any] | None:
         """The list at a URL if it is one of ours. Raises StatusListUnknown."""
@@ -176,9 +175,10 @@ class StatusSource:
 
     async def _of_twin(self, url: str) -> bytes:
         did, number = read_did_url(url)
-        reply = await self._ask(did, STATUS_REQUEST, {"list": number}, timeout_s=limits.CREDENTIAL_FETCH_S)
-        credential = reply.body.get("credential")
-        if reply.type != STATUS_LIST or not isinstance(credential, Mapping):
+        asked = StatusRequest(number).to_body()
+        reply = await self._ask(did, credential_status.STATUS_REQUEST, asked, timeout_s=limits.CREDENTIAL_FETCH_S)
+        credential = credential_status.read_status_list(reply)
+        if credential is None:
             raise Unavailable(f"{did[:120]} did not answer with its status list")
         return orjson.dumps(credential)
 
@@ -204,7 +204,8 @@ def read_did_url(url: str) -> tuple[Did, int]:
     """Whom to ask for a list, and its number. Raises MalformedDid or StatusListMalformed."""
     did, _, query = url.partition("?")
     wanted = parse_qs(query, max_num_fields=4)
-    number = wanted.get("list", [""])[0]
-    if wanted.get("service") != ["status"] or not number.isdecimal() or len(number) > _NUMBER_CHARS:
+    text = wanted.get("list", [""])[0]
+    number = int(text) if text.isdecimal() and len(text) <= _NUMBER_CHARS else 0
+    if wanted.get("service") != ["status"] or not 1 <= number <= limits.MAX_STATUS_LIST_NUMBER:
         raise StatusListMalformed("a DID URL that names no status list")
-    return parse_did(did), int(number)
+    return parse_did(did), number

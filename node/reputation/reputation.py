@@ -22,9 +22,7 @@ Hearsay = Callable[[], Sequence[tuple[Did, Attestation]]]
 class Reputation:
     """Standings, as seen from this twin."""
 
-    def __init__(
-        self, *, database: Database, trust: TrustList, attestations: Hearsay, now: NowMs = now_ms
-    ) -> None:
+    def __init__(self, *, database: Database, trust: TrustList, attestations: Hearsay, now: NowMs = now_ms) -> None:
         self._database = database
         self._trust = trust
         self._attestations = attestations

@@ -13,7 +13,7 @@ from identity.did import Did
 from identity.errors import MalformedCid
 from protocols import fields, limits
 from protocols.conversations.machine import Table
-from protocols.conversations.receipt import Receipt
+from protocols.conversations.receipt import Receipt, task_id_of
 from protocols.conversations.reply import Reply
 from protocols.errors import MalformedMessage, SenderMismatch, UnexpectedMessage
 from protocols.message import Message
@@ -100,7 +100,7 @@ class Bid:
     def from_body(cls, body: Mapping[str, Any]) -> Self:
         """Read a message body. Raises MalformedMessage."""
         return cls(
-            task_id=_task_id(body),
+            task_id=task_id_of(body),
             confidence=fields.number(body.get("confidence"), "confidence", 0.0, 1.0),
             eta_s=fields.integer(body.get("eta_s"), "eta_s", 0, limits.MAX_ETA_S),
             price=None if body.get("price") is None else fields.number(body["price"], "price", 0.0, limits.MAX_PRICE),
@@ -120,7 +120,7 @@ class Award:
     @classmethod
     def from_body(cls, body: Mapping[str, Any]) -> Self:
         """Read a message body. Raises MalformedMessage."""
-        return cls(_task_id(body))
+        return cls(task_id_of(body))
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +137,7 @@ class Reject:
     @classmethod
     def from_body(cls, body: Mapping[str, Any]) -> Self:
         """Read a message body. Raises MalformedMessage."""
-        return cls(_task_id(body), _note(body.get("reason", ""), "reason"))
+        return cls(task_id_of(body), _note(body.get("reason", ""), "reason"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +157,7 @@ class Progress:
     def from_body(cls, body: Mapping[str, Any]) -> Self:
         """Read a message body. Raises MalformedMessage."""
         percent = fields.integer(body.get("percent"), "percent", 0, 100)
-        return cls(_task_id(body), percent, _note(body.get("note", ""), "note"))
+        return cls(task_id_of(body), percent, _note(body.get("note", ""), "note"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,7 +180,7 @@ class Result:
     def from_body(cls, body: Mapping[str, Any]) -> Self:
         """Read a message body. Raises MalformedMessage."""
         return cls(
-            task_id=_task_id(body),
+            task_id=task_id_of(body),
             answer=fields.text(body.get("answer"), "answer", limits.MAX_ANSWER_BYTES),
             sources=fields.lines(body.get("sources", []), "sources", limits.MAX_SOURCES, limits.MAX_EVIDENCE_CHARS),
             evidence=None if body.get("evidence") is None else _cid(body["evidence"]),
@@ -201,7 +201,7 @@ class Failure:
     @classmethod
     def from_body(cls, body: Mapping[str, Any]) -> Self:
         """Read a message body. Raises MalformedMessage."""
-        return cls(_task_id(body), _note(body.get("reason"), "reason"))
+        return cls(task_id_of(body), _note(body.get("reason"), "reason"))
 
 
 Body = Bid | Award | Reject | Progress | Result | Failure | Receipt
@@ -261,10 +261,6 @@ class Contract:
             raise SenderMismatch("the receipt is between others")
         if self.state != "closed" and (receipt.outcome == "result") != (self.state == "delivered"):
             raise UnexpectedMessage("the receipt says that the task ended otherwise")
-
-
-def _task_id(body: Mapping[str, Any]) -> str:
-    return fields.line(body.get("task_id"), "task_id", limits.MAX_ID_CHARS)
 
 
 def _note(value: object, name: str) -> str:

@@ -79,7 +79,7 @@ class Receipt:
     def from_body(cls, body: Mapping[str, Any]) -> Self:
         """Read a message body. Raises MalformedMessage, or ForgedSignature unless its requester signed it."""
         receipt = cls.from_json(body.get("receipt"))
-        if receipt.task_id != _task_id(body):
+        if receipt.task_id != task_id_of(body):
             raise MalformedMessage("the receipt is for another task")
         return receipt
 
@@ -92,7 +92,7 @@ class Receipt:
         if artifact.get("type") != RECEIPT_TYPE or (outcome != "result" and outcome != "failure"):
             raise MalformedMessage("'artifact' is not a task receipt")
         receipt = cls(
-            task_id=_task_id(artifact),
+            task_id=task_id_of(artifact),
             requester=fields.did(artifact.get("requester"), "requester"),
             worker=fields.did(artifact.get("worker"), "worker"),
             outcome=outcome,
@@ -113,5 +113,6 @@ class Receipt:
         return {"did": self.requester, "signature": self.signature, "artifact": self.artifact}
 
 
-def _task_id(body: Mapping[str, Any]) -> str:
+def task_id_of(body: Mapping[str, Any]) -> str:
+    """Which task a body is about. Raises MalformedMessage."""
     return fields.line(body.get("task_id"), "task_id", limits.MAX_ID_CHARS)

@@ -5,6 +5,7 @@ from typing import Final
 from protocols.conversations import (
     basicmessage,
     contract_net,
+    credential_status,
     discover_features,
     empty,
     mediation,
@@ -38,4 +39,6 @@ TABLES: Final[tuple[Table, ...]] = (
     *pickup.MEDIATOR.values(),
     contract_net.REQUESTER,
     contract_net.WORKER,
+    credential_status.VERIFIER,
+    credential_status.ISSUER,
 )

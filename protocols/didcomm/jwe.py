@@ -82,16 +82,9 @@ def encrypt(
 
     apu = sender.kid.encode() if sender else b""
     apv = _apv(method.id for method in recipients)
-    header: dict[str, object] = {
-        "typ": ENCRYPTED,
-        "alg": alg,
-        "enc": enc,
-        "epk": to_jwk(curve, public),
-        "apv": base64url(apv),
-    }
+    header = {"typ": ENCRYPTED, "alg": alg, "enc": enc, "epk": to_jwk(curve, public), "apv": base64url(apv)}
     if sender:
-        header["skid"] = sender.kid
-        header["apu"] = base64url(apu)
+        header |= {"skid": sender.kid, "apu": base64url(apu)}
     protected = base64url(orjson.dumps(header))
     sealed = cipher.encrypt(content_key, iv, plaintext, protected.encode())
     ciphertext, tag = sealed[: -cipher.tag_bytes], sealed[-cipher.tag_bytes :]
@@ -103,18 +96,11 @@ def encrypt(
         kek = agreement.kek(shared, alg=alg, apu=apu, apv=apv, tag=tag if sender else None)
         return aes_key_wrap(kek, content_key)
 
-    return orjson.dumps(
-        {
-            "protected": protected,
-            "recipients": [
-                {"header": {"kid": method.id}, "encrypted_key": base64url(wrapped(method.public))}
-                for method in recipients
-            ],
-            "iv": base64url(iv),
-            "ciphertext": base64url(ciphertext),
-            "tag": base64url(tag),
-        }
-    )
+    entries = [
+        {"header": {"kid": method.id}, "encrypted_key": base64url(wrapped(method.public))} for method in recipients
+    ]
+    content = {"iv": base64url(iv), "ciphertext": base64url(ciphertext), "tag": base64url(tag)}
+    return orjson.dumps({"protected": protected, "recipients": entries, **content})
 
 
 def decrypt(envelope: Json, *, keys: Mapping[str, AgreementKey], sender_key: PublicKeyOf) -> Opened:

@@ -31,7 +31,7 @@ def test_sign_verify_send_and_list(tmp_path: Path) -> None:
             mail = Mail(node)
             host = PluginHost()
             host.register(identity_tools(node.did, node.keys.sign, node.resolver))
-            host.register(didcomm_tools(mail.office, node.trust))
+            host.register(didcomm_tools(mail.office, node.trust, lambda did: did))
             signed = await host.execute("did_sign_artifact", {"artifact": {"agreed": True}})
             assert signed["did"] == node.did
             assert await host.execute("did_verify_artifact", signed) == {"valid": True}

@@ -25,10 +25,10 @@ from identity.keys import KeyPair
 from node.clock import now_ms
 from node.credentials.errors import CredentialExists, CredentialUnknown, NotRevocable, StatusListUnknown
 from node.credentials.service import Credentials
-from node.credentials.status_lists import STATUS_LIST, STATUS_REQUEST
 from node.dids.own import OwnDids
 from node.errors import MessageTimeout
 from protocols import limits
+from protocols.conversations.credential_status import STATUS_LIST, STATUS_REQUEST
 from protocols.conversations.problem_report import PROBLEM
 from protocols.errors import MalformedMessage
 from protocols.message import Message
@@ -361,6 +361,10 @@ def test_lists_of_ours_that_are_not_there(tmp_path: Path, number: str) -> None:
         ("file:///etc/passwd", Unavailable),
         ("did:key:z6MkhaXgBZDvotDkL5257faiztiGiC2QtKLGpbnnEGta2doK", StatusListMalformed),
         ("did:key:z6MkhaXgBZDvotDkL5257faiztiGiC2QtKLGpbnnEGta2doK?service=other&list=1", StatusListMalformed),
+        (
+            "did:key:z6MkhaXgBZDvotDkL5257faiztiGiC2QtKLGpbnnEGta2doK?service=status&list=9999999999",
+            StatusListMalformed,
+        ),
         ("did:key:z6MkhaXgBZDvotDkL5257faiztiGiC2QtKLGpbnnEGta2doK?service=status&list=x", StatusListMalformed),
     ],
 )
