@@ -203,10 +203,11 @@ class Clients:
     def _is_recording(self, message: Message) -> bool:
         """Whether somebody may play this to us to have a client's mail pushed to itself, or to nobody.
 
-        What was written since our start, and a moment ago, is known by its id if it comes twice.
+        What was written since our start, and a moment ago, is known by its id if it comes twice. One that does not
+        say when it was written could be played again after each start of ours.
         """
         oldest_s = max(self._began_s, self._now() // 1000 - limits.MAX_RETURN_ROUTE_AGE_S)
-        return message.created_time is not None and message.created_time < oldest_s
+        return message.created_time is None or message.created_time < oldest_s
 
     def _stays_open(self, source: Source, client: Did) -> bool:
         """Whether something can be sent later by the way that a message came, and would reach the client itself."""

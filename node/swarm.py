@@ -31,6 +31,7 @@ from protocols import limits
 from protocols.errors import RemoteProtocolError
 from protocols.ratelimit import KeyedBuckets
 from protocols.swarm import TOPIC, TWIN_OFFLINE, TWIN_ONLINE, Mediator, TwinOnline, fits
+from storage import contacts
 from storage import twins as rows
 from storage.database import Database
 from storage.trust import Trust
@@ -111,14 +112,16 @@ class Directory:
         trust.on_change(self._connect_to_named)
 
     async def twins(self) -> list[KnownTwin]:
-        """All twins that have announced themselves, those seen last first."""
+        """All twins that have announced themselves, those seen last first, by the names that the owner gave them."""
         connected = {peer.did for peer in self._network.peers()}
         scores = await self._scores()
-        known = (await self._database.read(lambda conn: rows.list_twins(conn, limit=rows.MAX_TWINS))).items
+        names, known = await self._database.read(
+            lambda conn: (contacts.names(conn), rows.list_twins(conn, limit=rows.MAX_TWINS).items)
+        )
         return [
             KnownTwin(
                 did=row.did,
-                name=row.name,
+                name=names.get(row.did, row.name),
                 addresses=row.addresses,
                 capabilities=row.capabilities,
                 topics=row.topics,

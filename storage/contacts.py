@@ -51,6 +51,11 @@ def contact_dids(conn: sqlite3.Connection) -> list[Did]:
     return [Did(row[0]) for row in conn.execute("SELECT did FROM contacts ORDER BY did")]
 
 
+def names(conn: sqlite3.Connection) -> dict[Did, str]:
+    """What the owner calls those contacts that have a name."""
+    return {Did(did): name for did, name in conn.execute("SELECT did, name FROM contacts WHERE name IS NOT NULL")}
+
+
 def remove_contact(conn: sqlite3.Connection, did: Did) -> None:
     """Forget a contact. Nothing happens if it is not here."""
     conn.execute("DELETE FROM contacts WHERE did = ?", (did,))

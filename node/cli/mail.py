@@ -77,9 +77,12 @@ def send(call: Call) -> int:
     if args.wait and sent["status"] == "queued" and not call.json:
         remark(f"Not delivered within {args.timeout} s. It is tried on, also after a restart: see `pagi outbox`.")
     if args.wait and sent["status"] == "sent" and not call.json:
-        remark("A mediator has it, and brings it when the recipient comes back: see `pagi outbox`.")
+        if str(_told(call, sent["id"], "via")).startswith("mediator"):
+            remark("A mediator has it, and brings it when the recipient comes back: see `pagi outbox`.")
+        else:
+            remark("It was taken, and is delivered once the recipient itself says so: see `pagi outbox`.")
     if sent["status"] == "failed" and not call.json:
-        remark(f"It will not be tried again: {_why_failed(call, sent['id'])}.")
+        remark(f"It will not be tried again: {_told(call, sent['id'], 'error') or 'see `pagi outbox`'}.")
     undelivered = sent["status"] == "failed" or (args.wait and sent["status"] not in ("sent", "delivered"))
     return EXIT_FAILED if undelivered else 0
 
@@ -138,10 +141,10 @@ def discover(call: Call) -> None:
     call.show_list(answer, ("feature", "roles"), rows, empty="It says nothing of that kind.")
 
 
-def _why_failed(call: Call, message_id: str) -> str:
-    """What the outbox says of a message that was just sent."""
+def _told(call: Call, message_id: str, what: str) -> str | None:
+    """What the outbox says of a message that was just sent: its `via` or its `error`."""
     newest = call.client().get("didcomm", "outbox", query={"limit": 20})["items"]
-    return next((row["error"] for row in newest if row["id"] == message_id and row["error"]), "see `pagi outbox`")
+    return next((row[what] for row in newest if row["id"] == message_id), None)
 
 
 def _say_whole(row: dict[str, Any], who: Callable[[str | None], str]) -> None:

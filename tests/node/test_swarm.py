@@ -19,6 +19,7 @@ from protocols import limits
 from protocols.didcomm.envelope import pack_signed
 from protocols.message import Message
 from protocols.swarm import TOPIC, TWIN_OFFLINE, TWIN_ONLINE, Mediator, TwinOnline
+from storage import contacts
 from tests.node.net.fake import FakeSwarm
 from tests.node.parts import START_MS, Node, Watch, new_keys, new_reputation, open_node, running, soon, watching
 
@@ -522,5 +523,24 @@ def test_a_twins_standing_stands_beside_it(tmp_path: Path) -> None:
             assert (await ada.listed())["anna"].reputation == 0.0
             await new_reputation(ada.node).note(did_key(ANNA.public), "receipt", "one", good=2.0)
             assert (await ada.listed())["anna"].reputation == 0.5
+
+    asyncio.run(main())
+
+
+def test_what_the_owner_calls_a_twin_comes_before_what_it_calls_itself(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with open_member(FakeSwarm(), tmp_path, "ada", run=False) as ada:
+            await ada.hear(online())
+            await ada.node.database.write(
+                lambda conn: contacts.put_contact(
+                    conn,
+                    did_key(ANNA.public),
+                    services="[]",
+                    name="Anna of the mill",
+                    source="invitation",
+                    updated_ms=1,
+                )
+            )
+            assert set(await ada.listed()) == {"Anna of the mill"}
 
     asyncio.run(main())
