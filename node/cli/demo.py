@@ -197,6 +197,11 @@ class Story:
         return {"plan": plan, "asks": self.b.did, "on the advice of": f"bullet {bullet['id']} by {bullet['author']}"}
 
     def lose_power(self) -> Evidence:
+        def announced() -> bool | None:
+            known = {item["did"]: item["mediators"] for item in self.a.client().get("twins")["items"]}
+            return bool(known.get(self.c.did)) or None
+
+        wait_until(f"{self.c.name} has told who keeps its mail", announced)
         self.c.kill()
         text = "The ferry leaves at nine."
         sent = self.a.client().post(
