@@ -14,6 +14,12 @@ from node.net.errors import NetError
 
 MEDIA_TYPE: Final = "application/problem+json"
 _TYPE_BASE: Final = "https://pagi.ai/problems/"
+_IN_WORDS: Final = {
+    "model_type": "should be a JSON object",
+    "string_pattern_mismatch": "does not have the form of such a value",
+}
+"""What pydantic says in terms of Python and of regular expressions."""
+
 _REMOTE_STATUSES: Final = frozenset({502, 504})
 
 
@@ -78,6 +84,6 @@ def from_validation(error: ValidationError, where: str) -> InvalidRequest:
     """The first fault of a document as one line that points at its member, such as `body: /ops/0/text: …`."""
     first = error.errors(include_url=False, include_context=False, include_input=False)[0]
     pointer = "".join(f"/{part}" for part in first["loc"])
-    text = "should be a JSON object" if first["type"] == "model_type" else first["msg"]
+    text = _IN_WORDS.get(first["type"], first["msg"])
     more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
     return InvalidRequest(f"{where}: {pointer or '/'}: {text}{more}")

@@ -23,6 +23,12 @@ Nobody changes one in place."""
 _BULLET_ID: Final = re.compile(r"b[a-z2-7]{32}")
 _NAME: Final = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 _SETTING_KEY: Final = re.compile(r"[A-Za-z0-9_-]{1,64}(\.[A-Za-z0-9_-]{1,64}){0,7}")
+_IN_WORDS: Final = {
+    _BULLET_ID: "a bullet's id, which is a 'b' and 32 letters and digits as the playbook shows them",
+    _NAME: "a name of 1 to 64 letters, digits, '_', '-' and '.'",
+    _SETTING_KEY: "up to 8 words of letters, digits, '_' and '-', joined by '.'",
+}
+
 _RENDERED_TABLES: Final = frozenset({"version", "tools", "metrics", "bullets"})
 """Names at the top of playbook.toml that are not settings."""
 
@@ -216,7 +222,7 @@ def _metric(body: Mapping[str, object]) -> Metric:
 
 def _matching(value: object, name: str, pattern: re.Pattern[str]) -> str:
     if not isinstance(value, str) or not pattern.fullmatch(value):
-        raise MalformedMessage(f"{name!r} does not match {pattern.pattern}")
+        raise MalformedMessage(f"{name!r} is not {_IN_WORDS[pattern]}")
     return value
 
 

@@ -428,3 +428,13 @@ def test_who_keeps_our_mail() -> None:
         assert denied["reason"] == "it keeps no mail for us"
 
     with_server(test)
+
+
+def test_a_value_of_the_wrong_form_is_told_without_regular_expressions() -> None:
+    async def test(client: Client, _: FakeTwin) -> None:
+        ops = [{"op": "remove", "id": "X"}]
+        status, problem, _ = await client("POST", "/v1/playbooks/common/revisions", json={"critique": "c", "ops": ops})
+        assert status == 400
+        assert problem["detail"].startswith("'id' is not a bullet's id")
+
+    with_server(test)
