@@ -6,6 +6,7 @@ It knows nothing of libp2p.
 """
 
 import asyncio
+import inspect
 import logging
 import threading
 from collections import deque
@@ -26,13 +27,14 @@ MAX_BATCH: Final = 256
 
 
 class _Job:
-    """A call that is under way on the trio side. `scope` is set when it starts there."""
+    """A call that is under way on the trio side. `awaitable` and `scope` are set when it starts there."""
 
-    __slots__ = ("cancelled", "error", "future", "result", "run", "scope")
+    __slots__ = ("awaitable", "cancelled", "error", "future", "result", "run", "scope")
 
     def __init__(self, run: Callable[[], Awaitable[object]], future: "asyncio.Future[object]") -> None:
         self.run = run
         self.future = future
+        self.awaitable: Awaitable[object] | None = None
         self.scope: trio.CancelScope | None = None
         self.cancelled = False
         self.result: object = None
@@ -78,6 +80,8 @@ class TrioThread:
     async def call(self, function: Callable[[*Ts], Awaitable[T]], *args: *Ts) -> T:
         """Await `function(*args)` on the trio side. Cancelling this cancels it there.
 
+        Calls are made there in the order in which they are made here; what each returns is awaited in a task of its
+        own, and trio runs tasks in no order.
         Raises what it raises, or NetworkDown if that side ends first.
         """
         job = _Job(lambda: function(*args), self._loop.create_future())
@@ -173,7 +177,14 @@ class TrioThread:
 
     def _start(self, job: _Job) -> None:
         assert self._nursery is not None
-        if not job.cancelled:
+        if job.cancelled:
+            return
+        try:
+            job.awaitable = job.run()
+        except Exception as error:  # noqa: BLE001 - it is raised again where the call was made
+            job.error = error
+            self.post(self._settle, job)
+        else:
             self._nursery.start_soon(self._work, job)
 
     def _cancel(self, job: _Job) -> None:
@@ -182,11 +193,14 @@ class TrioThread:
             job.scope.cancel()
 
     async def _work(self, job: _Job) -> None:
+        assert job.awaitable is not None
         with trio.CancelScope() as job.scope:
             if job.cancelled:
+                if inspect.iscoroutine(job.awaitable):
+                    job.awaitable.close()
                 return
             try:
-                job.result = await job.run()
+                job.result = await job.awaitable
             except Exception as error:  # noqa: BLE001 - it is raised again where the call was made
                 job.error = error
             self.post(self._settle, job)

@@ -4,7 +4,7 @@ Calls come in by the bridge as `Core`'s methods; what happens goes out by `Upcal
 """
 
 import contextlib
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -160,8 +160,8 @@ class Core:
     async def serve(self, protocol: str, max_request_bytes: int, max_in_flight_per_peer: int) -> None:
         self._responder.serve(protocol, max_request_bytes, max_in_flight_per_peer)
 
-    async def request(self, peer: PeerId, protocol: str, payload: bytes, timeout_s: float) -> bytes:
-        return await self._requester.request(ID.from_string(peer), protocol, payload, timeout_s)
+    def request(self, peer: PeerId, protocol: str, payload: bytes, timeout_s: float) -> Awaitable[bytes]:
+        return self._requester.request(ID.from_string(peer), protocol, payload, timeout_s)
 
     async def fetch_block(self, cid: Cid, peers: Sequence[PeerId], timeout_s: float) -> bytes:
         return await self._bitswap.fetch(cid, [ID.from_string(peer) for peer in peers], timeout_s)

@@ -5,6 +5,7 @@ Runs on the trio side. A reply belongs to the oldest request of its stream that 
 
 import logging
 from collections import deque
+from collections.abc import Awaitable
 from typing import Any, Final
 
 import trio
@@ -163,16 +164,21 @@ class Requester:
                 if channel.idle and trio.current_time() - channel.used_at > IDLE_S:
                     channel.retire()
 
-    async def request(self, peer: ID, protocol: str, payload: bytes, timeout_s: float) -> bytes:
-        """One request and its reply. Raises RemoteUnavailable, RemoteTimeout or RemoteRefused.
+    def request(self, peer: ID, protocol: str, payload: bytes, timeout_s: float) -> Awaitable[bytes]:
+        """Send one request, in the order of these calls, and give its reply to await.
 
-        Cancelling it, as a time-out does, never cuts a frame: the stream has its own task that writes.
+        Raises RemoteUnavailable; the awaitable raises RemoteUnavailable, RemoteTimeout or RemoteRefused. Cancelling it,
+        as a time-out does, never cuts a frame: the stream has its own task that writes.
         """
         if not self._host.get_network().get_connections(peer):
             raise RemoteUnavailable(f"{peer} is not connected")
         channel = self._channel(peer, protocol)
         reply = channel.ask(payload)
         self._counters.add("requests_sent")
+        return self._replied(peer, protocol, channel, reply, timeout_s)
+
+    @staticmethod
+    async def _replied(peer: ID, protocol: str, channel: _Channel, reply: _Reply, timeout_s: float) -> bytes:
         with trio.move_on_after(timeout_s):
             await reply.arrived.wait()
         if reply.error is not None:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Coroutine
 import pytest
 
 from identity.cid import Cid
-from identity.did import did_of_peer_id
+from identity.did import PeerId, did_of_peer_id
 from identity.multibase import CODEC_RAW
 from node.net.errors import (
     BlockNotFound,
@@ -166,6 +166,23 @@ def test_requests_are_answered_each_with_its_own_reply(opener: Opener) -> None:
             await one.dial(two.addresses()[0])
             replies = await asyncio.gather(*(one.request(two.peer_id, ECHO, b"%d" % n) for n in range(50)))
             assert replies == [f"{one.peer_id} {n}".encode() for n in range(50)]
+
+    run(main)
+
+
+def test_requests_arrive_in_the_order_in_which_they_are_made(opener: Opener) -> None:
+    async def main() -> None:
+        arrived: list[int] = []
+
+        async def note(peer: PeerId, payload: bytes) -> bytes:
+            arrived.append(int(payload))
+            return b""
+
+        async with opener() as one, opener() as two:
+            await two.serve(ECHO, note, max_request_bytes=1024, max_in_flight_per_peer=64)
+            await one.dial(two.addresses()[0])
+            await asyncio.gather(*(one.request(two.peer_id, ECHO, b"%d" % n) for n in range(200)))
+            assert arrived == list(range(200))
 
     run(main)
 
