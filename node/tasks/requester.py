@@ -4,6 +4,7 @@ Only twins that the owner named may bid: their result goes to the owner. Every s
 out; a message that comes twice, after a crash on either side, is answered as it was the first time.
 """
 
+import asyncio
 import sqlite3
 import uuid
 from collections.abc import Callable, Sequence
@@ -18,7 +19,7 @@ from node.content import Content
 from node.errors import TaskUnrateable
 from node.events import Event, EventBus
 from node.gossip import Gossip
-from node.messaging.post_office import PostOffice
+from node.messaging.post_office import Handler, PostOffice
 from node.reputation.reputation import Reputation
 from node.tasks.choosing import best
 from protocols.conversations import contract_net
@@ -74,11 +75,12 @@ class Requester:
         self._content = content
         self._events = events
         self._now = now
+        self._turn = asyncio.Lock()  # What one change reads of a task must still be so when it writes.
         self.on_change: Callable[[], None] = lambda: None
-        mail.handle(contract_net.BID, self._on_bid)
-        mail.handle(contract_net.PROGRESS, self._on_progress)
-        mail.handle(contract_net.RESULT, self._on_end)
-        mail.handle(contract_net.FAILURE, self._on_end)
+        mail.handle(contract_net.BID, self._in_turn(self._on_bid))
+        mail.handle(contract_net.PROGRESS, self._in_turn(self._on_progress))
+        mail.handle(contract_net.RESULT, self._in_turn(self._on_end))
+        mail.handle(contract_net.FAILURE, self._in_turn(self._on_end))
 
     async def post(self, task: str, requirements: Sequence[str] = (), deadline_s: int = DEFAULT_DEADLINE_S) -> TaskRow:
         """Broadcast a task to the swarm, where everybody can read it. Raises LocalProtocolError if it is too long."""
@@ -105,11 +107,12 @@ class Requester:
 
         Raises TaskUnrateable if it is none of ours or has no result.
         """
-        row = await self._database.read(lambda conn: rows.get_task(conn, self._own, task_id))
-        if row is None or row.worker is None or row.receipt is None:
-            raise TaskUnrateable("only the result of a task that this twin gave can be rated")
-        outcome: Outcome = "result" if row.status == "done" else "failure"
-        rated, receipt = await self._receipted(row, row.worker, outcome, quality=quality, bad=1 - quality)
+        async with self._turn:
+            row = await self._database.read(lambda conn: rows.get_task(conn, self._own, task_id))
+            if row is None or row.worker is None or row.receipt is None:
+                raise TaskUnrateable("only the result of a task that this twin gave can be rated")
+            outcome: Outcome = "result" if row.status == "done" else "failure"
+            rated, receipt = await self._receipted(row, row.worker, outcome, quality=quality, bad=1 - quality)
         await self._mail.send(row.worker, contract_net.RECEIPT, receipt.to_body(), thid=row.id)
         return rated
 
@@ -120,8 +123,14 @@ class Requester:
         elif row.worker is not None:
             await self._mail.send(row.worker, contract_net.AWARD, Award(row.id).to_body(), thid=row.id)
 
-    async def on_due(self, row: TaskRow) -> None:
-        """The time of a task of ours has come: choose among its bids, or give it up."""
+    async def on_due(self, task_id: str) -> None:
+        """The time of a task of ours may have come: choose among its bids, or give it up."""
+        async with self._turn:
+            row = await self._database.read(lambda conn: rows.get_task(conn, self._own, task_id))
+            if row is not None and row.due_ms is not None and row.due_ms <= self._now():
+                await self._on_due(row)
+
+    async def _on_due(self, row: TaskRow) -> None:
         if self._now() >= row.deadline_ms:
             await self._expire(row)
         elif row.status == "open":
@@ -165,6 +174,13 @@ class Requester:
         await self._end(row, row.worker, "failure", note="no result came in time", quality=0.0, bad=1.0)
 
     # What bidders and workers say
+
+    def _in_turn(self, handler: Handler) -> Handler:
+        async def handle(sender: Did, message: Message) -> Sequence[Reply]:
+            async with self._turn:
+                return await handler(sender, message)
+
+        return handle
 
     async def _on_bid(self, sender: Did, message: Message) -> Sequence[Reply]:
         bid = contract_net.Bid.from_body(message.body)

@@ -61,7 +61,7 @@ class Tasks:
         while True:
             self._changed.clear()
             for row in await self._database.read(lambda conn: rows.due_tasks(conn, self._now())):
-                await (self._requester.on_due(row) if row.requester == self._own else self._worker.expire(row))
+                await (self._requester.on_due(row.id) if row.requester == self._own else self._worker.expire(row))
             await self._wait()
 
     async def _wait(self) -> None:

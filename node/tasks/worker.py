@@ -173,10 +173,15 @@ class Worker:
         return (Reply(contract_net.FAILURE if "reason" in ended else contract_net.RESULT, ended),)
 
     async def _work(self, row: TaskRow, kept: ContractRow) -> tuple[TaskRow, ContractRow]:
-        """Do the task; its result, or why there is none, is on disk when this returns."""
-        contract = self._contract(kept)
+        """Do the task; its result, or why there is none, is on disk when this returns.
+
+        If the award was taken back meanwhile, there is no result.
+        """
         body = Failure(row.id, "the deadline has passed") if self._now() >= row.deadline_ms else await self._done(row)
-        contract, reply = contract.send(body)
+        row, kept = await self._task(row.requester, row.id)
+        if kept.state != "working":
+            return row, kept
+        contract, reply = self._contract(kept).send(body)
         return await self._kept(replace(row, result=orjson.dumps(dict(reply.body)), due_ms=None), kept, contract)
 
     async def _done(self, row: TaskRow) -> Result | Failure:

@@ -1,6 +1,7 @@
 """The contract net between twins: bids, the award, the work, the receipt; and what goes wrong on the way."""
 
 import asyncio
+import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 
@@ -8,11 +9,14 @@ import orjson
 import pytest
 
 from identity.cid import Cid
+from identity.did import Did
 from node.errors import TaskUnknown, TaskUnrateable
+from node.reputation.standing import Standing
 from node.tasks.requester import BIDS_FOR_S, HONEST_FAILURE, UNRATED
 from protocols.conversations import contract_net
 from protocols.conversations.contract_net import Award
 from protocols.conversations.receipt import Receipt
+from protocols.task import Answer
 from storage import mailbox
 from tests.node.net.fake import FakeSwarm
 from tests.node.parts import Clock, new_keys, soon, watching
@@ -256,5 +260,69 @@ def test_after_a_restart_a_task_that_was_awarded_is_awarded_again(tmp_path: Path
                 await giver.node.dial(worker.node)
                 await soon(_retried(giver, row.id, worker, clock))
                 assert worker.worked == ["count the tides"]
+
+    asyncio.run(main())
+
+
+def test_a_bid_that_comes_while_another_is_chosen_is_told_so(tmp_path: Path) -> None:
+    async def main() -> None:
+        clock = Clock()
+        async with open_hands(tmp_path, 0.0, 0.9, 0.9, clock=clock) as (giver, early, late):
+            choosing, chosen, may_bid = asyncio.Event(), asyncio.Event(), asyncio.Event()
+            standing = giver.reputation.of
+
+            async def slow(did: Did) -> Standing:
+                choosing.set()
+                await chosen.wait()
+                return await standing(did)
+
+            async def later(task: str) -> float:
+                await may_bid.wait()
+                return 0.9
+
+            giver.reputation.of = slow  # type: ignore[method-assign]
+            late.confidence = later  # type: ignore[method-assign]
+            row = await giver.tasks.post("count the tides")
+            await soon(_choose(giver, row.id, 1, clock))
+            await soon(choosing.wait())
+            async with watching(giver.node) as watch:
+                may_bid.set()
+                await watch.until("didcomm_received", lambda event: event.payload["from"] == late.node.did)
+            chosen.set()
+            assert await soon(_status(giver, row.id, "done")) == "done"
+            assert await soon(_status(late, row.id, "lost")) == "lost"
+            assert (await giver.task(row.id)).worker == early.node.did
+
+    asyncio.run(main())
+
+
+def test_work_for_an_award_that_was_taken_back_is_not_handed_in(tmp_path: Path) -> None:
+    async def main() -> None:
+        clock = Clock()
+        async with open_hands(tmp_path, 0.0, 0.9, clock=clock) as (giver, worker):
+            begun, done = asyncio.Event(), asyncio.Event()
+            real = worker.answer
+
+            async def slow(task: str) -> Answer:
+                begun.set()
+                await done.wait()
+                return await real(task)
+
+            worker.answer = slow  # type: ignore[method-assign]
+            row = await giver.tasks.post("count the tides")
+            await soon(_choose(giver, row.id, 1, clock))
+            await soon(begun.wait())
+            body = contract_net.Reject(row.id, "no longer needed").to_body()
+            await giver.mail.office.send(worker.node.did, contract_net.REJECT, body)
+            assert await soon(_status(worker, row.id, "lost")) == "lost"
+            done.set()
+
+            def unhandled(conn: sqlite3.Connection) -> int:
+                return len(mailbox.unhandled(conn, 9))
+
+            while await worker.node.database.read(unhandled):  # noqa: ASYNC110 - rows tell nobody that they changed
+                await asyncio.sleep(0.001)
+            assert worker.worked == ["count the tides"]
+            assert (await worker.task(row.id)).result is None
 
     asyncio.run(main())
