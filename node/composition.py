@@ -16,7 +16,7 @@ from identity.did import did_key, peer_id
 from identity.keys import KeyPair
 from identity.keystore import Retired
 from node.config import Config
-from node.content import Content
+from node.content.content import Content
 from node.credentials.public import public_routes
 from node.credentials.service import Credentials
 from node.credentials.tools import credentials_tools

@@ -10,7 +10,7 @@ from typing import Final
 from identity.did import Did, DidDocument, PeerId
 from identity.resolver import Resolver
 from node import __version__
-from node.content import Content
+from node.content.content import Content
 from node.credentials.service import Credentials
 from node.dids.own import OwnDids
 from node.dids.rotation_news import RotationNews

@@ -590,3 +590,8 @@ MAX_STATUS_LISTS_KEPT: Final = 64
 
 MAX_STATUS_LIST_NUMBER: Final = 2**31
 """The number of a status list in a request; nobody issues enough for a thousand."""
+
+# Blocks.
+
+MAX_BLOCKS_AT_ONCE: Final = 64
+"""Blocks asked for by one call: with chunks of 256 KiB they are 16 MiB of memory, with the largest blocks 128 MiB."""

@@ -4,6 +4,7 @@ Runs on the trio side. Each side sends its messages on a stream that it opened i
 other implementation do. Nothing is stored here; a block that was not asked for is dropped and counted.
 """
 
+import contextlib
 import logging
 from collections import Counter
 from collections.abc import Sequence
@@ -91,6 +92,19 @@ class Bitswap:
                 self._counters.add("bitswap_blocks_fetched")
                 return block
         raise BlockNotFound(f"none of {len(peers)} peers has block {cid}, or none answered in time")
+
+    async def fetch_many(self, cids: Sequence[Cid], peers: Sequence[ID], timeout_s: float) -> dict[Cid, bytes]:
+        """Ask for all of them at once, each as `fetch` does; those that were found."""
+        found: dict[Cid, bytes] = {}
+
+        async def fetch_one(cid: Cid) -> None:
+            with contextlib.suppress(BlockNotFound):
+                found[cid] = await self.fetch(cid, peers, timeout_s)
+
+        async with trio.open_nursery() as nursery:
+            for cid in cids:
+                nursery.start_soon(fetch_one, cid)
+        return found
 
     async def _ask(self, cid: Cid, peer: ID, timeout_s: float) -> bytes | None:
         wanted = _Wanted()

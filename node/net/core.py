@@ -166,6 +166,9 @@ class Core:
     async def fetch_block(self, cid: Cid, peers: Sequence[PeerId], timeout_s: float) -> bytes:
         return await self._bitswap.fetch(cid, [ID.from_string(peer) for peer in peers], timeout_s)
 
+    async def fetch_blocks(self, cids: Sequence[Cid], peers: Sequence[PeerId], timeout_s: float) -> dict[Cid, bytes]:
+        return await self._bitswap.fetch_many(cids, [ID.from_string(peer) for peer in peers], timeout_s)
+
     # What the parts tell each other
 
     def _admit(self, stream: Any) -> bool:

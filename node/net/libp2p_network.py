@@ -158,6 +158,12 @@ class Libp2pNetwork:
     async def fetch_block(self, cid: Cid, peers: Sequence[PeerId], *, timeout_s: float = 30) -> bytes:
         return await self._call(lambda core: core.fetch_block(cid, tuple(peers), timeout_s))
 
+    async def fetch_blocks(
+        self, cids: Sequence[Cid], peers: Sequence[PeerId], *, timeout_s: float = 30
+    ) -> dict[Cid, bytes]:
+        assert len(cids) <= limits.MAX_BLOCKS_AT_ONCE
+        return await self._call(lambda core: core.fetch_blocks(tuple(cids), tuple(peers), timeout_s))
+
     def peer_events(self) -> AsyncIterator[PeerEvent]:
         queue: asyncio.Queue[PeerEvent] = asyncio.Queue(MAX_EVENTS)
         self._watchers.add(queue)

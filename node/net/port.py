@@ -124,6 +124,15 @@ class Network(Protocol):
         `timeout_s` is shared evenly between the peers. Raises BlockNotFound.
         """
 
+    async def fetch_blocks(
+        self, cids: Sequence[Cid], peers: Sequence[PeerId], *, timeout_s: float = 30
+    ) -> dict[Cid, bytes]:
+        """Fetch up to `limits.MAX_BLOCKS_AT_ONCE` blocks by bitswap: those that some of the peers gave in time.
+
+        All are asked for at once; what a peer does not have is asked of the next one. Hashes are checked, and nothing
+        is stored.
+        """
+
     def peer_events(self) -> AsyncIterator[PeerEvent]:
         """Connections that come and go, from the moment of this call on."""
 

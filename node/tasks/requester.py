@@ -15,7 +15,7 @@ import orjson
 
 from identity.did import Did
 from node.clock import NowMs, now_ms
-from node.content import Content
+from node.content.content import Content
 from node.errors import TaskUnrateable
 from node.events import Event, EventBus
 from node.gossip import Gossip

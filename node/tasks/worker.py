@@ -18,7 +18,7 @@ import orjson
 from identity.did import Did
 from identity.errors import PagiError
 from node.clock import NowMs, now_ms
-from node.content import Content
+from node.content.content import Content
 from node.events import EventBus
 from node.gossip import Gossip, Heard
 from node.messaging.post_office import PostOffice

@@ -14,7 +14,7 @@ from identity.cid import Cid
 from identity.did import did_key, did_of_peer_id
 from identity.keys import KeyPair
 from identity.multibase import CODEC_DAG_CBOR, CODEC_RAW
-from node.content import Content
+from node.content.content import Content
 from node.net.errors import BlockNotFound
 from node.net.libp2p_network import Libp2pNetwork, open_network
 from protocols.playbook.revision import Revision, SignedRevision, new_ops, next_height, sign_revision, verify_revision

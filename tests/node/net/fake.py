@@ -180,6 +180,15 @@ class FakeNetwork:
                     return block
         raise BlockNotFound(str(cid))
 
+    async def fetch_blocks(
+        self, cids: Sequence[Cid], peers: Sequence[PeerId], *, timeout_s: float = 30
+    ) -> dict[Cid, bytes]:
+        found = {}
+        for cid in cids:
+            with contextlib.suppress(BlockNotFound):
+                found[cid] = await self.fetch_block(cid, peers, timeout_s=timeout_s)
+        return found
+
     def peer_events(self) -> AsyncIterator[PeerEvent]:
         queue: asyncio.Queue[PeerEvent] = asyncio.Queue()
         self._watchers.add(queue)

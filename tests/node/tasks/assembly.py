@@ -7,7 +7,7 @@ from pathlib import Path
 
 from identity.did import Did
 from identity.keys import KeyPair
-from node.content import Content
+from node.content.content import Content
 from node.reputation.reputation import Reputation
 from node.tasks.requester import Requester
 from node.tasks.tasks import Tasks
