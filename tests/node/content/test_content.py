@@ -6,7 +6,7 @@ import pytest
 
 from identity.cid import Cid
 from identity.multibase import CODEC_DAG_CBOR, CODEC_DAG_PB
-from node import content as content_module
+from node.content import content as content_module
 from node.content.content import Content
 from node.errors import ContentTooLarge, ContentUnavailable
 from protocols.errors import MalformedMessage
