@@ -37,7 +37,7 @@ class Hold(Protocol):
     """Blocks of one transfer under way: no garbage collection takes them before it is left."""
 
     async def put_many(self, blocks: Sequence[tuple[Cid, bytes]]) -> None:
-        """Keep blocks; on disk when this returns. Raises BlockMismatch, StorageFull, StorageFailed, BackendUnavailable."""
+        """Keep blocks: they are on disk when this returns. Raises a StorageError, or BackendUnavailable."""
 
     async def keep(self, cids: Sequence[Cid]) -> None:
         """Hold blocks that are here already."""
