@@ -80,7 +80,7 @@ async def open_relay(
     """
     async with AsyncExitStack() as stack:
         database = await stack.enter_async_context(Database.open(home.node_db))
-        settings = NetSettings(gossip_forwarder=True)
+        settings = NetSettings(gossip_forwarder=True, dht="server")
         network = await stack.enter_async_context(
             open_network(keys, listen=listen, blocks=NoBlocks(), settings=settings)
         )

@@ -16,7 +16,9 @@ from identity.did import did_key, peer_id
 from identity.keys import KeyPair
 from identity.keystore import Retired
 from node.config import Config
-from node.content.content import Content
+from node.content.assembly import make_content
+from node.content.finding import Finder
+from node.content.routing import make_routing
 from node.credentials.public import public_routes
 from node.credentials.service import Credentials
 from node.credentials.tools import credentials_tools
@@ -30,6 +32,9 @@ from node.events import EventBus
 from node.gossip import Gossip
 from node.ground import Ground
 from node.hive.hive import Hive
+from node.hive.judging.assembly import JudgingParts
+from node.hive.retrieval import Retrieval
+from node.http.door import gateway_of
 from node.http.outside import Outside
 from node.inference.embedder import Embedder, WordLlamaEmbedder
 from node.inference.local import LocalModel, load_in_background
@@ -40,6 +45,8 @@ from node.mind.answering import Writer
 from node.mind.colleagues import Colleagues
 from node.mind.executive import Executive
 from node.mind.jobs import Jobs
+from node.mind.learning import Learning
+from node.mind.trying import Trying
 from node.net.errors import MalformedAddress, NetError
 from node.net.libp2p_network import open_network
 from node.net.port import Network
@@ -48,7 +55,7 @@ from node.own_tools import didcomm_tools, identity_tools
 from node.reputation.attestations import Attestations
 from node.reputation.reputation import Reputation
 from node.supervisor import keep_running
-from node.swarm import Directory
+from node.swarm import CAPABILITIES, Directory
 from node.tasks.requester import Requester
 from node.tasks.tasks import Tasks
 from node.tasks.worker import Worker
@@ -90,13 +97,14 @@ async def open_twin(
         outside = Outside(allow_private=config.network.allow_private_addresses)
         stack.push_async_callback(outside.close)
         blocks = await asyncio.to_thread(BlockStore, home.blocks, config.content.quota_bytes)
+        stack.callback(blocks.close)
         trust = await TrustList.load(database, did_key(keys.public))
         embedder = WordLlamaEmbedder()
         memory = await stack.enter_async_context(Memory.open(database, embedder))
         local_model = await stack.enter_async_context(
             load_in_background(model, threads=config.inference.threads, context_tokens=config.inference.context_tokens)
         )
-        settings = NetSettings(mdns=config.network.mdns)
+        settings = NetSettings(mdns=config.network.mdns, dht=config.network.dht)
         network = await stack.enter_async_context(
             open_network(keys, listen=config.network.listen, blocks=blocks, settings=settings)
         )
@@ -214,6 +222,21 @@ def _assembled(
     )
     intake.answer(credential_status.STATUS_REQUEST, credentials.answer_status, strangers=True)
     attestations = Attestations(credentials, trust)
+    writer, retrieval = Writer(model, events), Retrieval(embedder)
+    trying = Trying(memory=memory, model=model, writer=writer, recall_items=config.mind.recall_items)
+    judging = JudgingParts.of(
+        config=config.hive,
+        keys=keys,
+        database=database,
+        blocks=blocks,
+        gossip=gossip,
+        trust=trust,
+        reputation=reputation,
+        embedder=embedder,
+        retrieval=retrieval,
+        model=model,
+        attempt=trying.attempt,
+    )
     hive = Hive(
         keys=keys,
         database=database,
@@ -224,9 +247,9 @@ def _assembled(
         reputation=reputation,
         events=events,
         names=(config.mind.playbook,),
+        parts=judging,
         formerly=successions.formerly,
     )
-    writer = Writer(model, events)
     colleagues = Colleagues(
         own=did,
         directory=directory,
@@ -237,7 +260,21 @@ def _assembled(
         writer=writer,
         recall_items=config.mind.recall_items,
     )
-    content = Content(blocks=blocks, network=network, database=database)
+    finder = Finder(network=network, trust=trust, max_connections=config.network.max_twin_connections)
+    content = make_content(store=blocks, database=database, network=network, providers=finder.providers)
+    content_routing = make_routing(
+        keys=keys,
+        name=config.name,
+        capabilities=CAPABILITIES,
+        provide=config.content.provide,
+        heads=hive.all_heads,
+        named=directory.named,
+        read=content.read,
+        store=blocks,
+        database=database,
+        network=network,
+    )
+    gateway = gateway_of(config.public, content=content, store=blocks, own_name=content_routing.own_name)
     requester = Requester(
         own=did,
         sign=keys.sign,
@@ -269,14 +306,22 @@ def _assembled(
     ):
         tools.register(plugin)
     jobs = Jobs(database)
+    learning = Learning(
+        database=database,
+        playbooks=hive,
+        retrieval=retrieval,
+        trust=trust,
+        tokens=config.mind.playbook_tokens,
+        canary_share=config.mind.canary_share,
+    )
     executive = Executive(
         config=config.mind,
         memory=memory,
-        embedder=embedder,
         tools=tools,
         colleagues=colleagues,
         writer=writer,
         hive=hive,
+        learning=learning,
         jobs=jobs,
         events=events,
         reputation=reputation,
@@ -299,15 +344,17 @@ def _assembled(
         messaging=messaging,
         mediation=mediation,
         credentials=credentials,
-        public_routes=public_routes(credentials.status_lists),
+        public_routes=(*public_routes(credentials.status_lists), *(gateway.routes() if gateway is not None else ())),
         hive=hive,
         memory=memory,
         executive=executive,
+        learning=learning,
         jobs=jobs,
         trust=trust,
         reputation=reputation,
         attestations=attestations,
         content=content,
+        routing=content_routing,
         tasks=Tasks(own=did, database=database, requester=requester, worker=worker),
         tools=tools,
         events=events,
@@ -320,6 +367,10 @@ def _assembled(
             messaging.answers.counters,
             messaging.delivery.counters,
             hive.counters,
+            learning.counters,
+            finder.counters,
+            *content_routing.counters,
+            *((gateway.counters,) if gateway is not None else ()),
         ),
     )
 
@@ -332,6 +383,7 @@ async def _running(twin: Twin, relays: Sequence[str]) -> AsyncIterator[None]:
     await twin.rotation_news.take_over()
     await twin.successions.load()
     await twin.mediation.load()
+    await twin.routing.load()
     async with asyncio.TaskGroup() as tasks:
         parts = [
             tasks.create_task(keep_running(part, twin.resting))
@@ -343,7 +395,9 @@ async def _running(twin: Twin, relays: Sequence[str]) -> AsyncIterator[None]:
                 twin.hive,
                 twin.rotation_news,
                 twin.tasks,
+                twin.learning,
                 twin.attestations,
+                *twin.routing.parts,
             )
         ]
         parts += [tasks.create_task(_call(twin.network, address)) for address in relays]

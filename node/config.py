@@ -11,6 +11,8 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
+from identity.cid import Cid
+from identity.errors import MalformedCid
 from node.errors import ConfigInvalid
 from protocols import fields, limits
 from protocols.errors import MalformedMessage
@@ -26,6 +28,7 @@ class NetworkConfig(Section):
     """`[network]`: where to listen for other twins, and whom to call first.
 
     `allow_private_addresses` lets DIDs and agents' endpoints lead to this machine and its own network, over HTTP.
+    `dht` is `client` (find and be found through others), `server` (also keep others' records) or `off`.
     """
 
     listen: tuple[str, ...] = ("/ip4/0.0.0.0/tcp/4801",)
@@ -35,6 +38,7 @@ class NetworkConfig(Section):
     sync_every_s: float = Field(default=60, ge=1)
     max_twin_connections: int = Field(default=32, ge=1, le=1024)
     allow_private_addresses: bool = False
+    dht: Literal["client", "server", "off"] = "client"
 
 
 class ApiConfig(Section):
@@ -52,16 +56,26 @@ def _public_url(url: str) -> str:
     return url.rstrip("/")
 
 
+def _cid(text: str) -> str:
+    try:
+        return str(Cid.parse(text))
+    except MalformedCid as error:
+        raise ValueError(str(error)) from error  # what pydantic makes its own error of
+
+
 class PublicConfig(Section):
     """`[public]`: where strangers may bring messages over HTTP, and look our DID up.
 
     `listen` is HOST:PORT; `url` is what the world calls that, and gives us a did:web. `proxied` says that a proxy of
-    the owner's stands before it and that nobody else can reach it: its X-Forwarded-For is believed.
+    the owner's stands before it and that nobody else can reach it: its X-Forwarded-For is believed. `gateway` serves
+    the blocks that are here to whoever knows their CIDs, except `gateway_denies`.
     """
 
     listen: str | None = None
     url: Annotated[str, AfterValidator(_public_url)] | None = None
     proxied: bool = False
+    gateway: bool = True
+    gateway_denies: tuple[Annotated[str, AfterValidator(_cid)], ...] = ()
 
 
 class InferenceConfig(Section):
@@ -73,9 +87,13 @@ class InferenceConfig(Section):
 
 
 class ContentConfig(Section):
-    """`[content]`: how much disk the block store may use."""
+    """`[content]`: how much disk the block store may use.
+
+    `provide` is what the DHT is told of: the `roots` of pins and the heads of playbooks, or `none`.
+    """
 
     quota_bytes: int = Field(default=10 * 1024**3, ge=1024**2)
+    provide: Literal["roots", "none"] = "roots"
 
 
 class MailConfig(Section):
@@ -91,13 +109,31 @@ class MailConfig(Section):
 
 
 class MindConfig(Section):
-    """`[mind]`: how the executive works."""
+    """`[mind]`: how the executive works.
+
+    `playbook_tokens` is the room for bullets in a prompt; `canary_share` is the part of all goals that are given the
+    bullets which the owner adopted for a share only.
+    """
 
     recall_items: int = Field(default=5, ge=1, le=32)
     ask_timeout_s: float = Field(default=60, gt=0)
     max_asked: int = Field(default=2, ge=0, le=8)
     playbook: str = Field(default="common", pattern=r"^[a-z0-9-]{1,64}$")
+    playbook_tokens: int = Field(default=200, ge=0, le=32_768)
+    canary_share: float = Field(default=0.2, ge=0, le=1)
     reflect: bool = True
+
+
+class HiveConfig(Section):
+    """`[hive]`: what is done with what others teach, once their author may teach at all.
+
+    `gate` is what happens where no check of the owner's can measure a revision: `when-checks-fit` adopts it by trust
+    alone, `always` has it wait for the owner, and with `off` nothing is tried. `canary_share` over 0 gives whatever is
+    adopted to that share of the goals first.
+    """
+
+    gate: Literal["when-checks-fit", "always", "off"] = "when-checks-fit"
+    canary_share: float = Field(default=0.0, ge=0, lt=1)
 
 
 def _twin_name(name: str) -> str:
@@ -119,6 +155,7 @@ class Config(Section):
     content: ContentConfig = ContentConfig()
     mail: MailConfig = MailConfig()
     mind: MindConfig = MindConfig()
+    hive: HiveConfig = HiveConfig()
 
 
 def load_config(path: Path, overrides: Mapping[str, Any] | None = None) -> Config:

@@ -18,7 +18,8 @@ NodeError (identity.errors.PagiError)
 ├── InvitationOver       41046  an invitation of somebody else that is past its end
 ├── TaskUnknown          40457
 ├── TaskUnrateable       40957  a task that is not ours, or that has no result yet
-└── JobUnknown           40453
+├── JobUnknown           40453
+└── JobNotRated          40997  a job that no playbook helped with
 """
 
 from typing import TypeVar
@@ -129,3 +130,8 @@ def first_of(kind: type[E], group: BaseExceptionGroup[BaseException]) -> E | Non
         if isinstance(error, BaseExceptionGroup) and (inner := first_of(kind, error)):
             return inner
     return None
+
+
+class JobNotRated(NodeError):
+    code = 40997
+    hint = "See what a job was given with `pagi jobs ID`; only jobs that a playbook helped with can be rated."

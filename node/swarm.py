@@ -133,6 +133,10 @@ class Directory:
             for row in sorted(known, key=lambda row: -row.last_seen_ms)
         ]
 
+    async def named(self) -> dict[Did, str]:
+        """What the twins that the owner named are called, as far as they have announced themselves."""
+        return {twin.did: twin.name for twin in await self.twins() if twin.did in self._trust.named}
+
     def _is_there(self, row: rows.TwinRow) -> bool:
         """Whether it has announced itself lately and not gone since."""
         missed_ms = self._config.announce_every_s * ONLINE_FOR_ANNOUNCEMENTS * 1000

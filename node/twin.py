@@ -11,6 +11,7 @@ from identity.did import Did, DidDocument, PeerId
 from identity.resolver import Resolver
 from node import __version__
 from node.content.content import Content
+from node.content.routing import Routing
 from node.credentials.service import Credentials
 from node.dids.own import OwnDids
 from node.dids.rotation_news import RotationNews
@@ -28,6 +29,7 @@ from node.messaging.mediation import Mediation
 from node.messaging.post_office import PostOffice
 from node.mind.executive import Executive
 from node.mind.jobs import Jobs
+from node.mind.learning import Learning
 from node.net.port import Network
 from node.reputation.attestations import Attestations
 from node.reputation.reputation import Reputation
@@ -77,11 +79,13 @@ class Twin:
     hive: Hive
     memory: Memory
     executive: Executive
+    learning: Learning
     jobs: Jobs
     trust: TrustList
     reputation: Reputation
     attestations: Attestations
     content: Content
+    routing: Routing
     tasks: Tasks
     tools: PluginHost
     events: EventBus

@@ -18,6 +18,8 @@ _LIST: Final = 4
 _MAP: Final = 5
 _TAG: Final = 6
 
+_LINK_TAG: Final = 42
+
 
 def encode(value: object) -> bytes:
     """The canonical bytes of a value. Raises LocalProtocolError if it has none (NaN, a key that is no text)."""
@@ -42,39 +44,74 @@ def decode(data: bytes, *, max_bytes: int, max_depth: int) -> object:
     return value
 
 
-def _check_shape(data: bytes, max_depth: int) -> None:
-    """Bound nesting and number of items in one pass over the item heads, before a recursive parser sees them."""
-    open_items: list[int] = []
-    offset = 0
+def parse(data: bytes, *, max_depth: int) -> object:
+    """Read one value in which bytes may look like a CID, as others write them: it is not compared with its encoding.
+
+    Raises TooLarge or TooDeep before it is parsed, MalformedMessage if it is not dag-cbor.
+    """
+    _check_shape(data, max_depth)
+    try:
+        value: object = decode_dag_cbor(data)
+    except (ValueError, TypeError) as error:
+        raise MalformedMessage("not dag-cbor") from error
+    return value
+
+
+def links(data: bytes, *, max_depth: int) -> list[bytes]:
+    """The binary CIDs of all links in a value, in their order; bytes that look like one are none. Raises like `parse`.
+
+    What is inside one of them is not looked at.
+    """
+    parse(data, max_depth=max_depth)
+    return _check_shape(data, max_depth)
+
+
+def _check_shape(data: bytes, max_depth: int) -> list[bytes]:
+    """Bound nesting and number of items in one pass over the item heads, before a recursive parser sees them.
+
+    Returns what stands behind each link's tag, without the byte that precedes the CID. In one loop, because every
+    revision that comes in goes through it item by item.
+    """
+    links: list[bytes] = []
+    tag = 0
+    outer: list[int] = []
+    left = 1
+    offset, end = 0, len(data)
     for _ in range(limits.MAX_CBOR_ITEMS):
-        major, argument, offset = _head(data, offset)
-        if major == _TAG:
+        if offset >= end:
+            raise MalformedMessage("dag-cbor cut short")
+        head = data[offset]
+        argument = head & 31
+        offset += 1
+        if argument >= 24:
+            argument, offset = _argument(data, offset, argument)
+        head >>= 5
+        if head == _TAG:
+            tag = argument
             continue
-        if major in (_BYTES, _TEXT):
+        left -= 1
+        if head in (_TEXT, _BYTES):
+            if tag == _LINK_TAG and head == _BYTES:
+                links.append(data[offset + 1 : offset + argument])
             offset += argument
-        elif major in (_LIST, _MAP) and argument:
-            open_items.append(argument if major == _LIST else 2 * argument)
-            if len(open_items) > max_depth:
+        elif argument and head in (_MAP, _LIST):
+            outer.append(left)
+            if len(outer) > max_depth:
                 raise TooDeep(f"dag-cbor nested more than {max_depth} deep")
+            left = argument if head == _LIST else 2 * argument
+            tag = 0
             continue
-        while open_items:
-            open_items[-1] -= 1
-            if open_items[-1]:
-                break
-            open_items.pop()
-        if not open_items:
-            return
+        tag = 0
+        while not left:
+            if not outer:
+                return links
+            left = outer.pop()
     raise TooLarge(f"dag-cbor of more than {limits.MAX_CBOR_ITEMS} items")
 
 
-def _head(data: bytes, offset: int) -> tuple[int, int, int]:
-    """Major type, argument and next offset of the item at `offset` (RFC 8949, section 3)."""
-    if offset >= len(data):
-        raise MalformedMessage("dag-cbor cut short")
-    major, info = data[offset] >> 5, data[offset] & 31
-    if info < 24:
-        return major, info, offset + 1
-    end = offset + 1 + (1 << (info - 24))
+def _argument(data: bytes, offset: int, info: int) -> tuple[int, int]:
+    """A head's argument that stands at `offset` behind it, and the next offset (RFC 8949, section 3)."""
+    end = offset + (1 << (info - 24))
     if info > 27 or end > len(data):
         raise MalformedMessage("dag-cbor with an indefinite length, or cut short")
-    return major, int.from_bytes(data[offset + 1 : end]), end
+    return int.from_bytes(data[offset:end]), end

@@ -8,6 +8,7 @@ ProtocolError
 │   ├── TooManyRecipients       40024
 │   ├── Undecryptable           40025  the key wrap or the content does not authenticate
 │   ├── ClockSkew               40026  made in the future
+│   ├── UnusableIpnsName        40027  not the IPNS name of an Ed25519 key
 │   ├── ForgedSignature         40121  the signature does not match
 │   ├── SenderMismatch          40321  `from`, `to`, signer and encrypting key do not belong together
 │   ├── UnknownRecipient        40421  no key of ours is named
@@ -62,6 +63,11 @@ class Undecryptable(RemoteProtocolError):
 class ClockSkew(RemoteProtocolError):
     code = 40026
     hint = "Check the clocks of both machines."
+
+
+class UnusableIpnsName(RemoteProtocolError):
+    code = 40027
+    hint = "Write a name of an Ed25519 key: 'k51…', a peer ID '12D3KooW…', or a did:key."
 
 
 class ForgedSignature(RemoteProtocolError):

@@ -8,18 +8,19 @@ from typing import Any, Final
 
 from protocols.errors import MalformedMessage
 from protocols.message import Message
-from protocols.playbook.messages import PLAYBOOK_UPDATE, Update
+from protocols.playbook.messages import GATE_RESULT, PLAYBOOK_UPDATE, GateNotice, Update
 from protocols.succession import SUCCESSION, SuccessionNotice
 from protocols.swarm import TASK_BROADCAST, TWIN_OFFLINE, TWIN_ONLINE, TaskBroadcast, TwinOnline
 
 MAX_SUBJECT_CHARS: Final = 256
 """A playbook's name has at most 64 characters and a task's id is a message id; longer values name nothing of ours."""
 
-_SUBJECT_MEMBER: Final = {PLAYBOOK_UPDATE: "playbook", TASK_BROADCAST: "id", SUCCESSION: "id"}
+_SUBJECT_MEMBER: Final = {PLAYBOOK_UPDATE: "playbook", GATE_RESULT: "revision", TASK_BROADCAST: "id", SUCCESSION: "id"}
 
 _READERS: Final[Mapping[str, Callable[[Mapping[str, Any]], object]]] = {
     TWIN_ONLINE: TwinOnline.from_body,
     PLAYBOOK_UPDATE: Update.from_body,
+    GATE_RESULT: GateNotice.from_body,
     TASK_BROADCAST: TaskBroadcast.from_body,
     SUCCESSION: SuccessionNotice.from_body,
 }

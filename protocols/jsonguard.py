@@ -25,15 +25,20 @@ def parse_json(data: bytes, *, max_bytes: int, max_depth: int) -> object:
 
     Raises TooLarge, TooDeep or MalformedMessage.
     """
+    check_shape(data, max_bytes=max_bytes, max_depth=max_depth)
+    try:
+        return orjson.loads(data)
+    except orjson.JSONDecodeError as error:
+        raise MalformedMessage("not JSON") from error
+
+
+def check_shape(data: bytes, *, max_bytes: int, max_depth: int) -> None:
+    """What is to be known before a parser sees JSON. Raises TooLarge or TooDeep."""
     if len(data) > max_bytes:
         raise TooLarge(f"{len(data)} bytes of JSON; {max_bytes} are allowed")
     # Brackets inside strings are counted too at first, which can only overestimate.
     if data.count(b"[") + data.count(b"{") > max_depth and _depth(data) > max_depth:
         raise TooDeep(f"JSON nested deeper than {max_depth}")
-    try:
-        return orjson.loads(data)
-    except orjson.JSONDecodeError as error:
-        raise MalformedMessage("not JSON") from error
 
 
 def _depth(data: bytes) -> int:

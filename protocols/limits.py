@@ -218,11 +218,41 @@ MAX_VALUE_DEPTH: Final = 12
 MAX_REVISION_DEPTH: Final = MAX_VALUE_DEPTH + 3
 """Nesting of a revision: the revision, its operations, one operation, and that one's value."""
 
+MAX_KEY_SEGMENTS: Final = 8
+"""Tables within each other that a setting's key goes down, the setting included."""
+
+MAX_KEY_SEGMENT_CHARS: Final = 64
+"""The name of one such table or setting, and of a tool, a metric or a template: a few words."""
+
 MAX_METRIC_SUM: Final = 1e15
 """What one operation may add to a metric: millions of those still add up exactly and far from overflow."""
 
 MAX_METRIC_COUNT: Final = 10**9
 """How many observations one operation may report."""
+
+MAX_SNAPSHOT_CHUNKS: Final = 256
+"""Chunks of a playbook's snapshot, of MAX_REVISION_BYTES each: 64 MiB, the history of a million small revisions."""
+
+MAX_SNAPSHOT_ROOT_BYTES: Final = 32 * 1024
+"""The root of a snapshot: links to its heads and chunks, and some numbers."""
+
+MAX_GATE_RESULT_BYTES: Final = 1024
+"""What a twin says of its held-out checks of a revision: five numbers, three names and a link."""
+
+MAX_CHECKS: Final = 10_000
+"""Held-out checks that one result may claim to have made."""
+
+MAX_PLAYBOOK_FILE_BYTES: Final = 4 * 1024 * 1024
+"""A playbook.toml or an artifact that is read: 10,000 bullets of the usual length, some seconds of parsing."""
+
+MAX_PLAYBOOK_FILE_KEYS: Final = 200_000
+"""Keys in such a file: a bullet has seven."""
+
+MAX_PLAYBOOK_FILE_DEPTH: Final = 16
+"""Tables and arrays within each other in such a file, and words of one dotted key: more than a value may have."""
+
+MAX_FILE_OPS: Final = 10_000
+"""Operations that one file may amount to: 40 full revisions."""
 
 MAX_TWIN_NAME_CHARS: Final = 64
 """The name that an owner gives a twin: one line in a list."""
@@ -595,3 +625,244 @@ MAX_STATUS_LIST_NUMBER: Final = 2**31
 
 MAX_BLOCKS_AT_ONCE: Final = 64
 """Blocks asked for by one call: with chunks of 256 KiB they are 16 MiB of memory, with the largest blocks 128 MiB."""
+
+UNASKED_BLOCKS_PER_S: Final = 0.1
+"""Blocks that nobody asked for, or whose hash is not the one that was asked for, taken from one peer: honest ones send
+none, or one whose want was taken back a moment ago."""
+
+UNASKED_BLOCKS_BURST: Final = 32
+"""Such blocks from one peer at once, each up to 4 MiB to receive and to hash; then it is ignored."""
+
+BITSWAP_IGNORED_S: Final = 600.0
+"""How long such a peer is ignored: nothing is read from it by bitswap, given to it or asked of it."""
+
+MAX_ENTRY_NAME_BYTES: Final = 255
+"""A name in a folder, in UTF-8: the longest that common file systems take."""
+
+MAX_SYMLINK_BYTES: Final = 4096
+"""The target of a symbolic link: the longest path that Linux takes."""
+
+MAX_PATH_PARTS: Final = 128
+"""Names in one path. Each costs a block to read, and in a sharded folder a few."""
+
+MAX_FILE_DEPTH: Final = 32
+"""Levels of a file's tree. With 174 links in a node 8 levels are more than any disk holds; other layouts, such as
+Kubo's trickle, are deeper. Each level costs a block for the first byte."""
+
+MAX_DAG_VALUE_DEPTH: Final = 64
+"""Nesting inside a dag-cbor, dag-json or dag-jose block of a stranger, whose links are looked for."""
+
+MAX_CAR_ROOTS: Final = 256
+"""Roots of one CAR file: each is pinned after an import, and stands in a header that is held whole."""
+
+MAX_CAR_HEADER_BYTES: Final = 16 * 1024
+"""The header of a CAR file with as many roots as it may have, each of some 43 bytes."""
+
+# Content routing: the DHT and IPNS
+
+MAX_DHT_REQUEST_BYTES: Final = 32 * 1024
+"""A request of the DHT: the longest carries an IPNS record and some addresses."""
+
+MAX_DHT_REPLY_BYTES: Final = 4 * 1024 * 1024
+"""A reply of the DHT: the bound that Kubo keeps, which it comes near for what very many provide."""
+
+MAX_DHT_KEY_BYTES: Final = 80
+"""A multihash, or a namespace with a peer ID: the bound that the other implementations keep."""
+
+MAX_DHT_PEERS: Final = 64
+"""Peers that are read from one list of a DHT message, the first ones: the specification's k is 20."""
+
+MAX_DHT_ADDRESSES: Final = 16
+"""Addresses of one peer in a DHT message: some interfaces with some transports each."""
+
+MAX_DHT_ADDRESS_BYTES: Final = 256
+"""One of these, in its binary form: one with a relay before it has about 100."""
+
+MAX_PROVIDER_RECORDS: Final = 65_536
+"""Provider records that a server keeps, of 400 bytes each: 26 MB."""
+
+MAX_PROVIDER_RECORDS_PER_PEER: Final = 4096
+"""Of these from one peer: the roots that a twin has are some hundreds."""
+
+MAX_PROVIDER_RECORDS_PER_KEY: Final = 256
+"""Of these for one content; the oldest goes. More than anybody asks for, and a flood of names costs no more."""
+
+PROVIDER_RECORD_S: Final = 48 * 3600
+"""How long a provider record is kept (libp2p Kademlia specification, section "Content provider advertisement")."""
+
+REPROVIDE_S: Final = 22 * 3600
+"""How often a provider tells again (the same section)."""
+
+MAX_PROVIDERS_ANSWERED: Final = 20
+"""Providers in one reply, chosen by chance: who floods a key with names cannot say which of them are seen."""
+
+MAX_DHT_VALUES: Final = 16_384
+"""IPNS records that a server keeps, of some 400 bytes each."""
+
+MAX_DHT_VALUES_BYTES: Final = 32 * 1024 * 1024
+"""The memory of these; each has at most MAX_IPNS_RECORD_BYTES."""
+
+MAX_DHT_VALUES_PER_PEER: Final = 256
+"""Of these brought by one peer: its own name, and those that it keeps alive for others."""
+
+DHT_VALUE_S: Final = 48 * 3600
+"""How long an IPNS record is kept after it was brought, whatever it says itself."""
+
+DHT_REQUESTS_PER_S: Final = 50.0
+"""Requests that a DHT server takes from one peer; it is not read from while it is over that."""
+
+DHT_REQUESTS_BURST: Final = 500
+"""Requests that a DHT server takes from one peer at once: a twin that comes back and provides all that it has."""
+
+MAX_DHT_STREAMS: Final = 8
+"""Streams of the DHT that one peer may have open here: the other implementations keep one or a few."""
+
+MAX_DHT_ASKED: Final = 60
+"""Peers asked in one lookup: three times k. Peers that name ever closer ones could lead us on without end."""
+
+MAX_DHT_LOOKUP_DIALS: Final = 12
+"""Peers dialled in one lookup: each is a knock at a door that a stranger named."""
+
+MAX_DHT_DIALS_AT_ONCE: Final = 4
+"""Such dials at one time, over all lookups."""
+
+MAX_DHT_LOOKUPS: Final = 16
+"""Lookups at one time; the others wait their turn."""
+
+MAX_IPNS_RECORD_BYTES: Final = 10 * 1024
+"""An IPNS record (IPNS specification, section "Record size limit")."""
+
+MAX_IPNS_VALUE_BYTES: Final = 2048
+"""The path that an IPNS record names: a CID, and a path within it."""
+
+MAX_IPNS_NAME_CHARS: Final = 128
+"""A name in any of its forms: base36 of an Ed25519 key has 62."""
+
+MAX_IPNS_TTL_S: Final = 3600.0
+"""How long a record is used without asking again, whatever it says itself."""
+
+MAX_RESOLVED_NAMES: Final = 1024
+"""Names whose records are remembered, of half a kilobyte each."""
+
+MAX_PROFILE_BYTES: Final = 128 * 1024
+"""A twin's profile, with all its members at their bounds."""
+
+MAX_PROFILE_PLAYBOOKS: Final = 64
+"""Playbooks in a profile."""
+
+MAX_PROFILE_HEADS: Final = 32
+"""Heads of one playbook in a profile."""
+
+MAX_PROVIDER_DIALS: Final = 8
+"""Providers of one content that are dialled: anybody can claim to have it, at any address."""
+
+MAX_PROVIDER_SEARCHES: Final = 1024
+"""Contents whose last search for providers is remembered: a fetch that goes on asks for the same one again and again."""
+
+MAX_PROVIDED: Final = 4096
+"""Contents that one twin tells the DHT of: as many records as a server takes from one peer."""
+
+# Playbooks: histories and snapshots
+
+MAX_HISTORY_WANTS: Final = 64
+"""Revisions that one history request names as wanted, and as had: as many as one revision has parents."""
+
+MAX_HISTORY_REQUEST_BYTES: Final = 8 * 1024
+"""A history request: twice 64 CIDs of 41 bytes as links, and a name."""
+
+MAX_HISTORY_ANSWER_BYTES: Final = 1024 * 1024
+"""One answer: some 1,700 usual revisions, and at least three of the largest."""
+
+MAX_HISTORY_ANSWER_REVISIONS: Final = 2048
+"""Revisions in one answer: each costs the requester 0.1 ms to verify."""
+
+MAX_HISTORY_READS: Final = 4096
+"""Revisions looked at for one answer, two blocks each: some 0.4 s of one thread. What the requester has may have to be
+walked through as well, to leave it out; what is left out of an answer is asked for again, and nothing else is lost."""
+
+HISTORY_RATE_PER_S: Final = 2.0
+"""History answers given to one peer: each may cost half a second of one thread and 1 MiB of the line."""
+
+HISTORY_BURST: Final = 128
+"""History answers given to one peer at once: the longest history, and hundreds of small steps in between."""
+
+MAX_HISTORY_ANSWERS_AT_ONCE: Final = 2
+"""History answers under way at once, whoever asks: keys cost nothing, and each answer holds its blocks in memory."""
+
+MAX_HISTORY_REVISIONS: Final = 50_000
+"""Revisions taken in by one walk: the longest history that a newcomer fetches. A step of the walk costs 1 KB."""
+
+MAX_HISTORY_BYTES: Final = 64 * 1024 * 1024
+"""Bytes taken in by one walk: 50,000 usual revisions. They are on disk before they are judged; a walk that is refused
+takes them away again."""
+
+# Content.
+
+MAX_DAG_BLOCKS: Final = 1_000_000
+"""Blocks of one DAG that is fetched, pinned, exported or imported: 250 GB in usual chunks, some 150 MB of memory."""
+
+MAX_DAG_DEPTH: Final = 65_536
+"""Links on the way from a DAG's root to a block. A file needs 5; a playbook's history has one for each revision."""
+
+MAX_FETCH_CALLS: Final = 4
+"""Calls for blocks that one transfer has under way, so that the line is never idle while one call ends."""
+
+BLOCKS_PER_FETCH: Final = 16
+"""Blocks of one such call: 4 MiB of usual chunks, 64 MiB in all calls together with the largest blocks."""
+
+MAX_READ_AHEAD: Final = 32
+"""Blocks that are got ahead of whoever reads a file: 8 MiB of usual chunks, 32 MiB of the largest."""
+
+MAX_FOLDER_ENTRIES: Final = 1_000_000
+"""Entries of one folder that are listed. They are sorted in memory, about 200 bytes each."""
+
+MAX_PATH_BYTES: Final = 4096
+"""A path, as long as the common systems take it."""
+
+MAX_TREE_ENTRIES: Final = 1_000_000
+"""Files, folders and links of one folder that is added: their names and CIDs are held in memory, 400 bytes each."""
+
+MAX_TAR_HEADER_BYTES: Final = 64 * 1024
+"""A header that carries names too long for a tar header proper: two paths and some attributes."""
+
+MAX_TAR_TAIL_BYTES: Final = 16 * 1024 * 1024
+"""Zeros behind the end of a tar stream. Programs fill up a record, which has 10 KiB unless they are told otherwise."""
+
+MAX_PIN_NAME_CHARS: Final = 255
+"""What a pin is called: a line in a list. Kubo takes as many bytes."""
+
+# The trustless gateway on the public listener
+
+MAX_GATEWAY_RESPONSES: Final = 32
+"""Responses of the gateway under way at once, each with a block or two in memory: 64 MiB with the largest blocks."""
+
+MAX_GATEWAY_RESPONSES_PER_HOST: Final = 8
+"""Such responses to one IP address: as many as a browser opens connections, and a few behind the same router."""
+
+MAX_GATEWAY_BYTES: Final = 4 * 1024**3
+"""One CAR file that is served. Whoever wants more of a DAG asks for its parts: a few blocks can name each other for
+ever, if duplicates are wanted."""
+
+MAX_GATEWAY_BLOCKS: Final = 1_000_000
+"""Blocks of such a file: each costs a look at the disk, however small it is."""
+
+MAX_GATEWAY_AHEAD: Final = 262_144
+"""Links of a DAG that wait to be followed, about 100 bytes each: ten of the fullest blocks below each other."""
+
+GATEWAY_S: Final = 900.0
+"""How long a response may take as a whole: 4 GiB at 40 Mbit/s. It holds a place among those under way."""
+
+GATEWAY_STALL_S: Final = 30.0
+"""How long a client may take nothing of its response."""
+
+MAX_ACCEPT_HEADER_CHARS: Final = 2048
+"""An Accept header of the gateway's: a dozen of media types with their parameters."""
+
+# Judging of playbook revisions
+
+MAX_PIECES_COMPARED: Final = 4096
+"""Sentences of one revision that are compared with the red lines by meaning, 30 µs each. The usual one has ten; one that
+has more is looked at by a person."""
+
+MAX_BULLETS_COMPARED: Final = 50_000
+"""Bullets of one playbook whose vectors are held to find those that say the same: 51 MB. Later ones stand alone."""

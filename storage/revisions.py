@@ -1,6 +1,7 @@
 """Playbook revisions that this node knows of, and what it decided about each. The content is in the block store."""
 
 import sqlite3
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -8,8 +9,9 @@ from identity.cid import Cid
 from identity.did import Did
 from storage.page import LAST_SEQ, Page, page_of, position
 
-RevisionStatus = Literal["pending", "adopted", "quarantined", "rejected"]
-"""`pending`: not judged yet, such as one whose parents are missing. `quarantined`: waits for a person."""
+RevisionStatus = Literal["pending", "adopted", "canary", "quarantined", "rejected"]
+"""`pending`: not judged yet, such as one whose parents are missing. `canary`: adopted for a share of the goals.
+`quarantined`: waits for a person."""
 
 _COLUMNS: Final = "seq, cid, payload_cid, playbook, author, height, ts_ms, critique, status, reason, updated_ms"
 
@@ -96,9 +98,57 @@ def adopted(conn: sqlite3.Connection, playbook: str) -> list[Cid]:
     return [Cid.parse(row[0]) for row in rows]
 
 
+def in_canary(conn: sqlite3.Connection, playbook: str) -> list[Cid]:
+    """The CIDs of all revisions that are adopted for a share of the goals, parents before children."""
+    rows = conn.execute(
+        "SELECT cid FROM revisions WHERE playbook = ? AND status = 'canary' ORDER BY height, cid", (playbook,)
+    )
+    return [Cid.parse(row[0]) for row in rows]
+
+
+def by_author(conn: sqlite3.Connection, playbook: str, author: Did) -> list[RevisionRow]:
+    """All revisions of an author, the one that came last first."""
+    rows = conn.execute(
+        f"SELECT {_COLUMNS} FROM revisions WHERE playbook = ? AND author = ? ORDER BY seq DESC", (playbook, author)
+    )
+    return [_revision(row) for row in rows]
+
+
+def counts_by_status(conn: sqlite3.Connection, playbook: str) -> dict[str, int]:
+    """How many revisions of a playbook have each status."""
+    rows = conn.execute("SELECT status, COUNT(*) FROM revisions WHERE playbook = ? GROUP BY status", (playbook,))
+    return dict(rows)
+
+
+def everything(conn: sqlite3.Connection, playbook: str) -> list[RevisionRow]:
+    """All revisions of a playbook, parents before children."""
+    rows = conn.execute(f"SELECT {_COLUMNS} FROM revisions WHERE playbook = ? ORDER BY height, cid", (playbook,))
+    return [_revision(row) for row in rows]
+
+
 def all_cids(conn: sqlite3.Connection) -> set[Cid]:
     """The CIDs of all revisions that were judged here, whatever came of them."""
     return {Cid.parse(row[0]) for row in conn.execute("SELECT cid FROM revisions")}
+
+
+def judged(conn: sqlite3.Connection, playbook: str, cids: Sequence[Cid]) -> dict[Cid, tuple[Cid, int]]:
+    """Those of `cids` that are revisions of this playbook and were judged here: their payload's CID and height."""
+    found = {}
+    for cid in cids:
+        row = conn.execute(
+            "SELECT payload_cid, height FROM revisions WHERE cid = ? AND playbook = ?", (str(cid), playbook)
+        ).fetchone()
+        if row is not None:
+            found[cid] = (Cid.parse(row[0]), int(row[1]))
+    return found
+
+
+def highest(conn: sqlite3.Connection, playbook: str, limit: int) -> list[Cid]:
+    """The highest revisions of a playbook that were judged here, whatever came of them."""
+    rows = conn.execute(
+        "SELECT cid FROM revisions WHERE playbook = ? ORDER BY height DESC, cid LIMIT ?", (playbook, limit)
+    )
+    return [Cid.parse(row[0]) for row in rows]
 
 
 def blocks_by_author(conn: sqlite3.Connection) -> list[tuple[Did, Cid, Cid]]:

@@ -83,8 +83,8 @@ def _operation(route: Route, refs: dict[tuple[type[BaseModel], Mode], JsonSchema
     if route.body is not None:
         schema = refs[route.body, "validation"]
         operation["requestBody"] = {"required": True, "content": {"application/json": {"schema": schema}}}
-    elif route.consumes is not None:
-        operation["requestBody"] = {"content": {route.consumes: {"schema": {}}}}
+    elif route.consumes:
+        operation["requestBody"] = {"content": {media_type: {"schema": {}} for media_type in route.consumes}}
     return operation
 
 

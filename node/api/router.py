@@ -14,7 +14,7 @@ What it returns, a model or a ready response, is the answer. The same signature 
 import inspect
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final, get_type_hints
+from typing import Any, Final, get_args, get_type_hints
 
 from aiohttp import web
 from pydantic import BaseModel, ValidationError
@@ -52,7 +52,7 @@ class Route:
     body: type[Wire] | None
     query: type[Query] | None
     reply: type[BaseModel] | None
-    consumes: str | None = None
+    consumes: tuple[str, ...] = ()
     produces: str = "application/json"
     statuses: tuple[int, ...] = (200,)
 
@@ -86,7 +86,7 @@ class Routes:
         path: str,
         summary: str,
         *,
-        consumes: str | None = None,
+        consumes: str | tuple[str, ...] = (),
         produces: str = "application/json",
         statuses: tuple[int, ...] = (200,),
     ) -> Callable[[Run], Run]:
@@ -108,8 +108,8 @@ class Routes:
                 path_parts=parts,
                 body=hints.get("body"),
                 query=hints.get("query"),
-                reply=reply if issubclass(reply, BaseModel) else None,
-                consumes=consumes,
+                reply=next((kind for kind in get_args(reply) or (reply,) if issubclass(kind, BaseModel)), None),
+                consumes=(consumes,) if isinstance(consumes, str) else consumes,
                 produces=produces,
                 statuses=statuses,
             )

@@ -1,12 +1,13 @@
 """What became of goals."""
 
-from typing import Any
+from typing import Any, Literal
 
 from node.api.router import Routes
 from node.api.routes_mind import StepOut, steps_out
 from node.api.wire import PageQuery, Wire, page
 from node.clock import rfc3339
 from node.mind.jobs import Job
+from node.mind.learning import Used
 from node.twin import Twin
 from storage.jobs import LogLine
 
@@ -23,8 +24,33 @@ class JobOut(Wire):
     reflection: str | None
 
 
+class UseOut(Wire):
+    """A bullet of the playbook that fitted. It was not `given` if it was kept back, to compare."""
+
+    bullet: str
+    revision: str
+    given: bool
+
+
+class GuidanceOut(Wire):
+    """What the playbook gave to a job, and the outcome that its bullets are counted by."""
+
+    playbook: str
+    arm: Literal["usual", "canary"]
+    outcome: Literal["good", "bad", "unknown"]
+    source: Literal["job", "owner"]
+    bullets: list[UseOut]
+
+
 class JobDetail(JobOut):
+    """`guidance` is null for a job that no playbook helped with."""
+
     steps: list[StepOut]
+    guidance: GuidanceOut | None
+
+
+class Rating(Wire):
+    rating: Literal["good", "bad"]
 
 
 class JobPage(Wire):
@@ -51,12 +77,28 @@ async def list_jobs(twin: Twin, query: PageQuery) -> JobPage:
 @routes.add("GET", "/v1/jobs/{id}", "One job with its steps.")
 async def show_job(twin: Twin, id: str) -> JobDetail:  # noqa: A002 - the name in the path
     job = await twin.jobs.get(id)
-    return JobDetail(**_members(job), steps=steps_out(job.steps))
+    return JobDetail(**_members(job), steps=steps_out(job.steps), guidance=_guidance(await twin.learning.of(id)))
+
+
+@routes.add("POST", "/v1/jobs/{id}/rate", "Say how a job went: its playbook bullets are counted by it.")
+async def rate_job(twin: Twin, id: str, body: Rating) -> GuidanceOut:  # noqa: A002 - the name in the path
+    await twin.jobs.get(id)
+    rated = _guidance(await twin.learning.rate(id, good=body.rating == "good"))
+    assert rated is not None
+    return rated
 
 
 @routes.add("GET", "/v1/jobs/{id}/log", "The log of one job, oldest line first.")
 async def show_log(twin: Twin, id: str) -> LogPage:  # noqa: A002 - the name in the path
     return LogPage(items=[_line(line) for line in await twin.jobs.log(id)], next=None)
+
+
+def _guidance(used: Used | None) -> GuidanceOut | None:
+    if used is None:
+        return None
+    noted = used.outcome
+    uses = [UseOut(bullet=use.bullet, revision=str(use.revision), given=use.given) for use in used.uses]
+    return GuidanceOut(playbook=noted.playbook, arm=noted.arm, outcome=noted.outcome, source=noted.source, bullets=uses)
 
 
 def _line(line: LogLine) -> Line:

@@ -25,6 +25,7 @@ from node.backup.sealed import SealedReader, SealedWriter, is_backup
 from protocols.limits import MAX_BLOCK_BYTES
 from storage.files import TEMPORARY_PREFIX, as_storage_error, fsync_directory
 from storage.home import FOLDER_MODE, Home
+from storage.smallblocks import FILE_NAME
 from storage.snapshot import settle, snapshot
 
 MANIFEST: Final = "manifest.json"
@@ -35,6 +36,7 @@ _CONFIG: Final = "config.toml"
 _MAX_BYTES: Final = {MANIFEST: 64 * 1024, _IDENTITY: MAX_FILE_BYTES, _CONFIG: 1024 * 1024}
 """What one of these may have; a block has its own bound, and everything together must fit on the disk."""
 
+_SMALL_BLOCKS: Final = f"blocks/{FILE_NAME}"
 _FOLDERS: Final = ("blocks", "plugins", "models")
 _COPY_BYTES: Final = 1024 * 1024
 _SNAPSHOT_PREFIX: Final = f"{TEMPORARY_PREFIX}snapshot-"
@@ -75,12 +77,15 @@ def back_up(
     _refuse_other(target)
     temporary = target.with_name(f"{TEMPORARY_PREFIX}{secrets.token_hex(8)}")
     database = home.path / f"{_SNAPSHOT_PREFIX}{secrets.token_hex(8)}"
+    small_blocks = database.with_name(f"{database.name}-blocks")
     try:
         for left_over in home.path.glob(f"{_SNAPSHOT_PREFIX}*"):
             left_over.unlink(missing_ok=True)
         if home.node_db.exists():
             snapshot(home.node_db, database)
-        planned = list(_plan(home, database, with_models=with_models))
+        if (home.blocks / FILE_NAME).exists():
+            snapshot(home.blocks / FILE_NAME, small_blocks)
+        planned = list(_plan(home, database, small_blocks, with_models=with_models))
         with _new_file(temporary) as file:
             made = _write(file, planned, did, passphrase, progress, kdf)
             file.flush()
@@ -94,6 +99,7 @@ def back_up(
     finally:
         temporary.unlink(missing_ok=True)
         database.unlink(missing_ok=True)
+        small_blocks.unlink(missing_ok=True)
     return made
 
 
@@ -126,16 +132,22 @@ def restore(source: Path, target: Path, passphrase: str, *, progress: Progress =
 # Making
 
 
-def _plan(home: Home, database: Path, *, with_models: bool) -> Iterator[_Planned]:
+def _plan(home: Home, database: Path, small_blocks: Path, *, with_models: bool) -> Iterator[_Planned]:
     """The files, the key first: what cannot be had anew."""
-    singles = ((_IDENTITY, home.identity_json), (_CONFIG, home.config_toml), (_DATABASE, database))
+    singles = (
+        (_IDENTITY, home.identity_json),
+        (_CONFIG, home.config_toml),
+        (_DATABASE, database),
+        (_SMALL_BLOCKS, small_blocks),
+    )
     for name, path in singles:
         if path.exists():
             yield _planned(name, path)
     folders = {"blocks": home.blocks, "plugins": home.plugins, **({"models": home.models} if with_models else {})}
     for name, folder in folders.items():
         for path in _files_below(folder, damaged=name != "blocks"):
-            yield _planned(f"{name}/{path.relative_to(folder).as_posix()}", path)
+            if path.parent != home.blocks:  # `small.db` and its log, which a running twin writes: copied above
+                yield _planned(f"{name}/{path.relative_to(folder).as_posix()}", path)
 
 
 def _files_below(folder: Path, *, damaged: bool) -> Iterator[Path]:
@@ -242,7 +254,8 @@ def _manifest(reader: SealedReader) -> Made:
 
 
 def _check_room(home: Home, entry: Entry) -> None:
-    most = _MAX_BYTES.get(entry.name, MAX_BLOCK_BYTES if entry.name.startswith("blocks/") else None)
+    is_block = entry.name.startswith("blocks/") and entry.name != _SMALL_BLOCKS
+    most = _MAX_BYTES.get(entry.name, MAX_BLOCK_BYTES if is_block else None)
     if most is not None and entry.size_bytes > most:
         raise BackupUnsafe(f"{entry.name} in the backup has {entry.size_bytes} bytes; {most} are allowed")
     if entry.size_bytes > shutil.disk_usage(home.path).free:

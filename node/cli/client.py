@@ -2,7 +2,8 @@
 
 import http.client
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote, urlencode, urlsplit
@@ -12,6 +13,7 @@ from node.cli.errors import ApiProblem, FileUnreadable, NodeNotRunning, NodeSile
 CONNECT_TIMEOUT_S: Final = 5.0
 ANSWER_TIMEOUT_S: Final = 600.0
 """A goal may take a slow machine's model minutes."""
+PIECE_BYTES: Final = 1024 * 1024
 
 
 class Client:
@@ -37,8 +39,10 @@ class Client:
     def get(self, *path: str, query: Mapping[str, Any] | None = None) -> dict[str, Any]:
         return self._json("GET", path, query=query)
 
-    def post(self, *path: str, body: Mapping[str, Any] | None = None) -> dict[str, Any]:
-        return self._json("POST", path, body=json.dumps(body or {}).encode())
+    def post(
+        self, *path: str, body: Mapping[str, Any] | None = None, query: Mapping[str, Any] | None = None
+    ) -> dict[str, Any]:
+        return self._json("POST", path, query=query, body=json.dumps(body or {}).encode())
 
     def put(self, *path: str, body: Mapping[str, Any]) -> dict[str, Any]:
         return self._json("PUT", path, body=json.dumps(body).encode())
@@ -51,6 +55,43 @@ class Client:
 
     def get_bytes(self, *path: str) -> bytes:
         return self._exchange("GET", path)[1]
+
+    def upload(
+        self,
+        *path: str,
+        body: Iterable[bytes],
+        size_bytes: int | None,
+        content_type: str,
+        query: Mapping[str, Any] | None = None,
+    ) -> dict[str, Any]:
+        """Send a body of any length as it is made; without a size it goes in chunks."""
+        length = {"Transfer-Encoding": "chunked"} if size_bytes is None else {"Content-Length": str(size_bytes)}
+        headers = {"Content-Type": content_type, **length}
+        with self._connected("POST", _target(path, query), _bytes_of(body, size_bytes), headers) as response, _heard():
+            return _document(response.read())
+
+    @contextmanager
+    def download(
+        self, *path: str, query: Mapping[str, Any] | None = None, headers: Mapping[str, str] | None = None
+    ) -> Iterator[Iterator[bytes]]:
+        """The body of an answer in pieces. Raises NodeSilent if it is cut off."""
+        with self._connected("GET", _target(path, query), None, headers or {}) as response:
+            yield _pieces(response)
+
+    def follow(
+        self, method: str, *path: str, body: Mapping[str, Any], on_progress: Callable[[dict[str, Any]], None]
+    ) -> dict[str, Any]:
+        """Start long work, hear how far it is, and return its result. Raises ApiProblem if it fails on the way."""
+        headers = {"Content-Type": "application/json", "Accept": "application/x-ndjson"}
+        with self._connected(method, _target(path, None), json.dumps(body).encode(), headers) as response, _heard():
+            for line in response:
+                document = _document(line)
+                if "problem" in document:
+                    raise ApiProblem(document["problem"])
+                if "result" in document:
+                    return dict(document["result"])
+                on_progress(document.get("progress", {}))
+        raise NodeSilent("the twin broke the connection off before the work was done")
 
     def ready(self) -> tuple[int, dict[str, Any]]:
         """Status and document of GET /ready, which answers with 503 while something does not work."""
@@ -77,16 +118,30 @@ class Client:
         body: bytes | None = None,
         content_type: str = "application/json",
     ) -> tuple[int, bytes]:
-        target = "/v1/" + "/".join(quote(part, safe="") for part in path)
-        wanted = {key: value for key, value in (query or {}).items() if value is not None}
-        if wanted:
-            target += "?" + urlencode(wanted)
-        status, data = self._send(method, target, body, content_type)
+        status, data = self._send(method, _target(path, query), body, content_type)
         if status >= 400:
             raise ApiProblem(_document(data))
         return status, data
 
     def _send(self, method: str, target: str, body: bytes | None, content_type: str) -> tuple[int, bytes]:
+        with self._asked(method, target, body, {"Content-Type": content_type}) as response, _heard():
+            return response.status, response.read()
+
+    @contextmanager
+    def _connected(
+        self, method: str, target: str, body: bytes | Iterable[bytes] | None, headers: Mapping[str, str]
+    ) -> Iterator[http.client.HTTPResponse]:
+        """An answer whose body is still to be read. Raises ApiProblem if it is one."""
+        with self._asked(method, target, body, headers) as response:
+            if response.status >= 400:
+                with _heard():
+                    raise ApiProblem(_document(response.read()))
+            yield response
+
+    @contextmanager
+    def _asked(
+        self, method: str, target: str, body: bytes | Iterable[bytes] | None, headers: Mapping[str, str]
+    ) -> Iterator[http.client.HTTPResponse]:
         connection = http.client.HTTPConnection(self._host, self._port, timeout=CONNECT_TIMEOUT_S)
         try:
             try:
@@ -94,17 +149,59 @@ class Client:
             except OSError as error:
                 raise NodeNotRunning(f"no twin answers at {self._host}:{self._port}") from error
             connection.sock.settimeout(ANSWER_TIMEOUT_S)
-            headers = {"Authorization": f"Bearer {self._token}", "Content-Type": content_type}
-            try:
-                connection.request(method, target, body=body, headers=headers)
+            with _heard(), suppress(BrokenPipeError, ConnectionResetError):
+                # A twin that refuses has answered before it has read everything.
+                connection.request(
+                    method,
+                    target,
+                    body=body,
+                    headers={"Authorization": f"Bearer {self._token}", **headers},
+                    encode_chunked="Transfer-Encoding" in headers,
+                )
+            with _heard():
                 response = connection.getresponse()
-                return response.status, response.read()
-            except TimeoutError as error:
-                raise NodeSilent(f"the twin gave no answer within {ANSWER_TIMEOUT_S:.0f} s") from error
-            except (OSError, http.client.HTTPException) as error:
-                raise NodeSilent(f"the twin broke the connection off: {error}") from error
+            yield response
         finally:
             connection.close()
+
+
+def _target(path: tuple[str, ...], query: Mapping[str, Any] | None) -> str:
+    wanted = {key: value for key, value in (query or {}).items() if value is not None}
+    return "/v1/" + "/".join(quote(part, safe="") for part in path) + ("?" + urlencode(wanted) if wanted else "")
+
+
+def _bytes_of(body: Iterable[bytes], size_bytes: int | None) -> Iterator[bytes]:
+    """The body, which must be as long as was announced."""
+    sent = 0
+    for piece in body:
+        sent += len(piece)
+        if size_bytes is not None and sent > size_bytes:
+            break
+        yield piece
+    if size_bytes not in (None, sent):
+        raise FileUnreadable("what was to be sent has changed while it was read")
+
+
+@contextmanager
+def _heard() -> Iterator[None]:
+    """What goes wrong between us and the twin, in its own words."""
+    try:
+        yield
+    except TimeoutError as error:
+        raise NodeSilent(f"the twin gave no answer within {ANSWER_TIMEOUT_S:.0f} s") from error
+    except (OSError, http.client.HTTPException) as error:
+        raise NodeSilent(f"the twin broke the connection off: {error}") from error
+
+
+def _pieces(response: http.client.HTTPResponse) -> Iterator[bytes]:
+    while True:
+        with _heard():
+            piece = response.read1(PIECE_BYTES)
+        if not piece:
+            break
+        yield piece
+    if response.length:
+        raise NodeSilent(f"the twin broke the connection off, {response.length} bytes before the end")
 
 
 def _document(data: bytes) -> dict[str, Any]:

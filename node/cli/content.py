@@ -1,40 +1,129 @@
-"""Commands of content: ipfs add, ipfs cat."""
+"""Commands of content by its CID: what it is, and what is kept of it. Adding and getting have modules of their own."""
 
-import sys
-from pathlib import Path
+from typing import Any
 
-from node.cli.command import Call, Commands
-from node.cli.errors import BadInput, FileUnreadable
-from node.cli.inputs import read_bytes
+from node.cli import content_add, content_get, ipns
+from node.cli.command import Call, Commands, add_paging, paging
 from node.cli.output import say
+from node.cli.progress import amount, bytes_progress
 
 
 def register(commands: Commands) -> None:
     """Add the commands of this area."""
     group = commands.group("ipfs", "content by its CID")
-    add_parser = group.add("add", "store a file, and get its CID", add)
-    add_parser.add_argument("file", metavar="FILE", help="'-' reads stdin")
-    cat_parser = group.add("cat", "print the content of a CID", cat)
-    cat_parser.add_argument("cid", metavar="CID")
-    cat_parser.add_argument("--output", "-o", metavar="FILE", help="write it there; --json needs this")
+    content_add.register(group)
+    content_get.register(group)
+    _register_looking(group)
+    _register_keeping(group)
+    ipns.register(group)
 
 
-def add(call: Call) -> None:
-    added = call.client().post_bytes("ipfs", "add", data=read_bytes(call.args.file))
-    call.show(added, lambda: say(f"{added['cid']}  {added['size_bytes']} bytes"))
+def _register_looking(group: Commands) -> None:
+    ls_parser = group.add("ls", "list what a folder holds", ls)
+    ls_parser.add_argument("path", metavar="CID[/PATH]")
+    add_paging(ls_parser, 500)
+    stat_parser = group.add("stat", "show what a CID is", stat)
+    stat_parser.add_argument("path", metavar="CID[/PATH]")
 
 
-def cat(call: Call) -> None:
-    if call.json and call.args.output is None:
-        raise BadInput("with --json the content needs a place of its own: give --output FILE")
-    data = call.client().get_bytes("ipfs", "cat", call.args.cid)
-    if call.args.output is None:
-        sys.stdout.buffer.write(data)
-        return
-    try:
-        Path(call.args.output).write_bytes(data)
-    except OSError as error:
-        raise FileUnreadable(f"cannot write {call.args.output}: {error.strerror or error}") from error
-    call.show(
-        {"cid": call.args.cid, "size_bytes": len(data), "file": call.args.output}, lambda: say(f"{len(data)} bytes")
-    )
+def _register_keeping(group: Commands) -> None:
+    pin_parser = group.add("pin", "fetch content and keep it", pin)
+    pin_parser.add_argument("cid", metavar="CID")
+    pin_parser.add_argument("--direct", action="store_true", help="only this block, not what it names")
+    pin_parser.add_argument("--name", metavar="NAME", help="what it is for, in your words")
+    unpin_parser = group.add("unpin", "keep content no longer: `gc` frees its room", unpin)
+    unpin_parser.add_argument("cid", metavar="CID", nargs="+")
+    pins_parser = group.add("pins", "list what is kept", pins)
+    pins_parser.add_argument("--kind", choices=("recursive", "direct"))
+    pins_parser.add_argument("--name", metavar="NAME", help="only those of this name")
+    add_paging(pins_parser)
+    group.add("gc", "remove every block that nothing needs", gc)
+    group.add("usage", "show how much is kept, and how much may be", usage)
+
+
+def ls(call: Call) -> None:
+    cid, path = content_get.cid_and_path(call.args.path)
+    document = call.client().get("ipfs", "ls", cid, query={"path": path, **paging(call.args)})
+    rows = [(item["kind"] or "?", _size(item), item["cid"], _shown_name(item)) for item in document["items"]]
+    call.show_list(document, ("kind", "size", "CID", "name"), rows, empty="The folder is empty.")
+
+
+def stat(call: Call) -> None:
+    cid, path = content_get.cid_and_path(call.args.path)
+    document = call.client().get("ipfs", "stat", cid, query={"path": path})
+
+    def human() -> None:
+        say(f"CID     {document['cid']}")
+        say(f"kind    {document['kind']}{', to ' + document['target'] if document['target'] else ''}")
+        say(f"codec   {document['codec']}")
+        if document["kind"] in ("file", "data"):
+            say(f"size    {document['size_bytes']} bytes")
+        if document["total_bytes"] is not None:
+            say(f"blocks  {document['total_bytes']} bytes in all, as its root says")
+        say(f"links   {document['links']}")
+        say(f"root    {'is here' if document['here'] else 'is not here'}")
+
+    call.show(document, human)
+
+
+def pin(call: Call) -> None:
+    show = bytes_progress("pinning", quiet_s=1.0)
+
+    def on_progress(progress: dict[str, Any]) -> None:
+        show(progress["size_bytes"], progress["total_bytes"])
+
+    body = {"kind": "direct" if call.args.direct else "recursive", "name": call.args.name}
+    pinned = call.client().follow("PUT", "ipfs", "pins", call.args.cid, body=body, on_progress=on_progress)
+    came = f", {pinned['new_blocks']} of them fetched" if pinned["new_blocks"] else ", all of them here before"
+    call.show(pinned, lambda: say(f"Pinned {pinned['blocks']} blocks, {amount(pinned['size_bytes'])}{came}."))
+
+
+def unpin(call: Call) -> None:
+    client = call.client()
+    for cid in call.args.cid:
+        client.delete("ipfs", "pins", cid)
+    call.show({"unpinned": call.args.cid}, lambda: say("Unpinned. `pagi ipfs gc` frees its room."))
+
+
+def pins(call: Call) -> None:
+    query = {"kind": call.args.kind, "name": call.args.name, **paging(call.args)}
+    document = call.client().get("ipfs", "pins", query=query)
+    rows = [(item["cid"], item["kind"], item["name"]) for item in document["items"]]
+    call.show_list(document, ("CID", "kind", "name"), rows, empty="Nothing is pinned.")
+
+
+def gc(call: Call) -> None:
+    freed = call.client().post("ipfs", "gc")
+
+    def human() -> None:
+        say(
+            f"Freed {amount(freed['size_bytes'])} in {freed['blocks']} blocks."
+            if freed["blocks"]
+            else "Nothing to free."
+        )
+
+    call.show(freed, human)
+
+
+def usage(call: Call) -> None:
+    document = call.client().get("ipfs", "usage")
+    used, quota, blocks = document["size_bytes"], document["quota_bytes"], document["blocks"]
+
+    def human() -> None:
+        in_blocks = "" if blocks is None else f" in {blocks} blocks"
+        say(f"{amount(used)} of {amount(quota)} ({used / quota:.0%}){in_blocks}, {document['backend']} backend")
+
+    call.show(document, human)
+
+
+def _size(item: dict[str, Any]) -> str:
+    if item["kind"] == "folder" or item["size_bytes"] is None:
+        return amount(item["total_bytes"])
+    return amount(item["size_bytes"])
+
+
+def _shown_name(item: dict[str, Any]) -> str:
+    name = str(item["name"])
+    if item["kind"] == "folder":
+        return f"{name}/"
+    return f"{name} -> {item['target']}" if item["target"] else name

@@ -5,6 +5,7 @@ PagiError
     ├── BadInput          40090  an argument that parses but cannot be meant
     │   └── NameUnknown   40492  neither a DID nor the name of one twin that was named
     ├── FileUnreadable    40490  a file named on the command line cannot be read
+    ├── ContentMissing    40449  a part of a folder is nowhere to be had
     ├── NoPassphrase      40190  nobody can be asked, and no file was named
     │   └── NoBackupPassphrase
     ├── NodeNotRunning    50390  exit 3
@@ -41,6 +42,13 @@ class FileUnreadable(CliError):
 
     code = 40490
     hint = "Check the path and its permissions."
+
+
+class ContentMissing(CliError):
+    """A part of what was to be written is nowhere to be had."""
+
+    code = 40449
+    hint = "Connect to a twin that has it, then give the same command again: it goes on from there."
 
 
 class NoPassphrase(CliError):

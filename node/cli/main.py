@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from identity.errors import PagiError
 from node.cli import (
     artifacts,
+    checks,
     content,
     credentials,
     dids,
@@ -24,6 +25,7 @@ from node.cli import (
     mind,
     output,
     playbook,
+    redlines,
     tasks,
     tools,
     trust,
@@ -32,7 +34,8 @@ from node.cli.command import Call, Commands, Handler, add_common, home_path
 from node.cli.errors import EXIT_FAILED, exit_code_of
 
 _AREAS = (
-    *(homes, identity, look, dids, doctor, mind, mail, invitations, playbook, content, memory, tools, trust, artifacts),
+    *(homes, identity, look, dids, doctor, mind, mail, invitations, playbook, redlines, checks, content, memory),
+    *(tools, trust, artifacts),
     *(credentials, tasks),
 )
 

@@ -1,4 +1,4 @@
-"""Commands that give the twin a goal: ask, chat; and jobs, what became of them."""
+"""Commands that give the twin a goal: ask, chat; jobs, what became of them; and rate, what the owner says of them."""
 
 import json
 import sys
@@ -22,6 +22,9 @@ def register(commands: Commands) -> None:
     jobs_parser = commands.add("jobs", "list the jobs, or show one with its log", jobs)
     jobs_parser.add_argument("id", metavar="ID", nargs="?")
     add_paging(jobs_parser, default=20)
+    rate_parser = commands.add("rate", "say how a job went, so that the twin learns from it", rate)
+    rate_parser.add_argument("id", metavar="ID", help="as `pagi ask` and `pagi jobs` show it")
+    rate_parser.add_argument("rating", choices=("good", "bad"))
 
 
 def ask(call: Call) -> int:
@@ -64,6 +67,12 @@ def jobs(call: Call) -> None:
     call.show_list(document, ("id", "created", "status", "goal"), rows, empty="No jobs yet.")
 
 
+def rate(call: Call) -> None:
+    rated = call.client().post("jobs", call.args.id, "rate", body={"rating": call.args.rating})
+    given = sum(use["given"] for use in rated["bullets"])
+    call.show(rated, lambda: say(f"Noted: {call.args.rating}, for the {given} playbook bullets that it was given."))
+
+
 def _show_job(call: Call) -> None:
     client = call.client()
     job = client.get("jobs", call.args.id)
@@ -77,6 +86,11 @@ def _show_job(call: Call) -> None:
             say(f"  {line['ts']}  {line['level']:<6}  {one_line(line['text'], 100)}")
         if job["answer"]:
             say(job["answer"])
+        if guidance := job["guidance"]:
+            given = [use["bullet"] for use in guidance["bullets"] if use["given"]]
+            said = "you say" if guidance["source"] == "owner" else "it ended"
+            bullets = ", ".join(given) or "nothing"
+            say(f"Playbook {guidance['playbook']} gave it {bullets} ({said}: {guidance['outcome']}).")
 
     call.show({**job, "log": log}, human)
 

@@ -1,44 +1,76 @@
-"""Commands of playbooks: show, log, propose, approve, reject, rollback."""
+"""Commands of playbooks: look at them, propose a change, decide about the changes of others."""
 
 import argparse
 import json
+import re
 from typing import Any, Final
 
-from node.cli.command import Call, Commands, add_paging, paging
-from node.cli.errors import BadInput
+from node.cli.command import MAX_LIMIT, Call, Commands, add_paging, paging
+from node.cli.errors import ApiProblem, BadInput
 from node.cli.inputs import read_text
-from node.cli.names import labels
-from node.cli.output import one_line, remark, say
+from node.cli.names import did_of
+from node.cli.output import say
+from node.cli.playbook_show import say_groups, say_log, say_playbook, say_revision
 
 COMMON: Final = "common"
 """The playbook that every twin has."""
+
+DEFAULT_SHARE: Final = 0.2
+"""The share of the goals that a canary is tried on: one in five."""
+
+_STATUSES: Final = ("adopted", "canary", "quarantined", "rejected")
+_REVISION_UNKNOWN: Final = 40451
+_CID: Final = re.compile(r"b[a-z2-7]{58,}")
+"""A CID in base32; no playbook that a person named looks so."""
 
 
 def register(commands: Commands) -> None:
     """Add the commands of this area."""
     group = commands.group("playbook", "what the swarm has learned")
-    _name(group.add("show", "print a playbook as playbook.toml", show))
+    group.add("list", "list the playbooks that are kept here", list_playbooks)
+    show_parser = group.add("show", "print a playbook, or what is known of one revision", show)
+    show_parser.add_argument("what", metavar="NAME|CID", nargs="?", default=COMMON, help=f"({COMMON})")
+    show_parser.add_argument("--name", metavar="NAME", help="the playbook of the revision")
+    show_parser.add_argument("--toml", action="store_true", help="print the whole playbook as playbook.toml")
     log_parser = group.add("log", "list the revisions that are known here", log)
     _name(log_parser)
-    log_parser.add_argument("--status", choices=("adopted", "quarantined", "rejected"))
+    log_parser.add_argument("--status", choices=("adopted", "canary", "quarantined", "rejected"))
     add_paging(log_parser)
-    propose_parser = group.add("propose", "propose a change", propose)
-    _name(propose_parser)
-    propose_parser.add_argument("--critique", required=True, metavar="TEXT", help="why")
-    propose_parser.add_argument("--add", action="append", nargs=2, metavar=("SECTION", "TEXT"), help="add a bullet")
-    propose_parser.add_argument("--remove", action="append", metavar="BULLET", help="remove a bullet")
-    propose_parser.add_argument("--helpful", action="append", metavar="BULLET", help="count a bullet as helpful")
-    propose_parser.add_argument("--harmful", action="append", metavar="BULLET", help="count a bullet as harmful")
-    propose_parser.add_argument(
-        "--set", action="append", nargs=2, metavar=("KEY", "VALUE"), help="value as JSON or text"
-    )
-    propose_parser.add_argument("--ops", metavar="FILE", help="a JSON list of operations; '-' reads stdin")
+    _register_propose(group.add("propose", "propose a change", propose))
     approve_parser = group.add("approve", "adopt a revision", approve)
     _cid(approve_parser)
-    reject_parser = group.add("reject", "do not adopt a revision", reject)
-    _cid(reject_parser)
+    approve_parser.add_argument(
+        "--canary",
+        nargs="?",
+        const=DEFAULT_SHARE,
+        type=_share,
+        metavar="SHARE",
+        help=f"adopt it for a share of the goals first, and compare ({DEFAULT_SHARE})",
+    )
+    reject_parser = group.add("reject", "do not adopt a revision, or anything that an author wrote", reject)
+    reject_parser.add_argument("cid", metavar="CID", nargs="?", help="the revision")
+    reject_parser.add_argument("--author", metavar="NAME|DID", help="all that this twin wrote in the playbook")
+    reject_parser.add_argument("--name", metavar="NAME", help="the playbook")
     reject_parser.add_argument("--reason", default="rejected by the owner", metavar="TEXT")
     _cid(group.add("rollback", "undo what was adopted after a revision", rollback))
+    duplicates_parser = group.add("duplicates", "list the bullets that say the same", duplicates)
+    _name(duplicates_parser)
+    add_paging(duplicates_parser)
+    split_parser = group.add("split", "show two bullets by themselves from now on", split)
+    split_parser.add_argument("bullets", metavar="BULLET", nargs=2)
+    split_parser.add_argument("--name", metavar="NAME", default=COMMON, help=f"the playbook ({COMMON})")
+
+
+def _register_propose(parser: argparse.ArgumentParser) -> None:
+    _name(parser)
+    parser.add_argument("--critique", required=True, metavar="TEXT", help="why")
+    parser.add_argument("--add", action="append", nargs=2, metavar=("SECTION", "TEXT"), help="add a bullet")
+    parser.add_argument("--remove", action="append", metavar="BULLET", help="remove a bullet")
+    parser.add_argument("--helpful", action="append", metavar="BULLET", help="count a bullet as helpful")
+    parser.add_argument("--harmful", action="append", metavar="BULLET", help="count a bullet as harmful")
+    parser.add_argument("--set", action="append", nargs=2, metavar=("KEY", "VALUE"), help="value as JSON or text")
+    parser.add_argument("--ops", metavar="FILE", help="a JSON list of operations; '-' reads stdin")
+    parser.add_argument("--anyway", action="store_true", help="also if it is like one of your red lines")
 
 
 def _name(parser: argparse.ArgumentParser) -> None:
@@ -47,52 +79,99 @@ def _name(parser: argparse.ArgumentParser) -> None:
 
 def _cid(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("cid", metavar="CID", help="the revision")
-    parser.add_argument("--name", metavar="NAME", default=COMMON, help=f"the playbook ({COMMON})")
+    parser.add_argument("--name", metavar="NAME", help="the playbook, if it is not to be looked for")
+
+
+def _share(text: str) -> float:
+    share = float(text.removesuffix("%")) / (100 if text.endswith("%") else 1)
+    if not 0 < share < 1:
+        raise argparse.ArgumentTypeError("must be between 0 and 1, or a percentage")
+    return share
+
+
+def list_playbooks(call: Call) -> None:
+    document = call.client().get("playbooks", query={"limit": MAX_LIMIT})
+    rows = [
+        (row["name"], row["version"], row["bullets"], *(row["revisions"].get(status, 0) for status in _STATUSES))
+        for row in document["items"]
+    ]
+    call.show_list(document, ("name", "version", "bullets", *_STATUSES), rows, empty="No playbooks yet.")
 
 
 def show(call: Call) -> None:
-    playbook = call.client().get("playbooks", call.args.name)
-    call.show(playbook, lambda: say(playbook["toml"].rstrip("\n")))
+    if _CID.fullmatch(call.args.what):
+        call.args.cid = call.args.what
+        name = _playbook_of(call)
+        revision = call.client().get("playbooks", name, "revisions", call.args.what)
+        call.show(revision, lambda: say_revision(call, revision))
+        return
+    playbook = call.client().get("playbooks", call.args.what)
+    if call.args.toml:
+        call.show(playbook, lambda: say(playbook["toml"].rstrip("\n")))
+    else:
+        call.show(playbook, lambda: say_playbook(call, playbook))
 
 
 def log(call: Call) -> None:
     query = {**paging(call.args), "status": call.args.status}
-    document = call.client().get("playbooks", call.args.name, "revisions", query=query)
-    call.show(document, lambda: _say_log(call, document))
-
-
-def _say_log(call: Call, document: dict[str, Any]) -> None:
-    who = labels(call)
-    rows = [
-        (
-            *(row["height"], row["cid"], row["status"], row["ts"], who(row["author"])),
-            *(one_line(row["critique"]), row["reason"]),
-        )
-        for row in document["items"]
-    ]
-    columns = ("height", "revision", "status", "made", "author", "critique", "reason")
-    call.show_list(document, columns, rows, empty="No revisions yet.")
-    if any(row["status"] == "quarantined" for row in document["items"]):
-        remark("A quarantined revision waits for you: `pagi playbook approve CID` adopts it, `reject` does not.")
+    say_log(call, call.client().get("playbooks", call.args.name, "revisions", query=query))
 
 
 def propose(call: Call) -> None:
-    body = {"critique": call.args.critique, "ops": _ops(call.args)}
+    body = {"critique": call.args.critique, "ops": _ops(call.args), "anyway": call.args.anyway}
     proposed = call.client().post("playbooks", call.args.name, "revisions", body=body)
     call.show(proposed, lambda: say(proposed["cid"]))
 
 
 def approve(call: Call) -> None:
-    _show_state(call, call.client().post("playbooks", call.args.name, "revisions", call.args.cid, "approve"))
+    query = {"share": call.args.canary}
+    path = ("playbooks", _playbook_of(call), "revisions", call.args.cid, "approve")
+    _show_state(call, call.client().post(*path, query=query))
 
 
 def reject(call: Call) -> None:
-    body = {"reason": call.args.reason}
-    _show_state(call, call.client().post("playbooks", call.args.name, "revisions", call.args.cid, "reject", body=body))
+    reason = call.args.reason
+    if (call.args.cid is None) == (call.args.author is None):
+        raise BadInput("name a revision, or an author with --author")
+    if call.args.cid is not None:
+        path = ("playbooks", _playbook_of(call), "revisions", call.args.cid, "reject")
+        _show_state(call, call.client().post(*path, body={"reason": reason}))
+        return
+    name = call.args.name or COMMON
+    body = {"author": did_of(call, call.args.author), "reason": reason}
+    done = call.client().post("playbooks", name, "reject-author", body=body)
+    call.show(done, lambda: say(f"{done['rejected']} revisions of {name} are rejected now"))
 
 
 def rollback(call: Call) -> None:
-    _show_state(call, call.client().post("playbooks", call.args.name, "rollback", body={"to": call.args.cid}))
+    _show_state(call, call.client().post("playbooks", _playbook_of(call), "rollback", body={"to": call.args.cid}))
+
+
+def duplicates(call: Call) -> None:
+    document = call.client().get("playbooks", call.args.name, "duplicates", query=paging(call.args))
+    call.show(document, lambda: say_groups(call, document))
+
+
+def split(call: Call) -> None:
+    a, b = call.args.bullets
+    _show_state(call, call.client().post("playbooks", call.args.name, "duplicates", "split", body={"a": a, "b": b}))
+
+
+def _playbook_of(call: Call) -> str:
+    """The playbook that a revision belongs to: the one that was named, else the one that knows it."""
+    if call.args.name is not None:
+        return str(call.args.name)
+    client = call.client()
+    names = [str(row["name"]) for row in client.get("playbooks", query={"limit": MAX_LIMIT})["items"]]
+    for name in sorted({COMMON, *names}, key=lambda name: (name != COMMON, name)):
+        try:
+            client.get("playbooks", name, "revisions", call.args.cid)
+        except ApiProblem as error:
+            if error.document.get("code") != _REVISION_UNKNOWN:
+                raise
+        else:
+            return name
+    return COMMON
 
 
 def _show_state(call: Call, playbook: dict[str, Any]) -> None:

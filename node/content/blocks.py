@@ -4,7 +4,7 @@ Both backends pass the same contract tests. A playbook's revisions are not behin
 once, offline and durably, so they are always in the embedded store (docs/decisions/content.md).
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Literal, Protocol
@@ -14,6 +14,9 @@ from storage.page import Page
 from storage.pins import Pin, PinKind
 
 Backend = Literal["embedded", "kubo"]
+
+Roots = Callable[[], Awaitable[Collection[Cid]]]
+"""Finds roots of DAGs that are needed although nobody has pinned them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,8 +77,11 @@ class Blocks(Protocol):
     ) -> Page[Pin]:
         """What is pinned, oldest first."""
 
-    async def collect(self, also: Collection[Cid] = ()) -> Collected:
-        """Remove every block that no pin, no hold and none of the DAGs under `also` needs."""
+    async def collect(self, also: Roots | None = None) -> Collected:
+        """Remove every block that no pin, no hold and none of the DAGs under what `also` gives needs.
+
+        `also` is asked when the collection is under way: what it does not name yet is held, or put meanwhile.
+        """
 
     async def usage(self) -> Usage: ...
 

@@ -2,7 +2,8 @@
 
 Each is tried at once, again after a pause that doubles, and again whenever a peer connects: it may have what nobody
 had before. Nothing is given up but what is refused, and there is at most one for each author and playbook. A few are
-tried at once, one of each author: one whose blocks come slowly, or never, delays nobody else's.
+tried at once, one of each author: one whose blocks come slowly, or never, delays nobody else's. Whoever announced what
+had to be refused, or announces again and again what nobody has, is listened to and not followed for a while.
 """
 
 import asyncio
@@ -27,11 +28,36 @@ RETRY_MOST_S: Final = 300.0
 neighbour, the neighbour that passed the news on is often just fetching the blocks itself."""
 
 
+REFUSED_FIRST_S: Final = 1.0
+REFUSED_MOST_S: Final = 3600.0
+"""Pauses of an author whose history was refused: a walk can cost us thousands of blocks. It ends the sooner the fewer
+refusals came without a history that was taken in between."""
+
+PATIENT_ATTEMPTS: Final = 4
+"""Attempts of an author in a row that found nothing, and cost nobody a pause: blocks often come later than the news."""
+
 AT_ONCE: Final = 4
 """Histories fetched at once, each held in memory until it is whole."""
 
 ATTEMPT_S: Final = 1800.0
 """Time for one attempt: the longest history, 20,000 blocks, over a slow line."""
+
+
+@dataclass(slots=True)
+class _Record:
+    """How it went with one author since something of it was taken in, and until when it is not followed."""
+
+    refused: int = 0
+    unavailable: int = 0
+    paused_until: float = 0.0
+
+    def pause(self, now: float, first_s: float, most_s: float, times: int) -> None:
+        self.paused_until = now + min(first_s * 2.0 ** min(times - 1, 30), most_s)
+
+    def hurry(self) -> None:
+        """Somebody connected, who may have what nobody had; what was refused gets no better by that."""
+        if not self.refused:
+            self.paused_until = 0.0
 
 
 @dataclass(slots=True)
@@ -54,6 +80,7 @@ class Following:
         self._counters = counters
         self._wanted: dict[tuple[str, Did], Wanted] = {}
         self._busy_authors: set[Did] = set()
+        self._records: dict[Did, _Record] = {}
         self._wake = asyncio.Event()
 
     def want(self, update: Update, author: Did, via: PeerId | None) -> None:
@@ -68,13 +95,17 @@ class Following:
             while True:
                 self._wake.clear()
                 for wanted in list(self._wanted.values()):
-                    if self._may_begin(wanted) and wanted.due_at <= self._time():
+                    if self._may_begin(wanted) and self._due_at(wanted) <= self._time():
                         self._busy_authors.add(wanted.author)
                         tasks.create_task(self._follow(wanted))
                 await self._wait_woken()
 
     def _may_begin(self, wanted: Wanted) -> bool:
         return wanted.author not in self._busy_authors and len(self._busy_authors) < AT_ONCE
+
+    def _due_at(self, wanted: Wanted) -> float:
+        record = self._records.get(wanted.author)
+        return max(wanted.due_at, record.paused_until if record is not None else 0.0)
 
     async def _follow(self, wanted: Wanted) -> None:
         key = (wanted.update.playbook, wanted.author)
@@ -90,6 +121,8 @@ class Following:
             if isinstance(event, PeerConnected):
                 for wanted in self._wanted.values():
                     wanted.due_at = 0.0
+                for record in self._records.values():
+                    record.hurry()
                 self._wake.set()
 
     async def _try(self, wanted: Wanted) -> bool:
@@ -97,20 +130,30 @@ class Following:
         # Set before the attempt, so that somebody who connects during it makes it due again.
         wanted.due_at = self._time() + min(RETRY_FIRST_S * 2**wanted.attempts, RETRY_MOST_S)
         wanted.attempts = min(wanted.attempts + 1, 16)
+        record = self._records.setdefault(wanted.author, _Record())
         try:
             async with asyncio.timeout(ATTEMPT_S):
                 await self._fetch(wanted)
         except RemoteProtocolError as error:
             self._counters["revisions_refused"] += 1
+            record.refused += 1
+            record.pause(self._time(), REFUSED_FIRST_S, REFUSED_MOST_S, record.refused)
             logger.warning("playbook %s from %s refused: %s", wanted.update.playbook, wanted.author, error)
         except (PagiError, TimeoutError) as error:
             self._counters["revisions_unavailable"] += 1
+            record.unavailable += 1
+            if record.unavailable > PATIENT_ATTEMPTS:
+                record.pause(self._time(), RETRY_FIRST_S, RETRY_MOST_S, record.unavailable - PATIENT_ATTEMPTS)
             logger.info("playbook %s from %s not fetched yet: %s", wanted.update.playbook, wanted.author, error)
             return False
+        else:
+            del self._records[wanted.author]
         return True
 
     async def _wait_woken(self) -> None:
-        due_at = min((wanted.due_at for wanted in self._wanted.values() if self._may_begin(wanted)), default=None)
+        due_at = min(
+            (self._due_at(wanted) for wanted in self._wanted.values() if self._may_begin(wanted)), default=None
+        )
         await wait_within(self._wake, None if due_at is None else due_at - self._time())
 
     @staticmethod

@@ -1,59 +1,64 @@
 """The playbooks of this node: proposing, receiving, judging, adopting, taking back.
 
-The order is always: blocks on disk, then one transaction (the revision's row and its event), then the state in
-memory. The effective playbook is the join of the adopted revisions and is computed again from them at each start.
+This is the way in, and it lets changes take turns; what a change is and how it comes into effect is decided in
+deciding.py, judging/ and effective.py.
 """
 
 import asyncio
 import logging
-import sqlite3
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import replace
 from typing import Final
 
 from identity.cid import Cid
-from identity.did import Did, PeerId, did_key, peer_id_of_did
+from identity.did import Did, did_key
+from identity.errors import PagiError
 from identity.keys import KeyPair
 from node.clock import NowMs, now_ms
-from node.errors import RevisionRefused
+from node.config import HiveConfig
 from node.events import EventBus
-from node.gossip import Gossip, Heard
-from node.hive.fetch import fetch_history
-from node.hive.following import Following, Wanted
-from node.hive.judge import BLOCKED, Status, Verdict, judge
+from node.gossip import Gossip
+from node.hive.deciding import Changes, Deciding
+from node.hive.detail import Detail, detail_of
+from node.hive.effective import IN_EFFECT, Effective
+from node.hive.judging.assembly import JudgingParts
+from node.hive.judging.canaries import DEFAULT_SHARE
+from node.hive.judging.duplicates import Lesson, leaving
+from node.hive.judging.gate import Measured, tried_stage, unmeasured_stage
+from node.hive.judging.results import row_of
+from node.hive.judging.verdict import Status
+from node.hive.own_snapshots import OwnSnapshots
 from node.hive.proposal import write_revision
+from node.hive.receiving import Receiving
 from node.hive.shares import Shares
+from node.hive.sharing import RENEW_EVERY_S, Sharing
 from node.hive.shelf import Shelf
 from node.net.port import Network
 from node.reputation.reputation import Reputation
 from node.trust import TrustList
-from protocols import limits
-from protocols.didcomm.envelope import verify_signed
-from protocols.errors import ProtocolError
-from protocols.message import Message
-from protocols.playbook import merge
 from protocols.playbook.merge import Playbook
-from protocols.playbook.messages import PLAYBOOK_UPDATE, Update, topic_of
+from protocols.playbook.messages import Update
 from protocols.playbook.ops import Harmful, Helpful
 from protocols.playbook.revision import SignedRevision, parse_name
-from storage import gossip as gossip_rows
+from storage import judging as stage_rows
 from storage import revisions as rows
 from storage.blocks import BlockStore
+from storage.checks import Check
 from storage.database import Database
+from storage.judging import GateRow
 from storage.page import Page
 from storage.trust import Trust
 
 logger = logging.getLogger(__name__)
 
-RENEW_EVERY_S: Final = limits.REPLAY_WINDOW_S / 7
-"""How often our heads are signed anew: messages older than the replay window are refused, also by newcomers."""
-
-MAX_ASKED_PEERS: Final = 8
-"""Peers asked for a block, the announcer first: the time for one block is shared between them."""
-
 COUNT_WEIGHT: Final = 0.1
 """What one count of a bullet says about its author: a tenth of a finished task."""
+
+JOINED: Final = "joins heads, and changes nothing"
+"""The critique of a revision that only joins heads."""
+
+COMPARE_EVERY_S: Final = 60.0
+"""How often it is looked whether a canary has had enough outcomes."""
 
 
 class Hive:
@@ -71,75 +76,99 @@ class Hive:
         reputation: Reputation,
         events: EventBus,
         names: Sequence[str],
+        parts: JudgingParts,
         formerly: Callable[[Did], Collection[Did]] = lambda did: (),
         now: NowMs = now_ms,
     ) -> None:
         self._keys = keys
         self._did = did_key(keys.public)
+        self._config: HiveConfig = parts.config
         self._database = database
         self._shelf = Shelf(database, blocks)
         self._shares = Shares(self._shelf, self._did, trust)
-        self._network = network
-        self._gossip = gossip
+        self._sharing = Sharing(
+            gossip, OwnSnapshots(keys=keys, database=database, blocks=blocks, now=now), self._join_heads
+        )
         self._trust = trust
         self._reputation = reputation
-        self._events = events
         self._names = tuple(names)
-        self._formerly = formerly
         self._now = now
-        self._playbooks: dict[str, Playbook] = {}
-        self._judged: set[Cid] = set()
         self._lock = asyncio.Lock()
-        self.counters: Counter[str] = Counter()
-        self._following = Following(network, self._fetch, self.counters)
-        gossip.on(PLAYBOOK_UPDATE, self._on_update)
+        self._judging, self._results, self._trials = parts.judging, parts.results, parts.trials
+        self.red_lines, self.checks = parts.red_lines, parts.checks
+        self._model_name = parts.model_name
+        self.counters: Counter[str] = parts.counters
+        self._effective = Effective(
+            shelf=self._shelf,
+            database=database,
+            duplicates=parts.duplicates,
+            trust=trust,
+            events=events,
+            now=now,
+        )
+        self._deciding = Deciding(
+            shelf=self._shelf,
+            database=database,
+            effective=self._effective,
+            judging=self._judging,
+            results=self._results,
+            trust=trust,
+            formerly=formerly,
+        )
+        self._receiving = Receiving(
+            self,
+            did=self._did,
+            network=network,
+            gossip=gossip,
+            database=database,
+            blocks=blocks,
+            counters=self.counters,
+            now=now,
+        )
         trust.on_change(self._on_trust_change)
+        self.red_lines.on_change(self._on_red_lines_change)
 
     async def load(self) -> None:
         """Compute the effective playbooks from the adopted revisions. To be called once, before anything else."""
-        for name in {*self._names, *await self._database.read(rows.playbooks)}:
-            self._playbooks[name] = await self._shelf.effective(name)
-        self._judged.update(await self._database.read(rows.all_cids))
+        await self.red_lines.load()
+        await self._effective.load(self._names)
+
+    async def run(self) -> None:
+        """Follow the playbooks' topics, fetch what other twins announce and try what waits, until cancelled."""
+        for name in self._effective.names:
+            await self._sharing.join(name)
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._receiving.run())
+            tasks.create_task(self._sharing.run())
+            tasks.create_task(self._trials.run(self))
+            tasks.create_task(self._compare_canaries())
+            while True:
+                for name in self._effective.names:
+                    await self._sharing.share(self._effective.view(name), gossip=False)
+                await asyncio.sleep(RENEW_EVERY_S)
+
+    # Reading
+
+    @property
+    def names(self) -> Sequence[str]:
+        """The playbooks that are kept here, sorted."""
+        return self._effective.names
 
     async def view(self, name: str) -> Playbook:
         """The effective playbook; an empty one if nothing of that name was adopted."""
-        return self._playbooks.get(name) or merge.EMPTY(name)
+        return self._effective.view(name)
 
-    async def propose(
-        self, name: str, critique: str, ops: Sequence[Mapping[str, object]], evidence: Sequence[str] = ()
-    ) -> Cid:
-        """Write, sign, adopt and share a revision of our own; return its CID. `ops` are in the form of API.md.
+    async def view_with_canaries(self, name: str) -> Playbook:
+        """The same with what is adopted for a share of the goals."""
+        return self._effective.view_with_canaries(name)
 
-        Raises MalformedMessage for such a name, and RevisionRefused as `write_revision` does.
-        """
-        name = parse_name(name)
-        async with self._lock:
-            signed = write_revision(
-                await self.view(name),
-                critique=critique,
-                ops=ops,
-                evidence=evidence,
-                keys=self._keys,
-                now_ms=self._now(),
-            )
-            await self._note_counted(signed)
-            await self._take_in([signed])
-        await self._gossip.join(topic_of(name))
-        await self._share(name, gossip=True)
-        return signed.cid
+    async def lessons(self, name: str, *, with_canaries: bool = False) -> tuple[Lesson, ...]:
+        """The bullets as they are shown and given to goals: those that say the same are one."""
+        return self._effective.lessons(name, with_canaries=with_canaries)
 
-    async def _note_counted(self, signed: SignedRevision) -> None:
-        """What we count of others' bullets is our experience with their authors."""
-        bullets = {bullet.id: bullet for bullet in (await self.view(signed.revision.playbook)).bullets}
-        for op in signed.revision.ops:
-            if not isinstance(op, Helpful | Harmful):
-                continue
-            bullet = bullets.get(op.id)
-            if bullet is None or bullet.author == self._did:
-                continue
-            weight = min(1.0, COUNT_WEIGHT * op.n)
-            good, bad = (weight, 0.0) if isinstance(op, Helpful) else (0.0, weight)
-            await self._reputation.note(bullet.author, "bullet", f"{signed.cid}/{bullet.id}", good=good, bad=bad)
+    async def canaries(self, name: str) -> Mapping[Cid, float]:
+        """The revisions that are tried on a share of the goals, each with its share."""
+        return await self._database.read(lambda conn: stage_rows.canaries(conn, name))
 
     async def revisions(
         self, name: str, status: Status | None = None, limit: int = 100, after: str | None = None
@@ -147,245 +176,251 @@ class Hive:
         """Every revision that was judged here, newest first."""
         return await self._database.read(lambda conn: rows.list_revisions(conn, name, status, limit=limit, after=after))
 
-    async def approve(self, name: str, cid: Cid) -> Playbook:
-        """The owner adopts a quarantined or rejected revision. Raises RevisionUnknown."""
-        return await self._decide(name, {cid: Verdict("adopted", "approved by the owner")})
+    async def stored(self, name: str, cid: Cid) -> SignedRevision:
+        """A revision that was judged here. Raises RevisionUnknown, also if its blocks are lost."""
+        return await self._shelf.stored(name, cid)
+
+    async def detail(self, name: str, cid: Cid) -> Detail:
+        """All that is known of one revision. Raises RevisionUnknown."""
+        return await detail_of(
+            name,
+            cid,
+            database=self._database,
+            shelf=self._shelf,
+            effective=self._effective,
+            reputation=self._reputation,
+        )
+
+    async def overview(self, name: str) -> Mapping[str, int]:
+        """How many revisions of a playbook have each status."""
+        return await self._database.read(lambda conn: rows.counts_by_status(conn, name))
+
+    async def run_checks(self, name: str, checks: Sequence[Check]) -> Mapping[str, bool]:
+        """Answer checks with the playbook as it is; whether each came out right, by its id. Raises NoModelToTry."""
+        return await self._trials.run_checks(self._effective.view(name), checks)
+
+    # Our own
+
+    async def propose(
+        self,
+        name: str,
+        critique: str,
+        ops: Sequence[Mapping[str, object]],
+        evidence: Sequence[str] = (),
+        *,
+        anyway: bool = False,
+    ) -> Cid:
+        """Write, sign, adopt and share a revision of our own; return its CID. `ops` are in the form of API.md.
+
+        Raises MalformedMessage for such a name, RevisionRefused as `write_revision` does, and RedLineCrossed; with
+        `anyway` what is only like a red line passes.
+        """
+        name = parse_name(name)
+        async with self._lock:
+            signed = write_revision(
+                self._effective.view(name),
+                critique=critique,
+                ops=ops,
+                evidence=evidence,
+                keys=self._keys,
+                now_ms=self._now(),
+                tried=self._effective.view_with_canaries(name),
+            )
+            await self._judging.check_own(signed.revision, anyway=anyway)
+            await self._note_counted(signed)
+            await self._take_in([signed])
+        await self._sharing.join(name)
+        await self._sharing.share(self._effective.view(name), gossip=True)
+        return signed.cid
+
+    async def _join_heads(self, name: str) -> None:
+        """A revision that changes nothing and joins heads, which are too many to be announced."""
+        await self.propose(name, JOINED, [])
+
+    async def _note_counted(self, signed: SignedRevision) -> None:
+        """What we count of others' bullets is our experience with their authors."""
+        playbook = self._effective.view_with_canaries(signed.revision.playbook)
+        for op in signed.revision.ops:
+            if not isinstance(op, Helpful | Harmful):
+                continue
+            bullet = playbook.bullet(op.id)
+            if bullet is None or bullet.author == self._did:
+                continue
+            weight = min(1.0, COUNT_WEIGHT * op.n)
+            good, bad = (weight, 0.0) if isinstance(op, Helpful) else (0.0, weight)
+            await self._reputation.note(bullet.author, "bullet", f"{signed.cid}/{bullet.id}", good=good, bad=bad)
+
+    # The owner decides
+
+    async def approve(self, name: str, cid: Cid, *, canary: bool = False, share: float = DEFAULT_SHARE) -> Playbook:
+        """The owner adopts a revision, as a canary for a share of the goals. Raises RevisionUnknown, AuthorBlocked."""
+        async with self._lock:
+            changes = await self._deciding.approve(name, cid, share=share if canary else None)
+            return await self._carry_out(name, changes, share=share)
 
     async def reject(self, name: str, cid: Cid, reason: str) -> Playbook:
         """The owner rejects a revision, adopted or not; its bullets leave the playbook. Raises RevisionUnknown."""
-        return await self._decide(name, {cid: Verdict("rejected", reason or "rejected by the owner")})
+        async with self._lock:
+            changes = await self._deciding.reject(name, cid, reason or "rejected by the owner")
+            return await self._carry_out(name, changes)
+
+    async def reject_author(self, name: str, author: Did, reason: str) -> int:
+        """The owner rejects all that an author wrote in a playbook so far; how many revisions that were."""
+        async with self._lock:
+            changes = await self._deciding.reject_author(name, author, reason or "rejected by the owner")
+            await self._carry_out(name, changes)
+            return len(changes)
 
     async def rollback(self, name: str, cid: Cid) -> Playbook:
-        """Keep only `cid` and its history; every other adopted revision is rejected.
+        """Keep only `cid` and its history; all else that is in effect is rejected.
 
         Raises RevisionUnknown, and RevisionRefused if `cid` is not adopted itself.
         """
-        adopted = await self._database.read(lambda conn: rows.adopted(conn, name))
-        keep: set[Cid] = set()
-        to_visit = deque([cid])
-        while to_visit:
-            current = to_visit.popleft()
-            if current not in keep:
-                keep.add(current)
-                to_visit.extend((await self._shelf.stored(name, current)).revision.parents)
-        if cid not in adopted:
-            raise RevisionRefused(f"{cid} is not adopted here, so there is no way back to it")
-        verdict = Verdict("rejected", f"rolled back to {cid}")
-        return await self._decide(name, {other: verdict for other in adopted if other not in keep})
+        async with self._lock:
+            return await self._carry_out(name, await self._deciding.rollback(name, cid))
 
-    async def run(self) -> None:
-        """Follow the playbooks' topics and fetch what other twins announce, until cancelled."""
-        for name in tuple(self._playbooks):
-            await self._gossip.join(topic_of(name))
-        await self._follow_held()
-        async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._following.run())
-            while True:
-                for name in tuple(self._playbooks):
-                    await self._share(name, gossip=False)
-                await asyncio.sleep(RENEW_EVERY_S)
+    async def split(self, name: str, a: str, b: str) -> None:
+        """Two bullets that are shown as one are shown by themselves from now on. Raises NotDuplicates."""
+        async with self._lock:
+            shown = self._effective.lessons(name, with_canaries=True)
+            await self._effective.split(name, leaving(shown, a, b))
 
     # Receiving
 
-    async def _on_update(self, heard: Heard) -> None:
-        await self._offer(heard.message, heard.author, heard.via)
+    @property
+    def judged(self) -> set[Cid]:
+        """The revisions that were judged here, whatever came of them."""
+        return self._effective.judged
 
-    async def _offer(self, message: Message, author: Did, via: PeerId | None) -> None:
-        update = Update.from_body(message.body)
-        # Only what twins announce that the owner named, or let in by their standing, is fetched: a stranger cannot
-        # make us store anything.
-        if update.playbook in self._playbooks and await self._may_teach(author):
-            self._following.want(update, author, via)
-        else:
-            self.counters["updates_not_followed"] += 1
+    def follows(self, name: str) -> bool:
+        """Whether a playbook of this name is kept here."""
+        return name in self._effective.names
 
-    async def _may_teach(self, author: Did) -> bool:
+    async def may_teach(self, author: Did) -> bool:
+        """Whether what this author announces is fetched: the owner named it, or let it in by its standing."""
         if self._trust.allows(author):
             return True
-        threshold = self._trust.current.reputation_threshold
-        return threshold < 1 and not self._trust.blocks(author) and await self._standing(author) >= threshold
+        trust = self._trust.current
+        if trust.reputation_threshold >= 1 or self._trust.blocks(author):
+            return False
+        return await self._judging.standing(author, trust) >= trust.reputation_threshold
 
-    async def _standing(self, author: Did) -> float:
-        return (await self._reputation.of(author)).score
+    def all_heads(self) -> dict[str, Sequence[Cid]]:
+        """The same of every playbook that is kept here."""
+        return {name: self.heads(name) for name in self._effective.names}
 
-    async def _follow_held(self) -> None:
-        """Follow the heads that are on disk: those of twins named since, and those that a crash interrupted."""
-        for signed in await self._database.read(lambda conn: gossip_rows.of_type(conn, PLAYBOOK_UPDATE)):
-            try:
-                message = verify_signed(signed).message
-                if message.from_ is not None and message.from_ != self._did:
-                    await self._offer(message, message.from_, None)
-            except ProtocolError as error:
-                logger.warning("an announcement on disk cannot be read any more: %s", error)
+    def heads(self, name: str) -> Sequence[Cid]:
+        """Some of the heads of the effective playbook."""
+        return self._effective.view(name).next_parents
 
-    async def _fetch(self, wanted: Wanted) -> None:
-        await self._fetch_missing(wanted)
-        await self._vouch(wanted.update, wanted.author)
+    def held(self, cid: Cid) -> SignedRevision | None:
+        """A revision on our own disk, judged or not. Blocks the calling thread."""
+        return self._shelf.held(cid)
 
-    async def _fetch_missing(self, wanted: Wanted) -> None:
-        missing = [cid for cid in wanted.update.heads if cid not in self._judged]
-        if not missing:
-            return
-        connected = [info.peer_id for info in self._network.peers()]
-        first = [peer for peer in (peer_id_of_did(wanted.author), wanted.via) if peer in connected]
-        peers = [*dict.fromkeys(peer for peer in (*first, *connected) if peer is not None)][:MAX_ASKED_PEERS]
-        fetched = await fetch_history(
-            missing,
-            playbook=wanted.update.playbook,
-            network=self._network,
-            peers=peers,
-            judged=self._judged,
-            held=self._shelf.held,
-        )
+    async def check_room(self, sizes: Mapping[Did, int]) -> None:
+        """Raise TooLarge if there is no room for so many more bytes of these authors."""
+        await self._shares.check_sizes(sizes)
+
+    async def take_in(self, revisions: Sequence[SignedRevision]) -> None:
+        """Store, judge and perhaps adopt verified revisions of one playbook, parents first. Raises TooLarge."""
         async with self._lock:
             # Another walk may have brought some of them meanwhile.
-            new = [signed for signed in fetched if signed.cid not in self._judged or await self._is_lost(signed.cid)]
-            await self._shares.check([signed for signed in new if signed.cid not in self._judged])
+            new = [signed for signed in revisions if signed.cid not in self.judged or await self._is_missed(signed)]
+            await self._shares.check([signed for signed in new if signed.cid not in self.judged])
             await self._take_in(new)
-        await self._share(wanted.update.playbook, gossip=False)
+        for name in sorted({signed.revision.playbook for signed in revisions}):
+            await self._sharing.share(self._effective.view(name), gossip=False)
 
-    async def _is_lost(self, cid: Cid) -> bool:
-        return await asyncio.to_thread(self._shelf.held, cid) is None
+    async def followed(self, update: Update, author: Did) -> None:
+        """All that `author` announced is here and judged."""
+        async with self._lock:
+            changes = await self._deciding.vouched(update.playbook, update.heads, author)
+            await self._carry_out(update.playbook, changes)
+
+    async def _is_missed(self, signed: SignedRevision) -> bool:
+        """Whether a revision was put into effect and is not, since the disk had lost its blocks."""
+        if signed.cid in self._effective.view_with_canaries(signed.revision.playbook).revisions:
+            return False
+        row = await self._database.read(lambda conn: rows.get(conn, signed.cid))
+        return row is not None and row.status in IN_EFFECT
 
     async def _take_in(self, revisions: Sequence[SignedRevision]) -> None:
         """Store, judge and adopt verified revisions, parents first. The caller holds the lock."""
         await asyncio.to_thread(self._shelf.put, revisions)
-        # Those that were judged before had only lost their blocks: what was decided stands.
-        changed = {signed.revision.playbook for signed in revisions if signed.cid in self._judged}
-        for name in changed:
-            self._playbooks[name] = await self._shelf.effective(name)
-        trust = self._trust.current
-        new = [signed for signed in revisions if signed.cid not in self._judged]
-        judged = [(signed, await self._judge(signed, trust)) for signed in new]
-        await self._record(judged)
-        self._judged.update(signed.cid for signed in new)
-        self._shares.add(new)
-        for signed, verdict in judged:
-            self.counters[f"revisions_{verdict.status}"] += 1
-            if verdict.status == "adopted":
-                name = signed.revision.playbook
-                self._playbooks[name] = merge.apply(self._playbooks.get(name) or merge.EMPTY(name), signed)
-                changed.add(name)
-        for name in changed:
-            await self._tell_updated(name)
+        for name in sorted({signed.revision.playbook for signed in revisions}):
+            of_name = [signed for signed in revisions if signed.revision.playbook == name]
+            new = [signed for signed in of_name if signed.cid not in self.judged]
+            changed = len(new) < len(of_name)
+            if changed:  # Those that were judged before had only lost their blocks: what was decided stands.
+                await self._effective.reload(name)
+            stages = await self._judging.judge(new, self._effective.view(name))
+            changed |= await self._effective.take(
+                name, list(zip(new, stages, strict=True)), self._config.canary_share or DEFAULT_SHARE
+            )
+            self._shares.add(new)
+            await self._count(new)
+            if changed:
+                await self._effective.tell_updated(name)
+        self._trials.look()
 
-    async def _record(self, judged: Sequence[tuple[SignedRevision, Verdict]]) -> None:
-        """One transaction: a row and an event for each."""
-        events = [
-            self._events.make("playbook_revision_received", str(signed.cid), _told(signed, verdict), source="hive")
-            for signed, verdict in judged
-        ]
-        now = self._now()
+    async def _count(self, new: Sequence[SignedRevision]) -> None:
+        found = await self._database.read(lambda conn: [rows.get(conn, signed.cid) for signed in new])
+        self.counters.update(f"revisions_{row.status}" for row in found if row is not None)
 
-        def record(conn: sqlite3.Connection) -> None:
-            for (signed, verdict), event in zip(judged, events, strict=True):
-                self._shelf.record(conn, signed, verdict, now)
-                self._events.record(conn, event)
-
-        await self._database.write(record)
-        self._events.announce(*events)
-
-    # Deciding
-
-    async def _decide(self, name: str, verdicts: Mapping[Cid, Verdict]) -> Playbook:
-        async with self._lock:
-            for cid, verdict in verdicts.items():
-                await (
-                    self._shelf.stored(name, cid) if verdict.status == "adopted" else self._shelf.check_known(name, cid)
-                )
-            now = self._now()
-
-            def store(conn: sqlite3.Connection) -> None:
-                for cid, verdict in verdicts.items():
-                    rows.set_status(conn, cid, verdict.status, verdict.reason, updated_ms=now)
-
-            await self._database.write(store)
-            self._playbooks[name] = await self._shelf.effective(name)
-            await self._tell_updated(name)
-        await self._share(name, gossip=True)
-        return self._playbooks[name]
-
-    async def _judge(self, signed: SignedRevision, trust: Trust) -> Verdict:
-        author = signed.revision.author
-        asked = author != self._did and author not in trust.allow and trust.reputation_threshold < 1
-        standing = await self._standing(author) if asked else 0.0
-        return judge(signed.revision, own=self._did, trust=trust, standing=standing)
-
-    async def _vouch(self, update: Update, by: Did) -> None:
-        """Judge again what a named twin wrote under a name that it gave up, as far as it announces what stands on it.
-
-        The old key alone may be a thief's by now, so it is the present one that has to stand for such revisions.
-        """
-        names, trust = frozenset(self._formerly(by)), self._trust.current
-        if not names or by not in trust.allow:
-            return
-        waiting = (await self.revisions(update.playbook, status="quarantined", limit=500, after=None)).items
-        cids = {row.cid for row in waiting if row.author in names}
-        verdicts: dict[Cid, Verdict] = {}
-        seen: set[Cid] = set()
-        to_visit = list(update.heads) if cids else []
-        while to_visit and not cids <= seen:
-            cid = to_visit.pop()
-            signed = None if cid in seen else await asyncio.to_thread(self._shelf.held, cid)
-            seen.add(cid)
-            if signed is None:
-                continue
-            to_visit.extend(signed.revision.parents)
-            if cid in cids:
-                verdict = await self._judge(signed, replace(trust, allow=trust.allow | names))
-                if verdict.status == "adopted":
-                    verdicts[cid] = verdict
-        if verdicts:
-            await self._decide(update.playbook, verdicts)
+    # Trust, red lines, trials and comparisons decide
 
     async def _on_trust_change(self, trust: Trust) -> None:
-        """Judge again what was decided by its author alone, and follow the heads of twins named now."""
-        for name in tuple(self._playbooks):
-            if verdicts := await self._judge_again(name, trust):
-                await self._decide(name, verdicts)
-        await self._follow_held()
+        """Judge again what was decided by its author, and follow the heads of twins named now."""
+        for name in self._effective.names:
+            async with self._lock:
+                await self._carry_out(name, await self._deciding.after_trust(name, trust))
+        await self._receiving.follow_held()
 
-    async def _judge_again(self, name: str, trust: Trust) -> dict[Cid, Verdict]:
-        verdicts: dict[Cid, Verdict] = {}
-        after: str | None = None
-        while True:
-            page = await self.revisions(name, limit=500, after=after)
-            for row in page.items:
-                if row.status != "quarantined" and row.reason != BLOCKED:
-                    continue
-                signed = await asyncio.to_thread(self._shelf.held, row.cid)
-                if signed is not None:
-                    verdict = await self._judge(signed, trust)
-                    if (verdict.status, verdict.reason) != (row.status, row.reason):
-                        verdicts[row.cid] = verdict
-            if page.next is None:
-                return verdicts
-            after = page.next
+    async def _on_red_lines_change(self) -> None:
+        for name in self._effective.names:
+            async with self._lock:
+                await self._carry_out(name, await self._deciding.after_red_lines(name))
 
-    # Sharing
-
-    async def _share(self, name: str, *, gossip: bool) -> None:
-        """Sign our current heads for whoever syncs with us and, if something of ours is new, for everyone."""
-        heads = self._playbooks[name].next_parents
-        if not heads:
-            return
-        body = Update(playbook=name, heads=heads).to_body()
-        if gossip:
-            await self._gossip.publish(topic_of(name), PLAYBOOK_UPDATE, body)
+    async def trial_over(self, name: str, cid: Cid, measured: Measured | None, why: str) -> None:
+        """A trial has ended: keep, tell and follow what it showed."""
+        mode = self._config.gate
+        if measured is None:
+            stage, signed = unmeasured_stage(why, mode), None
         else:
-            await self._gossip.keep(PLAYBOOK_UPDATE, body)
+            stage = tried_stage(measured, mode)
+            signed = await self._results.sign(name, cid, measured, by=self._model_name())
+        results: list[GateRow] = [] if signed is None else [row_of(signed)]
+        async with self._lock:
+            await self._carry_out(name, await self._deciding.after_trial(name, cid, stage), results=results)
+        if signed is not None:
+            await self._results.tell(signed)
 
-    async def _tell_updated(self, name: str) -> None:
-        playbook = self._playbooks[name]
-        data = {"playbook": name, "state_hash": playbook.state_hash, "height": playbook.height}
-        await self._events.publish("playbook_updated", name, data, source="hive")
+    async def judge_canaries(self, name: str) -> None:
+        """Keep, or take back, the canaries that have had enough outcomes."""
+        async with self._lock:
+            await self._carry_out(name, await self._deciding.after_comparison(name))
 
+    async def _compare_canaries(self) -> None:
+        while True:
+            await asyncio.sleep(COMPARE_EVERY_S)
+            for name in self._effective.names:
+                try:
+                    await self.judge_canaries(name)
+                except PagiError as error:
+                    logger.warning("the canaries of playbook %s could not be compared: %s", name, error)
 
-def _told(signed: SignedRevision, verdict: Verdict) -> Mapping[str, str]:
-    return {
-        "cid": str(signed.cid),
-        "playbook": signed.revision.playbook,
-        "author": signed.revision.author,
-        "status": verdict.status,
-        "reason": verdict.reason,
-    }
+    async def _carry_out(
+        self, name: str, changes: Changes, *, share: float | None = None, results: Sequence[GateRow] = ()
+    ) -> Playbook:
+        """Put changes into effect and tell of them. The caller holds the lock."""
+        if not changes:
+            return self._effective.view(name)
+        before = (self._effective.view(name), self._effective.view_with_canaries(name))
+        await self._effective.change(
+            name, changes, share=share or self._config.canary_share or DEFAULT_SHARE, results=results
+        )
+        if before != (self._effective.view(name), self._effective.view_with_canaries(name)):
+            await self._effective.tell_updated(name)
+            await self._sharing.share(self._effective.view(name), gossip=True)
+        self._trials.look()
+        return self._effective.view(name)

@@ -27,8 +27,11 @@ def write_revision(
     evidence: Sequence[str],
     keys: KeyPair,
     now_ms: int,
+    tried: Playbook | None = None,
 ) -> SignedRevision:
     """A revision whose parents are the heads of `current`. `ops` are in the form of API.md.
+
+    The bullets of `tried` are there as well: those that a share of the goals is given.
 
     Raises RevisionRefused if it removes or counts a bullet that is not there, or does not fit the limits.
     """
@@ -36,7 +39,7 @@ def write_revision(
     height = current.height + 1
     try:
         made = new_ops(ops, author=author, height=height)
-        _check_targets(current, made)
+        _check_targets(tried or current, made)
         revision = Revision(
             playbook=current.name,
             parents=current.next_parents,
@@ -53,7 +56,6 @@ def write_revision(
 
 
 def _check_targets(playbook: Playbook, ops: Sequence[Op]) -> None:
-    present = {bullet.id for bullet in playbook.bullets}
     for op in ops:
-        if isinstance(op, Remove | Helpful | Harmful) and op.id not in present:
+        if isinstance(op, Remove | Helpful | Harmful) and playbook.bullet(op.id) is None:
             raise RevisionRefused(f"the playbook {playbook.name!r} has no bullet {op.id}")

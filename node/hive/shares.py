@@ -5,7 +5,7 @@ have one share together. Our own revisions are not counted.
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from identity.did import Did
 from node.hive.shelf import Shelf
@@ -26,15 +26,21 @@ class Shares:
 
     async def check(self, revisions: Sequence[SignedRevision]) -> None:
         """Raise TooLarge if, with these, an author would take up more room than one may."""
+        sizes: Counter[Did] = Counter()
+        for signed in revisions:
+            sizes[signed.revision.author] += _size_of(signed)
+        await self.check_sizes(sizes)
+
+    async def check_sizes(self, added: Mapping[Did, int]) -> None:
+        """The same for so many bytes of each author."""
         if self._sizes is None:
             self._sizes = await self._shelf.sizes()
         sizes, named = self._sizes, self._trust.named
-        added: Counter[Did | None] = Counter()
-        for signed in revisions:
-            author = signed.revision.author
+        shares: Counter[Did | None] = Counter()
+        for author, size_bytes in added.items():
             if author != self._own:
-                added[author if author in named else None] += _size_of(signed)
-        for share, size_bytes in added.items():
+                shares[author if author in named else None] += size_bytes
+        for share, size_bytes in shares.items():
             if share is not None:
                 held = sizes[share]
             else:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from identity.cid import Cid
 from identity.did import Did
 from node.errors import RevisionUnknown
-from node.hive.judge import Verdict
+from node.hive.judging.verdict import Verdict
 from protocols.playbook import merge
 from protocols.playbook.merge import Playbook
 from protocols.playbook.revision import SignedRevision, link_of, verify_revision
@@ -86,11 +86,19 @@ class Shelf:
             raise RevisionUnknown(f"the blocks of revision {cid} are missing here")
         return signed
 
-    async def effective(self, name: str) -> Playbook:
-        """The join of the adopted revisions; those whose blocks are lost are left out, and the log says so."""
+    async def effective(self, name: str) -> tuple[Playbook, Playbook]:
+        """The join of the adopted revisions, and that of these and the canaries.
+
+        Those whose blocks are lost are left out, and the log says so.
+        """
         adopted = await self._database.read(lambda conn: rows.adopted(conn, name))
-        found = await asyncio.to_thread(lambda: [self.held(cid) for cid in adopted])
+        tried = await self._database.read(lambda conn: rows.in_canary(conn, name))
+        found = await asyncio.to_thread(lambda: [self.held(cid) for cid in (*adopted, *tried)])
         missing = found.count(None)
         if missing:
             logger.error("%d adopted revisions of playbook %s have lost their blocks", missing, name)
-        return merge.from_revisions(name, [signed for signed in found if signed is not None])
+        usual = merge.from_revisions(name, [signed for signed in found[: len(adopted)] if signed is not None])
+        with_tried = usual
+        for signed in found[len(adopted) :]:
+            with_tried = with_tried if signed is None else merge.apply(with_tried, signed)
+        return usual, with_tried

@@ -1,18 +1,26 @@
-"""The public listener of a twin: where strangers' messages come in, and where the twin says who it is."""
+"""The public listener of a twin: where strangers bring messages, see who the twin is, and get what it has."""
 
+import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from identity.cid import Cid
 from node.config import PublicConfig
+from node.content.content import Content
+from node.content.naming import OwnName
 from node.dids.own import OwnDids
 from node.errors import ConfigInvalid
+from node.http.gateway import Gateway
 from node.http.listening import Bounds, host_and_port, listen
 from node.http.public import Handler, make_public_app
 from node.messaging.intake import Intake
 from node.messaging.introductions import Introductions
 from node.messaging.source import Source
+from protocols import ipns
+from protocols.errors import ProtocolError
+from storage.blocks import BlockStore
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +37,29 @@ class TwinDoor:
     def did_document(self) -> Mapping[str, Any] | None:
         """The document of our did:web, if a public URL is configured."""
         return self.own.web_document()
+
+
+def gateway_of(config: PublicConfig, *, content: Content, store: BlockStore, own_name: OwnName) -> Gateway | None:
+    """The gateway to this twin's blocks and to its own IPNS record, if the owner wants one.
+
+    `store` has the blocks of playbooks, wherever those of content are.
+    """
+    if not config.gateway:
+        return None
+
+    async def here(cid: Cid) -> bytes | None:
+        block = await content.here(cid)
+        return block if block is not None else await asyncio.to_thread(store.get, cid)
+
+    async def record(name: str) -> bytes | None:
+        own = own_name.current
+        try:
+            return own.record.raw if own is not None and ipns.parse_name(name) == own_name.name else None
+        except ProtocolError:
+            return None
+
+    denied = [Cid.parse(text) for text in config.gateway_denies]
+    return Gateway(here, record=record, denied=denied, proxied=config.proxied)
 
 
 @asynccontextmanager

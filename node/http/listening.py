@@ -52,6 +52,12 @@ def host_key(address: str | None) -> str:
     return str(ip)
 
 
+def client_key(request: web.Request, *, proxied: bool) -> str:
+    """What the host behind a request is counted by. With `proxied` the last address in X-Forwarded-For is its own."""
+    forwarded = request.headers.get("X-Forwarded-For", "") if proxied else ""
+    return host_key(forwarded.rpartition(",")[2].strip() or request.remote)
+
+
 def host_and_port(text: str, setting: str) -> tuple[str, int]:
     """The two parts of `HOST:PORT`. Raises ConfigInvalid, which names the setting."""
     host, _, port = text.rpartition(":")

@@ -15,7 +15,7 @@ from aiohttp import WSCloseCode, WSMsgType, web
 from aiohttp.typedefs import Middleware
 
 from identity.errors import PagiError
-from node.http.listening import body_read, frame_read, host_key, request_begun
+from node.http.listening import body_read, client_key, frame_read, request_begun
 from node.messaging.source import ACCEPTED, REFUSED, Source
 from node.net.errors import RemoteTimeout, RemoteUnavailable
 from protocols import limits
@@ -193,8 +193,7 @@ class _Public:
             await socket.close(code=WSCloseCode.GOING_AWAY)
 
     def _key(self, request: web.Request) -> str:
-        forwarded = request.headers.get("X-Forwarded-For", "") if self._proxied else ""
-        return host_key(forwarded.rpartition(",")[2].strip() or request.remote)
+        return client_key(request, proxied=self._proxied)
 
 
 class _PostBack:

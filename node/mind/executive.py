@@ -4,8 +4,8 @@ goal → recall → (tool | other twins) → answer → reflect. What happens ne
 carries it out, and never holds an answer back for the reflection's sake: a lesson that cannot be shared is logged.
 """
 
-import asyncio
 import logging
+import sqlite3
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -15,18 +15,18 @@ from identity.errors import PagiError
 from node.config import MindConfig
 from node.events import EventBus
 from node.hive.hive import Hive
-from node.inference.embedder import Embedder
 from node.inference.errors import GoalTooLong
 from node.memory.memory import Memory
 from node.mind.actions import Action, Asked, AskTwin, Recall, Respond, Situation, UseTool, decide, described
 from node.mind.answering import Writer, cited
 from node.mind.colleagues import Colleagues
 from node.mind.jobs import Jobs, Step
-from node.mind.reflection import asked_by, reflect
-from node.mind.relevance import fitting_bullets
+from node.mind.learning import Guidance, Learning
+from node.mind.reflection import reflect
 from node.reputation.reputation import Reputation
 from plugins.host import PluginHost
 from protocols.playbook.merge import Bullet
+from storage.learning import Outcome
 
 logger = logging.getLogger(__name__)
 
@@ -63,22 +63,22 @@ class Executive:
         *,
         config: MindConfig,
         memory: Memory,
-        embedder: Embedder,
         tools: PluginHost,
         colleagues: Colleagues,
         writer: Writer,
         hive: Hive,
+        learning: Learning,
         jobs: Jobs,
         events: EventBus,
         reputation: Reputation,
     ) -> None:
         self._config = config
         self._memory = memory
-        self._embedder = embedder
         self._tools = tools
         self._colleagues = colleagues
         self._writer = writer
         self._hive = hive
+        self._learning = learning
         self._jobs = jobs
         self._events = events
         self._reputation = reputation
@@ -103,7 +103,7 @@ class Executive:
             answer = await self._work(run)
         except PagiError as error:
             await self._jobs.note(job_id, "error", str(error))
-            await self._jobs.finish(job_id, status="failed", answer=str(error), reflection=None)
+            await self._finish(run, status="failed", answer=str(error), reflection=None, outcome="bad")
             return JobResult(job_id, "failed", str(error), tuple(run.steps), None, degraded=False)
         reflection = await self._reflect(run) if self._config.reflect else None
         try:
@@ -113,8 +113,20 @@ class Executive:
                     await self._reputation.note(asked.candidate.did, "answer", job_id, good=ANSWER_WEIGHT)
         except PagiError as error:
             await self._jobs.note(job_id, "warn", f"the answer was not remembered: {error}")
-        await self._jobs.finish(job_id, status="done", answer=answer.text, reflection=reflection)
+        outcome: Outcome = "good" if answer.found and not answer.degraded else "unknown"
+        await self._finish(run, status="done", answer=answer.text, reflection=reflection, outcome=outcome)
         return JobResult(job_id, "done", answer.text, tuple(run.steps), reflection, answer.degraded)
+
+    async def _finish(self, run: "_Run", *, status: str, answer: str, reflection: str | None, outcome: Outcome) -> None:
+        """One transaction: how the job ended, and how it went with what the playbook gave it."""
+        guidance = run.guidance
+
+        def note(conn: sqlite3.Connection) -> None:
+            if guidance is not None:
+                self._learning.note(conn, run.job_id, guidance, outcome)
+
+        await self._jobs.finish(run.job_id, status=status, answer=answer, reflection=reflection, also=note)
+        self._learning.noted()
 
     async def plan(self, goal: str) -> tuple[Step, ...]:
         """What would be done for a goal, as far as that can be told without doing it."""
@@ -144,7 +156,7 @@ class Executive:
         output: Mapping[str, Any] = {"error": "it was interrupted"}
         try:
             if isinstance(action, Respond):
-                answer = await self._respond(run.situation)
+                answer = await self._respond(run)
                 output = answer.output
                 return answer
             output = await self._act(action, run)
@@ -194,12 +206,13 @@ class Executive:
         await self._events.publish("tool_executed", action.name, {"tool": action.name}, source="mind")
         return result
 
-    async def _respond(self, situation: Situation) -> "_Answer":
+    async def _respond(self, run: "_Run") -> "_Answer":
+        situation = run.situation
         if situation.tool_results:
             text = "; ".join(f"{name}: {_readable(result)}" for name, result in situation.tool_results.items())
             return _Answer(text, degraded=False, output={"from": "tool"})
         if situation.support:
-            return await self._respond_from_memory(situation)
+            return await self._respond_from_memory(run)
         helper = situation.helper
         if helper is not None:
             assert helper.answer is not None
@@ -215,26 +228,24 @@ class Executive:
             if reasons
             else ", and no twin that you have named and that is here advertises anything like it."
         )
-        return _Answer(text, degraded=False, output={"from": "nothing"})
+        return _Answer(text, degraded=False, output={"from": "nothing"}, found=False)
 
-    async def _respond_from_memory(self, situation: Situation) -> "_Answer":
-        support = situation.support
-        written = await self._writer.write(situation.goal, support, guidance=await self._guidance(situation.goal))
+    async def _respond_from_memory(self, run: "_Run") -> "_Answer":
+        goal, support = run.situation.goal, run.situation.support
+        run.guidance = guidance = await self._learning.guidance(self._config.playbook, run.job_id, goal)
+        written = await self._writer.write(goal, support, guidance=guidance.texts)
         output: dict[str, Any] = {
             "from": "memory",
             "memories": [memory.id for memory in support],
             "model": written.model,
         }
+        if guidance.given:
+            output["bullets"] = [fitting.bullet.id for fitting in guidance.given]
         if written.reason is not None:
             output["degraded"] = written.reason
         sources = [(memory.id, memory.content) for memory in support]
         text = cited(written.text, "from memory", sources, written_by_model=not written.degraded)
         return _Answer(text, written.degraded, output)
-
-    async def _guidance(self, goal: str) -> list[str]:
-        """The playbook bullets that are like the goal; not those that only say whom to ask."""
-        texts = [bullet.text for bullet in await self._bullets() if asked_by(bullet) is None]
-        return await asyncio.to_thread(fitting_bullets, self._embedder, goal, texts)
 
     async def _bullets(self) -> Sequence[Bullet]:
         return (await self._hive.view(self._config.playbook)).bullets
@@ -263,11 +274,12 @@ class Executive:
 
 @dataclass(frozen=True, slots=True)
 class _Answer:
-    """The answer's text, and the output of the step that wrote it."""
+    """The answer's text, and the output of the step that wrote it. `found` is False where nothing answers the goal."""
 
     text: str
     degraded: bool
     output: Mapping[str, Any]
+    found: bool = True
 
 
 @dataclass(slots=True)
@@ -278,6 +290,7 @@ class _Run:
     situation: Situation
     started: float
     steps: list[Step] = field(default_factory=list)
+    guidance: Guidance | None = None
 
 
 def _told(asked: Asked) -> dict[str, Any]:

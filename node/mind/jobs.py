@@ -1,7 +1,8 @@
 """Jobs: each goal with its steps, recorded before they run, and what came of it."""
 
+import sqlite3
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -71,11 +72,22 @@ class Jobs:
         """Add a line to the job's log. `level` is plan, tool, memory, error, warn or info."""
         await self._database.write(lambda conn: rows.add_log(conn, job_id, self._now(), level, text))
 
-    async def finish(self, job_id: str, *, status: str, answer: str, reflection: str | None) -> None:
-        """Record how the job ended."""
-        await self._database.write(
-            lambda conn: rows.finish_job(conn, job_id, status=status, answer=answer, reflection=reflection)
-        )
+    async def finish(
+        self,
+        job_id: str,
+        *,
+        status: str,
+        answer: str,
+        reflection: str | None,
+        also: Callable[[sqlite3.Connection], None] = lambda conn: None,
+    ) -> None:
+        """Record how the job ended, and in the same transaction whatever `also` writes."""
+
+        def store(conn: sqlite3.Connection) -> None:
+            rows.finish_job(conn, job_id, status=status, answer=answer, reflection=reflection)
+            also(conn)
+
+        await self._database.write(store)
 
     async def interrupted(self) -> int:
         """Mark the jobs that a crash left running as failed; return how many there were."""

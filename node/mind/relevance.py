@@ -1,4 +1,4 @@
-"""What has to do with a goal: memories that can answer it, topics of other twins, bullets of the playbook.
+"""What has to do with a goal: memories that can answer it, and topics of other twins.
 
 Every threshold was measured with the embedded embedder, by `scripts/bench recall`; what they can and cannot tell apart
 is in docs/decisions/recall.md.
@@ -19,12 +19,6 @@ MIN_COVERAGE: Final = 2 / 3
 
 MIN_TOPIC_LIKENESS: Final = 0.25
 """Cosine of a goal and a twin's topics from which the twin may be asked: below it, it would only learn the goal."""
-
-MIN_BULLET_LIKENESS: Final = 0.20
-"""Cosine of a goal and a playbook bullet from which the bullet goes into the prompt."""
-
-MAX_BULLETS: Final = 4
-"""Bullets in one prompt: a small model follows few rules, and each takes room from the memories."""
 
 _WORD: Final = re.compile(r"[^\W_]{3,}")
 _STEM_CHARS: Final = 6
@@ -62,12 +56,3 @@ def topic_likeness(embedder: Embedder, goal: str, twins: Sequence[Sequence[str]]
         texts += [*topics, ", ".join(topics)]
     vectors = embedder.embed(texts)
     return [float((vectors[start:end] @ vectors[0]).max()) for start, end in spans]
-
-
-def fitting_bullets(embedder: Embedder, goal: str, bullets: Sequence[str]) -> list[str]:
-    """At most MAX_BULLETS of the bullets, those that are like the goal, the likest first."""
-    if not bullets:
-        return []
-    vectors = embedder.embed([goal, *bullets])
-    ranked = sorted(zip((vectors[1:] @ vectors[0]).tolist(), bullets, strict=True), reverse=True)
-    return [text for score, text in ranked[:MAX_BULLETS] if score >= MIN_BULLET_LIKENESS]

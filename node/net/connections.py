@@ -109,6 +109,10 @@ class Connections(INotifee):  # type: ignore[misc] # the library is not typed fo
         if scope is not None:
             scope.cancel()
 
+    def keeps(self, peer: ID) -> bool:
+        """Whether this peer is dialled again when it goes."""
+        return peer in self._keepers
+
     def _parse(self, text: str) -> tuple[ID, Multiaddr]:
         address = parse_address(text)
         peer_text = address.get_peer_id()
@@ -164,7 +168,7 @@ class Connections(INotifee):  # type: ignore[misc] # the library is not typed fo
     async def _probe(self, connection: Any, timeout_s: float) -> None:
         if connection.is_closed:
             return
-        buffered = sum(map(len, connection.muxed_conn.stream_buffers.values()))
+        buffered = connection.muxed_conn.unread_bytes
         latency_ms = await patches.is_responsive(connection, timeout_s) if buffered <= MAX_BUFFERED_BYTES else None
         if latency_ms is not None:
             if connection in self._live:  # It may have gone meanwhile, and what is known of its peer with it.

@@ -19,11 +19,13 @@ from node.net import patches
 from node.net.bitswap import Bitswap
 from node.net.connections import Connections
 from node.net.counters import Counters
+from node.net.dht import Dht
+from node.net.dht_records import DhtRecords
 from node.net.errors import NetError
 from node.net.gossip import Gossip
 from node.net.host import check_listen, check_listening, make_host, parse_address
 from node.net.neighbours import Neighbours
-from node.net.port import BlockSource, PeerDisconnected, PeerEvent, PeerInfo
+from node.net.port import BlockSource, PeerDisconnected, PeerEvent, PeerInfo, Provider
 from node.net.requester import Requester
 from node.net.responder import Responder, Slot
 from node.net.settings import NetSettings
@@ -61,6 +63,7 @@ class Plan:
     blocks: BlockSource
     settings: NetSettings
     counters: Counters
+    dht_records: DhtRecords
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,6 +99,15 @@ class Core:
         self._requester = Requester(self._host, nursery, counters)
         self._responder = Responder(self._host, inflow, counters, upcalls.on_request)
         self._bitswap = Bitswap(self._host, nursery, inflow, plan.blocks, counters)
+        self._dht = Dht(
+            self._host,
+            plan.settings.dht,
+            inflow,
+            counters,
+            connections=self._connections,
+            own=self.addresses,
+            records=plan.dht_records,
+        )
 
     @property
     def peers(self) -> tuple[PeerInfo, ...]:
@@ -146,7 +158,9 @@ class Core:
     # Calls
 
     async def dial(self, address: str, timeout_s: float, *, keep: bool) -> PeerId:
-        return await (self._connections.dial if keep else self._connections.dial_once)(address, timeout_s)
+        peer = await (self._connections.dial if keep else self._connections.dial_once)(address, timeout_s)
+        self._dht.keep(ID.from_string(peer))
+        return peer
 
     def forget(self, peer: PeerId) -> None:
         self._connections.forget(ID.from_string(peer))
@@ -163,11 +177,23 @@ class Core:
     def request(self, peer: PeerId, protocol: str, payload: bytes, timeout_s: float) -> Awaitable[bytes]:
         return self._requester.request(ID.from_string(peer), protocol, payload, timeout_s)
 
-    async def fetch_block(self, cid: Cid, peers: Sequence[PeerId], timeout_s: float) -> bytes:
-        return await self._bitswap.fetch(cid, [ID.from_string(peer) for peer in peers], timeout_s)
-
     async def fetch_blocks(self, cids: Sequence[Cid], peers: Sequence[PeerId], timeout_s: float) -> dict[Cid, bytes]:
-        return await self._bitswap.fetch_many(cids, [ID.from_string(peer) for peer in peers], timeout_s)
+        return await self._bitswap.fetch(cids, [ID.from_string(peer) for peer in peers], timeout_s)
+
+    async def dht_servers(self) -> tuple[PeerId, ...]:
+        return await self._dht.servers()
+
+    async def provide(self, cid: Cid) -> int:
+        return await self._dht.provide(cid)
+
+    async def find_providers(self, cid: Cid, limit: int, timeout_s: float) -> tuple[Provider, ...]:
+        return await self._dht.find_providers(cid, limit, timeout_s)
+
+    async def put_value(self, key: bytes, value: bytes) -> int:
+        return await self._dht.put_value(key, value)
+
+    async def get_value(self, key: bytes, timeout_s: float) -> bytes | None:
+        return await self._dht.get_value(key, timeout_s)
 
     # What the parts tell each other
 

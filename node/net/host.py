@@ -10,7 +10,6 @@ from libp2p import new_host
 from libp2p.crypto.ed25519 import create_new_key_pair
 from libp2p.network.config import ConnectionConfig
 from libp2p.stream_muxer.yamux.yamux import PROTOCOL_ID as YAMUX
-from libp2p.stream_muxer.yamux.yamux import Yamux
 from libp2p.utils.address_validation import expand_wildcard_address
 from multiaddr import Multiaddr
 from multiaddr.exceptions import Error as MultiaddrError
@@ -19,15 +18,15 @@ from identity.keys import KeyPair
 from node.net import patches
 from node.net.errors import CannotListen, MalformedAddress
 from node.net.settings import NetSettings
+from node.net.yamux import Yamux
 
 
 def make_host(keys: KeyPair, settings: NetSettings) -> Any:
     """A host that is not running yet."""
     patches.quiet_logging()
-    patches.update_windows_by_halves()
     key_pair = create_new_key_pair(keys.seed)
     limit = settings.max_connections
-    return new_host(
+    host = new_host(
         key_pair=key_pair,
         sec_opt=patches.secure_transports(key_pair),
         muxer_opt={YAMUX: Yamux},
@@ -42,6 +41,8 @@ def make_host(keys: KeyPair, settings: NetSettings) -> Any:
         addrs_factory=announced,
         disable_identify_address_discovery=True,
     )
+    patches.multiplex_by(host.get_network(), Yamux)
+    return host
 
 
 def parse_address(text: str) -> Multiaddr:

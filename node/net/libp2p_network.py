@@ -20,7 +20,7 @@ from identity.errors import PagiError
 from identity.keys import KeyPair
 from node.net.bridge import TrioThread
 from node.net.counters import Counters
-from node.net.errors import MalformedAddress, MessageTooLarge, NetworkDown
+from node.net.errors import BlockNotFound, MalformedAddress, MessageTooLarge, NetworkDown
 from node.net.port import (
     BlockSource,
     GossipHandler,
@@ -30,6 +30,7 @@ from node.net.port import (
     PeerDisconnected,
     PeerEvent,
     PeerInfo,
+    Provider,
 )
 from node.net.settings import NetSettings
 from node.net.spared_imports import spare_http_clients
@@ -38,6 +39,7 @@ from protocols import limits
 
 if TYPE_CHECKING:
     from node.net.core import Core
+    from node.net.dht_records import DhtRecords
     from node.net.responder import Slot
 
 logger = logging.getLogger(__name__)
@@ -95,6 +97,7 @@ class Libp2pNetwork:
         self._counters = Counters()
         self._thread: TrioThread | None = None
         self._core: Core | None = None
+        self._dht_records: DhtRecords | None = None
         self._closing = False
         self._topics: dict[str, GossipHandler] = {}
         self._services: dict[str, _Service] = {}
@@ -156,13 +159,31 @@ class Libp2pNetwork:
         await self._call(lambda core: core.serve(protocol, max_request_bytes, max_in_flight_per_peer))
 
     async def fetch_block(self, cid: Cid, peers: Sequence[PeerId], *, timeout_s: float = 30) -> bytes:
-        return await self._call(lambda core: core.fetch_block(cid, tuple(peers), timeout_s))
+        found = await self.fetch_blocks([cid], peers, timeout_s=timeout_s)
+        if cid not in found:
+            raise BlockNotFound(f"none of {len(peers)} peers has block {cid}, or none answered in time")
+        return found[cid]
 
     async def fetch_blocks(
         self, cids: Sequence[Cid], peers: Sequence[PeerId], *, timeout_s: float = 30
     ) -> dict[Cid, bytes]:
         assert len(cids) <= limits.MAX_BLOCKS_AT_ONCE
         return await self._call(lambda core: core.fetch_blocks(tuple(cids), tuple(peers), timeout_s))
+
+    async def dht_servers(self) -> tuple[PeerId, ...]:
+        return await self._call(lambda core: core.dht_servers())
+
+    async def provide(self, cid: Cid) -> int:
+        return await self._call(lambda core: core.provide(cid))
+
+    async def find_providers(self, cid: Cid, *, limit: int = 20, timeout_s: float = 10) -> tuple[Provider, ...]:
+        return await self._call(lambda core: core.find_providers(cid, limit, timeout_s))
+
+    async def put_value(self, key: bytes, value: bytes) -> int:
+        return await self._call(lambda core: core.put_value(key, value))
+
+    async def get_value(self, key: bytes, *, timeout_s: float = 10) -> bytes | None:
+        return await self._call(lambda core: core.get_value(key, timeout_s))
 
     def peer_events(self) -> AsyncIterator[PeerEvent]:
         queue: asyncio.Queue[PeerEvent] = asyncio.Queue(MAX_EVENTS)
@@ -207,13 +228,16 @@ class Libp2pNetwork:
         """The main task of the thread."""
         spare_http_clients()
         from node.net.core import Core, Plan, Upcalls  # imports libp2p: a second, in this thread
+        from node.net.dht_records import DhtRecords
 
+        self._dht_records = self._dht_records or DhtRecords()
         plan = Plan(
             keys=self._keys,
             listen=self._listen,
             blocks=self._blocks,
             settings=self._settings,
             counters=self._counters,
+            dht_records=self._dht_records,
         )
         upcalls = Upcalls(
             on_gossip=lambda *message: thread.post(self._on_gossip, *message),

@@ -24,11 +24,10 @@ from libp2p.network.health.ping_probe import ping_connection
 from libp2p.rcmgr.connection_limits import ConnectionLimits
 from libp2p.rcmgr.manager import ResourceLimits, ResourceManager
 from libp2p.security.noise.transport import PROTOCOL_ID as NOISE
-from libp2p.security.noise.transport import Transport as NoiseTransport
-from libp2p.stream_muxer.yamux.yamux import YamuxStream
 from multiaddr import Multiaddr
 
 from node.net.errors import AddressInUse, CannotListen, MalformedAddress
+from node.net.secured import NoiseTransport
 
 
 def secure_transports(keys: Libp2pKeyPair) -> Mapping[str, Any]:
@@ -143,23 +142,15 @@ def guard_streams(swarm: Any, admit: Callable[[Any], bool], failed: Callable[[An
     swarm.set_stream_handler(guarded)
 
 
-def update_windows_by_halves() -> None:
-    """Tell the sender of a yamux stream of free space once half of the window is free, as yamux does elsewhere.
+def multiplex_by(swarm: Any, muxer: Callable[[Any, Any], Any]) -> None:
+    """Put this muxer on each new connection. A host takes a muxer by its protocol, and for yamux then uses its own."""
+    multistream = swarm.upgrader.muxer_multistream
 
-    The library tells it after nearly every read of a window that is not full: a frame, an encryption and a write each,
-    a third of the CPU time of requests.
-    """
+    async def new_conn(conn: Any, peer: Any) -> Any:
+        protocol, _ = await multistream._selector.select(conn, conn.is_initiator, multistream.negotiate_timeout)
+        return multistream._annotate_connection(muxer(conn, peer), conn, protocol)
 
-    async def update(stream: Any, *, bytes_read: int = 0) -> None:
-        async with stream.window_lock:
-            buffered = len(stream.conn.stream_buffers.get(stream.stream_id, b""))
-            free = stream.target_recv_window - (stream.recv_window + buffered)
-            if free <= 0 or free < stream._grow_threshold():
-                return
-            free = stream._grow_to_delta(buffered) + stream._apply_autotune_epoch(buffered)
-        await stream.send_window_update(free, skip_lock=True)
-
-    YamuxStream._auto_tune_and_send_window_update = update
+    multistream.new_conn = new_conn
 
 
 def count_from_now(pubsub: Any) -> None:

@@ -56,6 +56,14 @@ GossipHandler = Callable[[GossipMessage], None]
 """Takes one message of a topic. It is called on the asyncio loop, and must be quick."""
 
 
+@dataclass(frozen=True, slots=True)
+class Provider:
+    """Somebody who says that it has a content. `addresses` are multiaddrs with `/p2p/<peer id>`: a stranger's word."""
+
+    peer_id: PeerId
+    addresses: tuple[str, ...]
+
+
 class BlockSource(Protocol):
     """What bitswap serves from. It is called from the network's thread: synchronous and thread-safe."""
 
@@ -132,6 +140,27 @@ class Network(Protocol):
         All are asked for at once; what a peer does not have is asked of the next one. Hashes are checked, and nothing
         is stored.
         """
+
+    async def dht_servers(self) -> tuple[PeerId, ...]:
+        """The connected peers that keep the DHT's records for others, as far as they have told."""
+
+    async def provide(self, cid: Cid) -> int:
+        """Tell the DHT that we have this content: how many peers took the record. They keep it for 48 hours.
+
+        0 if nobody who keeps records can be reached, or the DHT is off. Raises NetworkDown.
+        """
+
+    async def find_providers(self, cid: Cid, *, limit: int = 20, timeout_s: float = 10) -> tuple[Provider, ...]:
+        """Ask the DHT who has this content: each peer once, without us; empty if nobody is known in that time."""
+
+    async def put_value(self, key: bytes, value: bytes) -> int:
+        """Store a record that proves itself (an IPNS record under `/ipns/<peer id>`): how many peers took it.
+
+        Raises RemoteProtocolError if our own check refuses it.
+        """
+
+    async def get_value(self, key: bytes, *, timeout_s: float = 10) -> bytes | None:
+        """The newest valid record of those that the DHT gives for a key within that time; None if there is none."""
 
     def peer_events(self) -> AsyncIterator[PeerEvent]:
         """Connections that come and go, from the moment of this call on."""

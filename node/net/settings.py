@@ -1,6 +1,7 @@
 """What a network can be told when it is opened."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 from protocols import limits
 
@@ -10,7 +11,8 @@ class NetSettings:
     """The choices of one network; every default suits a twin.
 
     `gossip_forwarder` makes a relay: it subscribes to each topic that a peer subscribes to (with `topic_prefix`, at
-    most `max_topics`), so that peers without a direct link hear each other. Times are in seconds.
+    most `max_topics`), so that peers without a direct link hear each other. A DHT `client` asks, a `server` also keeps
+    records for others. Times are in seconds.
     """
 
     gossip_forwarder: bool = False
@@ -26,4 +28,5 @@ class NetSettings:
     announce_interval_s: float = 10.0
     redial_first_s: float = 1.0
     redial_max_s: float = 30.0
+    dht: Literal["off", "client", "server"] = "client"
     mdns: bool = False

@@ -1,4 +1,4 @@
-"""The signature of a revision: a DAG-JOSE block (IPLD specification, https://ipld.io/specs/codecs/dag-jose/spec/).
+"""The signature of a revision, a snapshot or a gate result: a DAG-JOSE block (IPLD specification, https://ipld.io/specs/codecs/dag-jose/spec/).
 
 A JWS in general form, EdDSA, whose payload is the binary CID of the signed block: as *bytes*, which every DAG-JOSE
 implementation shows as a link too and can follow. One envelope, by one did:key, has one encoding, and any other is
@@ -17,7 +17,8 @@ from identity.cid import Cid
 from identity.did import Did, did_key, public_key_of
 from identity.errors import BadSignature, IdentityError, MalformedCid
 from identity.keys import SIGNATURE_BYTES, KeyPair, verify
-from identity.multibase import base64url
+from identity.multibase import CODEC_DAG_CBOR, base64url
+from protocols import dag_cbor
 from protocols.errors import ForgedSignature, MalformedMessage, TooLarge
 from protocols.limits import MAX_ENVELOPE_BYTES
 
@@ -53,9 +54,9 @@ class Envelope:
         try:
             verify(public_key_of(self.signer), _signing_input(self.payload, self.signer), self.signature)
         except BadSignature as error:
-            raise ForgedSignature("the revision's signature does not match") from error
+            raise ForgedSignature("the signature does not match") from error
         except IdentityError as error:
-            raise MalformedMessage(f"the revision is signed by an unusable key: {error}") from error
+            raise MalformedMessage(f"signed by an unusable key: {error}") from error
 
 
 def seal(payload: Cid, keys: KeyPair) -> bytes:
@@ -81,12 +82,26 @@ def read(block: bytes) -> Envelope:
         raise TooLarge(f"an envelope of {len(block)} bytes; at most {MAX_ENVELOPE_BYTES} are read")
     match = _ENVELOPE.fullmatch(block)
     if match is None or match["length"][0] != len(match["protected"]):
-        raise MalformedMessage("not the dag-jose envelope of a revision")
+        raise MalformedMessage("not a dag-jose envelope as they are made here")
     try:
         payload = Cid.from_bytes(match["payload"])
     except MalformedCid as error:
         raise MalformedMessage("the envelope's payload is not a CID") from error
     return Envelope(payload, Did(f"did:key:{match['key'].decode()}"), match["signature"])
+
+
+def opened(envelope_block: bytes, payload_block: bytes, *, max_bytes: int, max_depth: int) -> tuple[Envelope, object]:
+    """The envelope and the dag-cbor value that it signs: size, CID, signature and encoding are checked in this order.
+
+    Raises RemoteProtocolError: TooLarge, TooDeep, ForgedSignature or MalformedMessage.
+    """
+    envelope = read(envelope_block)
+    if len(payload_block) > max_bytes:
+        raise TooLarge(f"a signed block of {len(payload_block)} bytes; at most {max_bytes} are read")
+    if envelope.payload != Cid.of(CODEC_DAG_CBOR, payload_block):
+        raise MalformedMessage("the envelope signs another block than this one")
+    envelope.check_signature()
+    return envelope, dag_cbor.decode(payload_block, max_bytes=max_bytes, max_depth=max_depth)
 
 
 def _protected(signer: Did) -> bytes:

@@ -15,22 +15,19 @@ from identity import multibase
 from identity.did import Did
 from protocols import dag_cbor, fields, limits
 from protocols.errors import MalformedMessage
+from protocols.playbook.keys import split_key
 
 Value: TypeAlias = bool | int | float | str | Sequence["Value"] | Mapping[str, "Value"]
-"""What a setting or a tool's description may hold: JSON without null, which TOML does not have.
+"""What a setting, a template or a tool's description may hold: JSON without null, which TOML does not have.
 Nobody changes one in place."""
 
-_BULLET_ID: Final = re.compile(r"b[a-z2-7]{32}")
-_NAME: Final = re.compile(r"[A-Za-z0-9_.-]{1,64}")
-_SETTING_KEY: Final = re.compile(r"[A-Za-z0-9_-]{1,64}(\.[A-Za-z0-9_-]{1,64}){0,7}")
-_IN_WORDS: Final = {
-    _BULLET_ID: "a bullet's id, which is a 'b' and 32 letters and digits as the playbook shows them",
-    _NAME: "a name of 1 to 64 letters, digits, '_', '-' and '.'",
-    _SETTING_KEY: "up to 8 words of letters, digits, '_' and '-', joined by '.'",
-}
+TEMPLATES: Final = ("sub_agents", "templates")
+"""Where the templates stand in playbook.toml."""
 
-_RENDERED_TABLES: Final = frozenset({"version", "tools", "metrics", "bullets"})
+RENDERED_TABLES: Final = frozenset({"version", "tools", "metrics", "bullets"})
 """Names at the top of playbook.toml that are not settings."""
+
+_BULLET_ID: Final = re.compile(r"b[a-z2-7]{32}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +80,14 @@ class Tool:
 
 
 @dataclass(frozen=True, slots=True)
+class Template:
+    """Keep a team of sub-agents, or whatever else serves as a pattern, by its name; None takes it out."""
+
+    name: str
+    body: Value | None = field(hash=False)
+
+
+@dataclass(frozen=True, slots=True)
 class Metric:
     """Add `count` observations that sum up to `sum` to a metric."""
 
@@ -91,7 +96,7 @@ class Metric:
     count: int = 1
 
 
-Op: TypeAlias = Add | Remove | Helpful | Harmful | Set | Tool | Metric
+Op: TypeAlias = Add | Remove | Helpful | Harmful | Set | Tool | Template | Metric
 
 
 def bullet_id(author: Did, height: int, index: int, section: str, text: str) -> str:
@@ -122,6 +127,8 @@ def read_op(item: object, *, author: Did, height: int, index: int) -> Op:
             op = _set(body)
         case "tool":
             op = _tool(body)
+        case "template":
+            op = Template(_name(body), _value_or_none(body, "body"))
         case "metric":
             op = _metric(body)
         case _:
@@ -146,20 +153,23 @@ def write_op(op: Op) -> dict[str, object]:
             return {"op": "set", "key": op.key, "value": op.value}
         case Tool():
             return {"op": "tool", "name": op.name, "meta": op.meta}
+        case Template():
+            return {"op": "template", "name": op.name, "body": op.body}
         case Metric():
             return {"op": "metric", "name": op.name, "sum": op.sum, "count": op.count}
         case _:
             assert_never(op)
 
 
-def new_ops(items: Sequence[object], *, author: Did, height: int) -> tuple[Op, ...]:
+def new_ops(items: Sequence[object], *, author: Did, height: int, first_index: int = 0) -> tuple[Op, ...]:
     """Read the operations of a revision that is still to be made, in the form of the owner's API.
 
-    There bullets to be added have no id yet, `n`, `count` and `tags` may be left out, and a sum may be a whole number.
-    Raises MalformedMessage, or another RemoteProtocolError, as `read_op` does.
+    The first gets the number `first_index`. There bullets to be added have no id yet, `n`, `count` and `tags` may be
+    left out, and a sum may be a whole number. Raises MalformedMessage, or another RemoteProtocolError, as `read_op`
+    does.
     """
     made: list[Op] = []
-    for index, item in enumerate(fields.sequence(list(items), "ops", limits.MAX_OPS)):
+    for index, item in enumerate(fields.sequence(list(items), "ops", limits.MAX_OPS), first_index):
         body = dict(fields.mapping(item, "ops"))
         match body.get("op"):
             case "add":
@@ -189,45 +199,50 @@ def _text(body: Mapping[str, object]) -> str:
 
 
 def _bullet_id(body: Mapping[str, object]) -> str:
-    return _matching(body.get("id"), "id", _BULLET_ID)
+    found = body.get("id")
+    if not isinstance(found, str) or not _BULLET_ID.fullmatch(found):
+        raise MalformedMessage("'id' is not a bullet's id, which is a 'b' and 32 letters and digits")
+    return found
 
 
 def _set(body: Mapping[str, object]) -> Set:
-    key = _matching(body.get("key"), "key", _SETTING_KEY)
-    first, _, rest = key.partition(".")
-    if first in _RENDERED_TABLES or (first == "instructions" and rest):
-        raise MalformedMessage(f"the setting {key!r} would stand in the way of {first!r} in playbook.toml")
-    value = None if body.get("value") is None else _value(body["value"], "value")
+    key = body.get("key")
+    path = split_key(key) if isinstance(key, str) else ()
+    if not isinstance(key, str) or path[0] in RENDERED_TABLES or (path[0] == "instructions" and path[1:]):
+        raise MalformedMessage(f"the setting {key!r} would stand in the way of what playbook.toml holds there")
+    if path[:2] == TEMPLATES or path == TEMPLATES[:1]:
+        raise MalformedMessage("what stands in [sub_agents.templates] is no setting: write it as a 'template'")
+    value = _value_or_none(body, "value")
     if key == "instructions" and not isinstance(value, str | None):
         raise MalformedMessage("the setting 'instructions' is text")
     return Set(key, value)
 
 
 def _tool(body: Mapping[str, object]) -> Tool:
-    name = _matching(body.get("name"), "name", _NAME)
-    if body.get("meta") is None:
-        return Tool(name, None)
-    meta = _value(fields.mapping(body["meta"], "meta"), "meta")
-    assert isinstance(meta, Mapping)
-    return Tool(name, meta)
+    meta = _value_or_none(body, "meta")
+    if meta is not None and not isinstance(meta, Mapping):
+        raise MalformedMessage("'meta' is not a map")
+    return Tool(_name(body), meta)
 
 
 def _metric(body: Mapping[str, object]) -> Metric:
     return Metric(
-        _matching(body.get("name"), "name", _NAME),
+        _name(body),
         fields.finite(body.get("sum"), "sum", limits.MAX_METRIC_SUM),
         fields.integer(body.get("count"), "count", 1, limits.MAX_METRIC_COUNT),
     )
 
 
-def _matching(value: object, name: str, pattern: re.Pattern[str]) -> str:
-    if not isinstance(value, str) or not pattern.fullmatch(value):
-        raise MalformedMessage(f"{name!r} is not {_IN_WORDS[pattern]}")
-    return value
+def _name(body: Mapping[str, object]) -> str:
+    return fields.line(body.get("name"), "name", limits.MAX_KEY_SEGMENT_CHARS)
 
 
-def _value(value: object, name: str) -> Value:
-    """A value of JSON without null, bounded in depth first and then in its encoded size."""
+def _value_or_none(body: Mapping[str, object], name: str) -> Value | None:
+    return None if body.get(name) is None else read_value(body[name], name)
+
+
+def read_value(value: object, name: str) -> Value:
+    """A value of JSON without null, bounded in depth first and then in its encoded size. Raises MalformedMessage."""
     checked = _checked(value, name, limits.MAX_VALUE_DEPTH)
     if len(dag_cbor.encode(checked)) > limits.MAX_VALUE_BYTES:
         raise MalformedMessage(f"{name!r} is over {limits.MAX_VALUE_BYTES} bytes")
@@ -249,7 +264,7 @@ def _checked(value: object, name: str, depth: int) -> Value:
         return [_checked(item, name, depth - 1) for item in value]
     if isinstance(value, Mapping) and len(value) <= limits.MAX_VALUE_BYTES:
         return {
-            fields.line(key, name, limits.MAX_VALUE_BYTES): _checked(item, name, depth - 1)
+            fields.line(key, name, limits.MAX_VALUE_BYTES, min_chars=0): _checked(item, name, depth - 1)
             for key, item in value.items()
         }
     raise MalformedMessage(f"{name!r} holds null, bytes, or a number that is not finite")

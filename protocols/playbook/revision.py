@@ -13,7 +13,6 @@ from typing import Final
 
 from identity.cid import Cid
 from identity.did import Did, did_key
-from identity.errors import MalformedCid
 from identity.keys import KeyPair
 from identity.multibase import CODEC_DAG_CBOR, CODEC_DAG_JOSE
 from protocols import dag_cbor, fields, limits
@@ -22,9 +21,9 @@ from protocols.errors import (
     MalformedMessage,
     RemoteProtocolError,
     SenderMismatch,
-    TooLarge,
 )
 from protocols.playbook import dag_jose
+from protocols.playbook.links import link, links, members
 from protocols.playbook.ops import (
     Add,
     Harmful,
@@ -33,6 +32,7 @@ from protocols.playbook.ops import (
     Op,
     Remove,
     Set,
+    Template,
     Tool,
     Value,
     bullet_id,
@@ -51,6 +51,7 @@ __all__ = [
     "Revision",
     "Set",
     "SignedRevision",
+    "Template",
     "Tool",
     "Value",
     "bullet_id",
@@ -64,7 +65,7 @@ __all__ = [
 ]
 
 VERSION: Final = 1
-_KEYS: Final = {"v", "playbook", "parents", "height", "author", "ts", "critique", "evidence", "ops"}
+_KEYS: Final = frozenset({"v", "playbook", "parents", "height", "author", "ts", "critique", "evidence", "ops"})
 _NAME: Final = re.compile(r"[a-z0-9-]{1,64}")
 
 
@@ -125,13 +126,9 @@ def verify_revision(envelope_block: bytes, payload_block: bytes) -> SignedRevisi
     Raises RemoteProtocolError: TooLarge, TooDeep, ForgedSignature, SenderMismatch or MalformedMessage.
     What needs the parents is checked by `check_height`.
     """
-    envelope = dag_jose.read(envelope_block)
-    if len(payload_block) > limits.MAX_REVISION_BYTES:
-        raise TooLarge(f"a revision of {len(payload_block)} bytes; at most {limits.MAX_REVISION_BYTES} are read")
-    if envelope.payload != Cid.of(CODEC_DAG_CBOR, payload_block):
-        raise MalformedMessage("the envelope signs another block than this one")
-    envelope.check_signature()
-    value = dag_cbor.decode(payload_block, max_bytes=limits.MAX_REVISION_BYTES, max_depth=limits.MAX_REVISION_DEPTH)
+    envelope, value = dag_jose.opened(
+        envelope_block, payload_block, max_bytes=limits.MAX_REVISION_BYTES, max_depth=limits.MAX_REVISION_DEPTH
+    )
     revision = _from_payload(value)
     if revision.author != envelope.signer:
         raise SenderMismatch("the revision's author is not who signed it")
@@ -183,16 +180,10 @@ def _to_payload(revision: Revision) -> dict[str, object]:
 
 
 def _from_payload(value: object) -> Revision:
-    body = fields.mapping(value, "revision")
-    if body.keys() != _KEYS or body["v"] != VERSION or isinstance(body["v"], bool | float):
-        raise MalformedMessage("not a playbook revision of version 1")
+    body = members(value, "revision", _KEYS)
     height = fields.integer(body["height"], "height", 1)
     author = Did(fields.line(body["author"], "author", limits.MAX_KID_CHARS))
-    parents = tuple(_link(item, "parents") for item in fields.sequence(body["parents"], "parents", limits.MAX_PARENTS))
-    if any(parent.codec != CODEC_DAG_JOSE for parent in parents):
-        raise MalformedMessage("a parent is not a dag-jose block")
-    if list(parents) != sorted(set(parents)):
-        raise MalformedMessage("the parents are not in order, or one is named twice")
+    parents = links(body["parents"], "parents", CODEC_DAG_JOSE, limits.MAX_PARENTS)
     if bool(parents) != (height > 1):
         raise MalformedMessage("a revision has height 1 if, and only if, it has no parents")
     evidence = fields.sequence(body["evidence"], "evidence", limits.MAX_EVIDENCE)
@@ -209,16 +200,7 @@ def _from_payload(value: object) -> Revision:
     )
 
 
-def _link(value: object, name: str) -> Cid:
-    if not isinstance(value, bytes):
-        raise MalformedMessage(f"{name!r} holds something other than links")
-    try:
-        return Cid.from_bytes(value)
-    except MalformedCid as error:
-        raise MalformedMessage(f"{name!r} holds a link that is not a CIDv1 with sha2-256") from error
-
-
 def _evidence(value: object) -> Cid | str:
     if isinstance(value, bytes):
-        return _link(value, "evidence")
+        return link(value, "evidence")
     return fields.line(value, "evidence", limits.MAX_EVIDENCE_CHARS)

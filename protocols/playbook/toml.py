@@ -1,52 +1,59 @@
 """A playbook as `playbook.toml`: what people read, review and keep in Git (TOML 1.0).
 
-`instructions`, `version` (the height), the settings as tables by their dotted keys, `[[tools]]`, `[metrics]` (means)
-and `[[bullets]]`. The same state gives the same text. It is written here, and not by a library that chooses its own
-layout, so that a difference of two playbooks is a difference of few lines.
+`instructions`, `version` (the height), the settings as tables by their dotted keys, `[sub_agents.templates]`,
+`[[tools]]`, `[metrics]` (means) and `[[bullets]]`. The same state gives the same text. It is written here, and not by a
+library that chooses its own layout, so that a difference of two playbooks is a difference of few lines.
+
+How a file is read is in file.py.
 """
 
 import json
-import re
 from collections.abc import Mapping
 from typing import Final
 
+from protocols.playbook.keys import join_key, split_key, written
 from protocols.playbook.merge import Bullet, Playbook
-from protocols.playbook.ops import Value
+from protocols.playbook.ops import TEMPLATES, Value
 
-_BARE_KEY: Final = re.compile(r"[A-Za-z0-9_-]+")
+_TEMPLATES_TABLE: Final = ".".join(TEMPLATES)
 
 
-def render(playbook: Playbook) -> str:
-    """The playbook as TOML text that ends with a line feed."""
+def render(playbook: Playbook, *, under: str = "") -> str:
+    """The playbook as TOML text that ends with a line feed; all of it in the table `under` if one is named."""
     settings = dict(playbook.settings)
     head: dict[str, Value] = {"instructions": settings.pop("instructions", ""), "version": playbook.height}
     tables = _by_table(settings)
-    parts = ["".join(_pair(key, value) for key, value in {**head, **tables.pop("", {})}.items())]
-    parts += [_table(f"[{name}]", pairs) for name, pairs in sorted(tables.items())]
-    parts += [_table("[[tools]]", {"name": name, **_without_name(meta)}) for name, meta in playbook.tools.items()]
+    pairs = {**head, **tables.pop("", {})}
+    within = f"{under}." if under else ""
+    parts = [_table(f"[{under}]", pairs) if under else render_values(pairs)]
+    if playbook.templates:
+        tables[_TEMPLATES_TABLE] = dict(playbook.templates)
+    parts += [_table(f"[{within}{name}]", values) for name, values in sorted(tables.items())]
+    for name, meta in playbook.tools.items():
+        parts.append(_table(f"[[{within}tools]]", {"name": name, **without_name(meta)}))
     if playbook.metrics:
-        parts.append(_table("[metrics]", {name: total.mean for name, total in playbook.metrics.items()}))
-    parts += [_table("[[bullets]]", _shown(bullet)) for bullet in playbook.bullets]
+        parts.append(_table(f"[{within}metrics]", {name: total.mean for name, total in playbook.metrics.items()}))
+    parts += [_table(f"[[{within}bullets]]", _shown(bullet)) for bullet in playbook.bullets]
     return "\n".join(parts)
 
 
-def _by_table(settings: Mapping[str, Value]) -> dict[str, dict[str, Value]]:
-    """The settings by the table that they stand in; `""` is the root.
+def render_values(values: Mapping[str, Value]) -> str:
+    """Keys at the root of a TOML file, and their values."""
+    return "".join(_pair(key, value) for key, value in values.items())
 
-    Where `a` is a setting and `a.b` is one too, `a` cannot be a table as well: then `"a.b"` stands quoted at the root.
-    """
+
+def without_name(meta: Mapping[str, Value]) -> dict[str, Value]:
+    """A tool's description as it stands in the file: its name is the one under which it was registered."""
+    return {key: value for key, value in meta.items() if key != "name"}
+
+
+def _by_table(settings: Mapping[str, Value]) -> dict[str, dict[str, Value]]:
+    """The settings by the table that they stand in; `""` is the root. None of them lies inside another."""
     tables: dict[str, dict[str, Value]] = {}
     for key, value in settings.items():
-        segments = key.split(".")
-        if any(".".join(segments[:end]) in settings for end in range(1, len(segments))):
-            tables.setdefault("", {})[key] = value
-        else:
-            tables.setdefault(".".join(segments[:-1]), {})[segments[-1]] = value
+        *above, last = split_key(key)
+        tables.setdefault(join_key(above) if above else "", {})[last] = value
     return tables
-
-
-def _without_name(meta: Mapping[str, Value]) -> dict[str, Value]:
-    return {key: value for key, value in meta.items() if key != "name"}
 
 
 def _shown(bullet: Bullet) -> dict[str, Value]:
@@ -62,18 +69,14 @@ def _shown(bullet: Bullet) -> dict[str, Value]:
 
 
 def _table(header: str, pairs: Mapping[str, Value]) -> str:
-    return header + "\n" + "".join(_pair(key, value) for key, value in pairs.items())
+    return header + "\n" + render_values(pairs)
 
 
 def _pair(key: str, value: Value) -> str:
     if isinstance(value, str) and "\n" in value:
         escaped = value.replace("\\", "\\\\").replace('"', '\\"')
-        return f'{_key(key)} = """\n{escaped}"""\n'
-    return f"{_key(key)} = {_inline(value)}\n"
-
-
-def _key(key: str) -> str:
-    return key if _BARE_KEY.fullmatch(key) else _string(key)
+        return f'{written(key)} = """\n{escaped}"""\n'
+    return f"{written(key)} = {_inline(value)}\n"
 
 
 def _inline(value: Value) -> str:
@@ -84,7 +87,7 @@ def _inline(value: Value) -> str:
     if isinstance(value, int | float):
         return repr(value)
     if isinstance(value, Mapping):
-        pairs = ", ".join(f"{_key(key)} = {_inline(item)}" for key, item in value.items())
+        pairs = ", ".join(f"{written(key)} = {_inline(item)}" for key, item in value.items())
         return f"{{ {pairs} }}" if pairs else "{}"
     return "[" + ", ".join(_inline(item) for item in value) + "]"
 

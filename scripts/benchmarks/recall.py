@@ -14,11 +14,17 @@ from pathlib import Path
 from typing import Literal
 
 from benchmarks.table import Row
+from identity.cid import Cid
+from identity.did import did_key
+from identity.keys import KeyPair
+from identity.multibase import CODEC_DAG_JOSE
 from node.config import MindConfig
+from node.hive.retrieval import Retrieval
 from node.inference.embedder import WordLlamaEmbedder
 from node.memory.memory import Memory, NewMemory, Recalled
 from node.memory.topics import topics_of
-from node.mind.relevance import MIN_LIKENESS, MIN_TOPIC_LIKENESS, fitting_bullets, supports, topic_likeness
+from node.mind.relevance import MIN_LIKENESS, MIN_TOPIC_LIKENESS, supports, topic_likeness
+from protocols.playbook.merge import Bullet
 from storage.database import Database
 
 DATA = Path(__file__).with_name("recall.toml")
@@ -147,16 +153,24 @@ def _routing(own: Sequence[Subject], others: Sequence[Subject]) -> list[Row]:
 
 def _bullets(own: Sequence[Subject]) -> list[Row]:
     """Each subject brings one rule to the playbook."""
-    embedder = WordLlamaEmbedder()
-    rules = [one.rule for one in own]
+    retrieval = Retrieval(WordLlamaEmbedder())
+    rules = [_bullet(one.rule) for one in own]
     right: list[bool] = []
     wrong: list[bool] = []
     for one in own:
         for question in (question for style in STYLES[:2] for question in one.questions[style]):
-            fitting = fitting_bullets(embedder, question, rules)
+            found = retrieval.fitting(question, rules, ages=[0] * len(rules), tokens=MIND.playbook_tokens)
+            fitting = {fit.bullet.text for fit in found}
             right.append(one.rule in fitting)
-            wrong += [rule in fitting for rule in rules if rule != one.rule]
+            wrong += [rule.text in fitting for rule in rules if rule.text != one.rule]
     return [_row("rule of the subject in the prompt", right), _row("other rule in the prompt", wrong, better="lower")]
+
+
+def _bullet(text: str) -> Bullet:
+    """A bullet that nobody has counted yet."""
+    nobody = did_key(KeyPair(bytes(32)).public)
+    revision = Cid.of(CODEC_DAG_JOSE, text.encode())
+    return Bullet(text, "rules", text, (), helpful=0, harmful=0, author=nobody, revision=revision, counts={})
 
 
 def _row(

@@ -12,6 +12,7 @@ import sqlite3
 import tempfile
 import time
 from collections.abc import Awaitable, Callable
+from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -26,9 +27,11 @@ ROUNDS = 5
 TASKS = 64
 ROWS = 12_800
 ROWS_ALONE = 2_000
-BLOCKS = 512
-BLOCK_BYTES = 1024
-BATCH = 32
+BLOCKS = {400: 10_000, 1024: 4096, 256 * 1024: 256}
+"""How many blocks of each size: revisions of playbooks, nodes of a folder, chunks of a file."""
+BATCH = {400: 2, 1024: 32, 256 * 1024: 16}
+FILES = 256
+"""Of the plain way, which takes as long for each as for the one before."""
 
 TABLE = "CREATE TABLE row (id INTEGER PRIMARY KEY, value BLOB)"
 INSERT = "INSERT INTO row (value) VALUES (?)"
@@ -44,9 +47,10 @@ def run() -> list[Row]:
         "ours 64": lambda folder: asyncio.run(_ours(folder, TASKS, ROWS)),
         "ours 1": lambda folder: asyncio.run(_ours(folder, 1, ROWS_ALONE)),
         "sqlite3": _sqlite3,
-        "blocks": _blocks,
-        "files": _files,
     }
+    for size_bytes in BLOCKS:
+        sides[f"blocks {size_bytes}"] = partial(_blocks, size_bytes)
+        sides[f"files {size_bytes}"] = partial(_files, size_bytes)
     if importlib.util.find_spec("aiosqlite"):
         sides["aiosqlite each"] = lambda folder: asyncio.run(_aiosqlite(folder, commit_each=True))
         sides["aiosqlite shared"] = lambda folder: asyncio.run(_aiosqlite(folder, commit_each=False))
@@ -65,7 +69,15 @@ def run() -> list[Row]:
         row("rows, 64 tasks", "ours 64", "aiosqlite each", "aiosqlite, one commit for each row"),
         row("rows, 64 tasks", "ours 64", "aiosqlite shared", "aiosqlite, commits shared by chance"),
         row("rows, 1 task", "ours 1", "sqlite3", "sqlite3, one commit for each row"),
-        row("blocks, 32 at once", "blocks", "files", "write, fsync and rename one file after another"),
+        *(
+            row(
+                f"blocks of {size_bytes} bytes, {BATCH[size_bytes]} at once",
+                f"blocks {size_bytes}",
+                f"files {size_bytes}",
+                "write, fsync and rename one file after another",
+            )
+            for size_bytes in BLOCKS
+        ),
     ]
 
 
@@ -126,18 +138,21 @@ async def _aiosqlite(folder: Path, *, commit_each: bool) -> float:
         return await _by_tasks(TASKS, ROWS, insert)
 
 
-def _blocks(folder: Path) -> float:
+def _blocks(size_bytes: int, folder: Path) -> float:
     store = BlockStore(folder, 1 << 30)
-    blocks = [os.urandom(BLOCK_BYTES) for _ in range(BLOCKS)]
+    count, batch = BLOCKS[size_bytes], BATCH[size_bytes]
+    blocks = [os.urandom(size_bytes) for _ in range(count)]
     started = time.perf_counter()
-    for start in range(0, BLOCKS, BATCH):
-        store.put_many([(Cid.of(CODEC_RAW, block), block) for block in blocks[start : start + BATCH]])
-    return BLOCKS / (time.perf_counter() - started)
+    for start in range(0, count, batch):
+        store.put_many([(Cid.of(CODEC_RAW, block), block) for block in blocks[start : start + batch]])
+    rate = count / (time.perf_counter() - started)
+    store.close()
+    return rate
 
 
-def _files(folder: Path) -> float:
-    blocks = [os.urandom(BLOCK_BYTES) for _ in range(BLOCKS)]
+def _files(size_bytes: int, folder: Path) -> float:
     directory = os.open(folder, os.O_RDONLY)
+    blocks = [os.urandom(size_bytes) for _ in range(FILES)]
     started = time.perf_counter()
     for number, block in enumerate(blocks):
         with (folder / "new").open("wb") as file:
@@ -146,6 +161,6 @@ def _files(folder: Path) -> float:
             os.fsync(file.fileno())
         (folder / "new").rename(folder / str(number))
         os.fsync(directory)
-    rate = BLOCKS / (time.perf_counter() - started)
+    rate = FILES / (time.perf_counter() - started)
     os.close(directory)
     return rate

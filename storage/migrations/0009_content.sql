@@ -24,3 +24,11 @@ CREATE TABLE remote_pins (
     updated_ms INTEGER NOT NULL,
     UNIQUE (host, cid)
 ) STRICT;
+
+-- What is pinned in the Kubo that holds the content, beside `pins`, which are of our own store.
+CREATE TABLE kubo_pins (
+    seq  INTEGER PRIMARY KEY AUTOINCREMENT,
+    cid  TEXT NOT NULL UNIQUE,
+    kind TEXT NOT NULL,
+    name TEXT
+) STRICT;

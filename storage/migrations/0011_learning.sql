@@ -1,4 +1,5 @@
 -- Which bullets a job was given, and what came of the job. arm: usual, canary. outcome: good, bad, unknown.
+-- source: job (how it ended), owner (what the owner said of it). counted: whether a revision has said so.
 
 CREATE TABLE job_outcomes (
     job_id     TEXT PRIMARY KEY REFERENCES jobs (id) ON DELETE CASCADE,
@@ -6,15 +7,18 @@ CREATE TABLE job_outcomes (
     arm        TEXT NOT NULL,
     outcome    TEXT NOT NULL,
     source     TEXT NOT NULL,
-    counted    INTEGER NOT NULL DEFAULT 0,
+    counted    INTEGER NOT NULL,
     updated_ms INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
+CREATE INDEX job_outcomes_uncounted ON job_outcomes (playbook) WHERE counted = 0;
 
+-- given is 0 for a bullet that is tried on a share of the jobs, would have fitted this one, and was kept from it.
 CREATE TABLE bullet_uses (
     job_id   TEXT NOT NULL REFERENCES jobs (id) ON DELETE CASCADE,
     bullet   TEXT NOT NULL,
     revision TEXT NOT NULL,
+    given    INTEGER NOT NULL,
     PRIMARY KEY (job_id, bullet)
 ) STRICT, WITHOUT ROWID;
-CREATE INDEX bullet_uses_bullet ON bullet_uses (bullet);
 CREATE INDEX bullet_uses_revision ON bullet_uses (revision);
+CREATE INDEX bullet_uses_bullet ON bullet_uses (bullet) WHERE given = 1;

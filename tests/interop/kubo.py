@@ -9,7 +9,7 @@ import os
 import selectors
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any, Final
 
@@ -98,12 +98,12 @@ class KuboFailed(AssertionError):
 
 
 @contextlib.contextmanager
-def running_kubo(binary: Path, repository: Path) -> Iterator[Kubo]:
-    """Make a repository, run a daemon on it, and end the daemon at the end."""
+def running_kubo(binary: Path, repository: Path, config: Mapping[str, Any] | None = None) -> Iterator[Kubo]:
+    """Make a repository, run a daemon on it, and end the daemon at the end. `config` goes over what is set here."""
     kubo = Kubo(binary, repository)
     repository.mkdir(mode=0o700)
     kubo.ipfs("init", "--empty-repo")
-    _be_lonely(repository / "config")
+    _be_lonely(repository / "config", config or {})
     with (repository / "daemon.log").open("wb") as log:
         daemon = subprocess.Popen([binary, "daemon"], stdout=subprocess.PIPE, stderr=log, env=kubo.environment)
     try:
@@ -119,9 +119,9 @@ def running_kubo(binary: Path, repository: Path) -> Iterator[Kubo]:
             daemon.communicate()
 
 
-def _be_lonely(path: Path) -> None:
+def _be_lonely(path: Path, also: Mapping[str, Any]) -> None:
     config = json.loads(path.read_bytes())
-    for key, value in _LONELY.items():
+    for key, value in {**_LONELY, **also}.items():
         *tables, name = key.split(".")
         table = config
         for part in tables:

@@ -14,15 +14,16 @@ from identity.cid import Cid
 from identity.did import did_key, did_of_peer_id
 from identity.keys import KeyPair
 from identity.multibase import CODEC_DAG_CBOR, CODEC_RAW
+from node.content.assembly import make_content
 from node.content.content import Content
 from node.net.errors import BlockNotFound
 from node.net.libp2p_network import Libp2pNetwork, open_network
 from protocols.playbook.revision import Revision, SignedRevision, new_ops, next_height, sign_revision, verify_revision
-from protocols.unixfs import CHUNK_BYTES, MAX_LINKS, build_file
+from protocols.unixfs.layout import CHUNK_BYTES, MAX_LINKS, build_file
 from storage.blocks import BlockStore
 from storage.database import Database
 from tests.interop.kubo import Kubo, KuboFailed, running_kubo
-from tests.protocols.unixfs_corpus import FileVector, file_vectors
+from tests.protocols.unixfs.corpus import FileVector, file_vectors
 
 pytestmark = [pytest.mark.kubo, pytest.mark.slow]
 
@@ -59,7 +60,7 @@ async def open_node(home: Path) -> AsyncIterator[Node]:
         Database.open(home / "node.db") as database,
         open_network(keys, listen=["/ip4/127.0.0.1/tcp/0"], blocks=blocks) as network,
     ):
-        yield Node(network, blocks, Content(blocks=blocks, network=network, database=database))
+        yield Node(network, blocks, make_content(store=blocks, database=database, network=network))
 
 
 async def ipfs(kubo: Kubo, *arguments: str, stdin: bytes = b"") -> bytes:
@@ -168,7 +169,7 @@ def test_we_read_a_file_of_kubo(kubo: Kubo, tmp_path: Path) -> None:
     async def main() -> None:
         async with open_node(tmp_path) as node:
             await node.network.dial(kubo.address())
-            assert await node.content.cat(root) == content
+            assert await node.content.read(root) == content
 
     asyncio.run(main())
 

@@ -11,13 +11,18 @@ from typing import Any, TypeVar
 from identity.did import Did, PeerId, did_key
 from identity.keys import KeyPair
 from identity.resolver import Resolver
-from node.config import MailConfig
+from node.config import HiveConfig, MailConfig
 from node.dids.own import OwnDids
 from node.events import Event, EventBus, Lagged
 from node.gossip import Gossip
 from node.ground import Ground
 from node.hive.hive import Hive
+from node.hive.judging.assembly import JudgingParts
+from node.hive.judging.gate import Attempt, NotTried
+from node.hive.retrieval import Retrieval
 from node.http.outside import Outside
+from node.inference.embedder import Embedder
+from node.inference.local import LocalModel
 from node.messaging.assembly import assemble
 from node.messaging.delivery import Delivery
 from node.reputation.reputation import Reputation
@@ -26,6 +31,7 @@ from node.trust import TrustList
 from protocols.message import Message
 from storage.blocks import BlockStore
 from storage.database import Database
+from tests.node.memory.fake import WordEmbedder
 from tests.node.net.fake import FakeNetwork, FakeSwarm
 
 T = TypeVar("T")
@@ -209,7 +215,34 @@ def new_reputation(node: Node, said: Sequence[tuple[Did, Attestation]] = ()) -> 
     return Reputation(database=node.database, trust=node.trust, attestations=attestations, now=node.clock)
 
 
-def new_hive(node: Node, names: Sequence[str] = ("common",)) -> Hive:
+async def _nobody_answers(goal: str, bullets: Sequence[str]) -> str:
+    raise NotTried("there is no model in this test")
+
+
+def new_hive(
+    node: Node,
+    names: Sequence[str] = ("common",),
+    *,
+    config: HiveConfig | None = None,
+    embedder: Embedder | None = None,
+    model: LocalModel | None = None,
+    attempt: Attempt = _nobody_answers,
+) -> Hive:
+    embedder = embedder or WordEmbedder(dimensions=1024)
+    parts = JudgingParts.of(
+        config=config or HiveConfig(),
+        keys=node.keys,
+        database=node.database,
+        blocks=node.blocks,
+        gossip=node.gossip,
+        trust=node.trust,
+        reputation=new_reputation(node),
+        embedder=embedder,
+        retrieval=Retrieval(embedder),
+        model=model or LocalModel("there is no model in this test"),
+        attempt=attempt,
+        now=node.clock,
+    )
     return Hive(
         keys=node.keys,
         database=node.database,
@@ -220,6 +253,7 @@ def new_hive(node: Node, names: Sequence[str] = ("common",)) -> Hive:
         reputation=new_reputation(node),
         events=node.events,
         names=names,
+        parts=parts,
         now=node.clock,
     )
 

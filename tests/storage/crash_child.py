@@ -67,9 +67,10 @@ def row(name: str) -> Callable[[sqlite3.Connection], None]:
 
 
 def block_of(name: str) -> bytes:
-    """The block that belongs to a name: 32 to 8,191 bytes that follow from it."""
+    """The block that belongs to a name: 32 to 8,191 bytes that follow from it, or for one in four ten times as many."""
     seed = hashlib.sha256(name.encode()).digest()
-    return (seed * 256)[: 32 + int.from_bytes(seed[:2]) % 8160]
+    size_bytes = 32 + int.from_bytes(seed[:2]) % 8160
+    return (seed * 2560)[: size_bytes * (10 if seed[2] % 4 == 0 else 1)]
 
 
 def acknowledge(kind: str, name: str) -> None:
@@ -94,12 +95,19 @@ async def write_rows(database: Database, prefix: str) -> None:
 
 
 async def write_blocks(blocks: BlockStore, prefix: str) -> None:
+    """Put blocks, some to stay and some that nothing needs, and now and then collect the latter."""
+    live = set(blocks.cids())
     for number in range(1_000_000):
         names = [f"{prefix}n{number}", f"{prefix}m{number}"]
         pairs = [(Cid.of(CODEC_RAW, block_of(name)), block_of(name)) for name in names]
         await asyncio.to_thread(blocks.put_many, pairs)
+        live.update(cid for cid, _ in pairs)
         for name in names:
             acknowledge("block", name)
+        useless = block_of(f"{prefix}u{number}")
+        await asyncio.to_thread(blocks.put, Cid.of(CODEC_RAW, useless), useless)
+        if number % 20 == 19:
+            await asyncio.to_thread(blocks.collect, lambda: live)
 
 
 if __name__ == "__main__":

@@ -27,7 +27,8 @@ DEADLINE_S = 30
 def block_of(name: str) -> bytes:
     """What the child stores under a name."""
     seed = hashlib.sha256(name.encode()).digest()
-    return (seed * 256)[: 32 + int.from_bytes(seed[:2]) % 8160]
+    size_bytes = 32 + int.from_bytes(seed[:2]) % 8160
+    return (seed * 2560)[: size_bytes * (10 if seed[2] % 4 == 0 else 1)]
 
 
 def run_and_kill(home: Path, round_number: int, kill_after: int) -> list[str]:
@@ -78,6 +79,7 @@ async def check(home: Home, acknowledged: set[str]) -> int:
         assert store.get(Cid.of(CODEC_RAW, block_of(name))) == block_of(name)
     assert list((home.blocks / ".tmp").iterdir()) == []
     assert list((home.blocks / "damaged").iterdir()) == []
+    assert store.count == len(list(store.cids()))
     assert store.size_bytes == sum(len(store.get(cid) or b"") for cid in store.cids())
     return logged
 

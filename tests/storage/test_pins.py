@@ -16,6 +16,8 @@ def test_pins_are_one_for_each_cid(conn: sqlite3.Connection) -> None:
     assert pins.get(conn, cid(1)) == pins.Pin(1, cid(1), "recursive", "mine")
     assert [pin.cid for pin in pins.list_pins(conn, limit=9, kind="recursive").items] == [cid(1), cid(2)]
     assert pins.list_pins(conn, limit=9, kind="direct").items == ()
+    assert [pin.cid for pin in pins.list_pins(conn, limit=9, name="mine").items] == [cid(1)]
+    assert pins.everything(conn) == [(cid(1), "recursive"), (cid(2), "recursive")]
     assert pins.remove(conn, cid(1))
     assert not pins.remove(conn, cid(1))
     assert pins.get(conn, cid(1)) is None

@@ -16,48 +16,46 @@ from typing import Any
 
 import orjson
 from fake_credentials import FakeCredentials
+from fake_hive import KEYS, NOW_MS, FakeHive
 
 from identity.cid import Cid
 from identity.did import Did, DidDocument, PeerId, did_key, peer_id
 from identity.keys import KeyPair
-from identity.multibase import CODEC_RAW
+from identity.multibase import CODEC_DAG_JOSE, CODEC_RAW
 from identity.resolver import Resolver
 from node.api.app import make_app, serve
 from node.dids.own import OwnDids
 from node.errors import (
-    ContentUnavailable,
     InvitationUnknown,
     JobUnknown,
     MessageTimeout,
-    RevisionUnknown,
     TaskUnknown,
 )
 from node.events import Event, Lagged
 from node.messaging.invitations import Accepted
 from node.messaging.mediation import MediatorStatus
+from node.mind.learning import Used
 from node.net.errors import MalformedAddress
 from node.net.port import PeerInfo
 from node.reputation.standing import Standing, Term
 from plugins.errors import BadArguments, ToolNotFound
 from protocols.conversations import discover_features, out_of_band, trust_ping
 from protocols.message import Attachment, Message
-from protocols.playbook.merge import EMPTY, Playbook, apply
-from protocols.playbook.ops import new_ops
-from protocols.playbook.revision import Revision, sign_revision
 from protocols.swarm import Mediator
 from storage.eventlog import LogEntry
 from storage.invitations import InvitationRow
 from storage.jobs import LogLine
+from storage.learning import JobOutcome, Outcome, Source, Use
 from storage.mailbox import InboxRow
 from storage.outbox import OutboxForm, OutboxRow
 from storage.page import Page
 from storage.tasks import ContractRow, TaskRow
 from storage.trust import Trust
+from tests.node.content.content_parts import content_over
+from tests.node.content.fake_blocks import FakeBlocks
 
 TOKEN = "test-token"
-KEYS = KeyPair(bytes(range(32)))
 OTHER = did_key(KeyPair(bytes(32)).public)
-NOW_MS = 1_795_000_000_250
 NOW = "2026-11-18T11:06:40.250Z"
 
 
@@ -128,17 +126,6 @@ class Remembered:
 class Sent:
     id: str
     status: str
-
-
-@dataclass(frozen=True)
-class RevisionRow:
-    cid: Cid
-    author: Did
-    height: int
-    ts_ms: int
-    critique: str
-    status: str
-    reason: str | None
 
 
 @dataclass(frozen=True)
@@ -368,45 +355,6 @@ class FakeInvitations:
         return Accepted(message.from_, None, "accepted")
 
 
-class FakeHive:
-    """Adopts its own revisions, in real playbooks."""
-
-    def __init__(self) -> None:
-        self.playbooks: dict[str, Playbook] = {}
-        self.rows: dict[str, list[RevisionRow]] = {}
-
-    async def view(self, name: str) -> Playbook:
-        return self.playbooks.get(name) or EMPTY(name)
-
-    async def propose(self, name: str, critique: str, ops: Sequence[Mapping[str, object]]) -> Cid:
-        current = await self.view(name)
-        author, height = did_key(KEYS.public), current.height + 1
-        made = new_ops(ops, author=author, height=height)
-        revision = Revision(name, current.next_parents, height, author, NOW_MS, critique, (), made)
-        signed = sign_revision(revision, KEYS)
-        self.playbooks[name] = apply(current, signed)
-        row = RevisionRow(signed.cid, author, height, NOW_MS, critique, "adopted", "written here")
-        self.rows.setdefault(name, []).insert(0, row)
-        return signed.cid
-
-    async def revisions(self, name: str, status: str | None, limit: int, after: str | None) -> Page[RevisionRow]:
-        return page([row for row in self.rows.get(name, ()) if status in (None, row.status)], limit, after)
-
-    async def approve(self, name: str, cid: Cid) -> Playbook:
-        return await self._known(name, cid)
-
-    async def reject(self, name: str, cid: Cid, reason: str) -> Playbook:
-        return await self._known(name, cid)
-
-    async def rollback(self, name: str, cid: Cid) -> Playbook:
-        return await self._known(name, cid)
-
-    async def _known(self, name: str, cid: Cid) -> Playbook:
-        if all(row.cid != cid for row in self.rows.get(name, ())):
-            raise RevisionUnknown(f"no revision {cid} of the playbook {name!r} is known here")
-        return await self.view(name)
-
-
 class FakeTrust:
     def __init__(self) -> None:
         self.trust = Trust(frozenset(), frozenset(), 1.0, False)
@@ -463,21 +411,6 @@ class FakeTasks:
         row, _ = await self.get(task_id)
         receipt = orjson.dumps({"artifact": {"quality": quality}})
         return replace(row, status="done", worker=OTHER, receipt=receipt, receipt_cid=str(Cid.of(CODEC_RAW, receipt)))
-
-
-class FakeContent:
-    def __init__(self) -> None:
-        self.blocks: dict[Cid, bytes] = {}
-
-    async def add(self, data: bytes) -> tuple[Cid, int]:
-        cid = Cid.of(CODEC_RAW, data)
-        self.blocks[cid] = data
-        return cid, len(data)
-
-    async def cat(self, cid: Cid) -> bytes:
-        if cid not in self.blocks:
-            raise ContentUnavailable(f"nobody who is connected has {cid}")
-        return self.blocks[cid]
 
 
 class FakeTools:
@@ -586,6 +519,23 @@ class FakeMediation:
         return kept, MediatorStatus(other, "denied", "it keeps no mail for us", None, (), None, None, None)
 
 
+class FakeLearning:
+    """Every job was given one bullet."""
+
+    def __init__(self) -> None:
+        self._rated: dict[str, Outcome] = {}
+
+    async def of(self, job_id: str) -> Used:
+        use = Use("b" * 33, Cid.of(CODEC_DAG_JOSE, b"revision"), given=True)
+        rated = self._rated.get(job_id)
+        source: Source = "owner" if rated else "job"
+        return Used(JobOutcome(job_id, "common", "usual", rated or "good", source, False, NOW_MS), (use,))
+
+    async def rate(self, job_id: str, *, good: bool) -> Used:
+        self._rated[job_id] = "good" if good else "bad"
+        return await self.of(job_id)
+
+
 @dataclass
 class FakeTwin:
     did: Did = field(default_factory=lambda: did_key(KEYS.public))
@@ -606,12 +556,14 @@ class FakeTwin:
     trust: FakeTrust = field(default_factory=FakeTrust)
     reputation: FakeReputation = field(default_factory=FakeReputation)
     tasks: FakeTasks = field(default_factory=FakeTasks)
-    content: FakeContent = field(default_factory=FakeContent)
+    blocks: FakeBlocks = field(default_factory=FakeBlocks)
     tools: FakeTools = field(default_factory=FakeTools)
     mediation: FakeMediation = field(default_factory=FakeMediation)
 
     def __post_init__(self) -> None:
         self.executive = FakeExecutive(self.jobs)
+        self.learning = FakeLearning()
+        self.content = content_over(self.blocks)
         self.mail = FakeMail(self.did)
         self.messaging = SimpleNamespace(exchange=FakeExchange(), invitations=FakeInvitations(self.did))
         self.events = FakeEvents(self.did)

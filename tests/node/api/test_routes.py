@@ -132,6 +132,12 @@ def test_a_goal_makes_a_job() -> None:
         _, log, _ = await client("GET", f"/v1/jobs/{outcome['job_id']}/log")
         assert log["items"][0] == {"ts": NOW, "level": "plan", "text": "first recall"}
         assert (await client("GET", "/v1/jobs/unknown"))[1]["code"] == 40453
+        assert (job["guidance"]["outcome"], job["guidance"]["source"]) == ("good", "job")
+        rate = f"/v1/jobs/{outcome['job_id']}/rate"
+        _, rated, _ = await client("POST", rate, json={"rating": "bad"})
+        assert (rated["outcome"], rated["source"], rated["bullets"][0]["given"]) == ("bad", "owner", True)
+        assert (await client("POST", "/v1/jobs/unknown/rate", json={"rating": "bad"}))[1]["code"] == 40453
+        assert (await client("POST", rate, json={"rating": "fair"}))[0] == 400
         _, plan, _ = await client("POST", "/v1/plan", json={"goal": "hello"})
         assert [step["action"] for step in plan["steps"]] == ["respond"]
 

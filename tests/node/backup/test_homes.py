@@ -112,6 +112,7 @@ def test_what_is_of_this_machine_stays_here(home: Home, tmp_path: Path) -> None:
     assert singles <= names
     assert all(name.startswith("blocks/") for name in names - singles)
     assert "blocks/damaged/b" not in names
+    assert {name for name in names if "small.db" in name} == {"blocks/small.db"}  # without the log of its writer
 
 
 def test_models_come_only_if_asked(home: Home, tmp_path: Path) -> None:

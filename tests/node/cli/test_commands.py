@@ -96,6 +96,9 @@ def test_jobs(pagi: Pagi) -> None:
     assert [line["level"] for line in shown["log"]] == ["plan", "info"]
     assert "first recall" in pagi("jobs", job_id)
     assert pagi.json("jobs", "unknown", status=1)["code"] == 40453
+    assert "it ended: good" in pagi("jobs", job_id)
+    assert pagi.json("rate", job_id, "bad")["source"] == "owner"
+    assert "you say: bad" in pagi("jobs", job_id)
 
 
 def test_send_inbox_outbox(pagi: Pagi) -> None:
@@ -210,13 +213,14 @@ def test_playbook(pagi: Pagi, tmp_path: Path) -> None:
     bullet = playbook["bullets"][0]["id"]
     pagi(*words, "--helpful", bullet, "--remove", bullet)
     assert pagi.json("playbook", "show", "garden")["bullets"] == []
-    assert pagi("playbook", "show", "garden").strip() == pagi.json("playbook", "show", "garden")["toml"].strip()
+    shown = pagi("playbook", "show", "garden", "--toml").strip()
+    assert shown == pagi.json("playbook", "show", "garden")["toml"].strip()
     log = pagi.json("playbook", "log", "garden", "--status", "adopted")
     assert [row["height"] for row in log["items"]] == [2, 1]
     assert "too dry" in pagi("playbook", "log", "garden")
     for command in ("approve", "reject", "rollback"):
-        assert "version 2" in pagi("playbook", command, proposed["cid"], "--name", "garden")
-        assert pagi.json("playbook", command, proposed["cid"], status=1)["code"] == 40451  # not of this playbook
+        assert "version 2" in pagi("playbook", command, proposed["cid"])  # it is looked for
+        assert pagi.json("playbook", command, proposed["cid"], "--name", "common", status=1)["code"] == 40451
     assert "nothing to propose" in pagi.json(*words, status=2)["detail"]
 
 

@@ -131,6 +131,92 @@ def test_what_is_refused_is_given_up(tmp_path: Path) -> None:
     asyncio.run(main())
 
 
+def test_whoever_was_refused_is_followed_after_a_pause_that_grows_until_something_is_taken_in(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pauses: list[float] = []
+    monkeypatch.setattr(following, "REFUSED_FIRST_S", 0.01)
+    monkeypatch.setattr(following, "REFUSED_MOST_S", 0.03)
+    pause = following._Record.pause
+
+    def noted(record: following._Record, now: float, first_s: float, most_s: float, times: int) -> None:
+        pause(record, now, first_s, most_s, times)
+        pauses.append(round(record.paused_until - now, 3))
+
+    monkeypatch.setattr(following._Record, "pause", noted)
+
+    async def main() -> None:
+        async with fetching(tmp_path) as (node, other, fetcher):
+            fetcher.error = MalformedMessage("a lie")
+            for n in range(4):
+                fetcher.following.want(update(head=bytes([n])), ANNA, None)
+                await fetcher.next()
+                await soon(_counted(fetcher.counters, "revisions_refused", n + 1))
+            assert pauses == [0.01, 0.02, 0.03, 0.03]
+            monkeypatch.setattr(following, "REFUSED_MOST_S", 3600.0)
+            monkeypatch.setattr(following, "REFUSED_FIRST_S", 3600.0)
+            fetcher.following.want(update(head=b"4"), ANNA, None)
+            await fetcher.next()
+            await soon(_counted(fetcher.counters, "revisions_refused", 5))
+            fetcher.following.want(update(head=b"5"), ANNA, None)
+            await node.dial(other)  # a lie gets no better by somebody who connects
+            fetcher.following.want(update(), BERT, None)
+            assert (await fetcher.next()).author == BERT
+            assert fetcher.attempts.empty()
+
+    asyncio.run(main())
+
+
+async def _counted(counters: Counter[str], counter: str, count: int) -> None:
+    while counters[counter] < count:  # noqa: ASYNC110 - counters tell nobody that they grew
+        await asyncio.sleep(0.001)
+
+
+def test_a_refusal_is_forgotten_with_the_next_history_that_is_taken_in(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(following, "REFUSED_FIRST_S", 0.01)
+
+    async def main() -> None:
+        async with fetching(tmp_path) as (_, _, fetcher):
+            fetcher.error = MalformedMessage("a lie")
+            fetcher.following.want(update(), ANNA, None)
+            await fetcher.next()
+            await soon(_counted(fetcher.counters, "revisions_refused", 1))
+            assert fetcher.following._records[ANNA].refused == 1
+            fetcher.error = None
+            fetcher.following.want(update(), ANNA, None)
+            await fetcher.next()
+            while fetcher.following._wanted:  # noqa: ASYNC110 - the end of an attempt is told to nobody
+                await asyncio.sleep(0)
+            assert not fetcher.following._records
+
+    asyncio.run(main())
+
+
+def test_who_announces_again_and_again_what_nobody_has_is_followed_ever_less(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(following, "RETRY_FIRST_S", 3600.0)
+    monkeypatch.setattr(following, "RETRY_MOST_S", 3600.0)
+
+    async def main() -> None:
+        async with fetching(tmp_path) as (node, other, fetcher):
+            fetcher.error = BlockNotFound("nobody")
+            for n in range(following.PATIENT_ATTEMPTS + 1):
+                fetcher.following.want(update(head=bytes([n])), ANNA, None)
+                await fetcher.next()
+                await soon(_counted(fetcher.counters, "revisions_unavailable", n + 1))
+            fetcher.following.want(update(head=b"last"), ANNA, None)
+            fetcher.following.want(update(), BERT, None)
+            assert (await fetcher.next()).author == BERT
+            assert fetcher.attempts.empty()
+            await node.dial(other)  # it may have what nobody had
+            assert {(await fetcher.next()).author for _ in range(2)} == {ANNA, BERT}
+
+    asyncio.run(main())
+
+
 def test_one_whose_blocks_never_come_delays_only_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async def main() -> None:
         async with fetching(tmp_path) as (_, _, fetcher):

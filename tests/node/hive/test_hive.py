@@ -13,6 +13,7 @@ from identity.cid import Cid
 from identity.did import did_key
 from identity.keys import KeyPair
 from node.errors import RevisionRefused, RevisionUnknown
+from node.hive import following
 from node.hive.hive import Hive
 from protocols import limits
 from protocols.didcomm.envelope import pack_signed
@@ -25,6 +26,11 @@ from tests.node.net.fake import FakeSwarm
 from tests.node.parts import START_MS, Node, new_hive, new_keys, open_node, running, soon
 
 BULLET = {"op": "add", "section": "manners", "text": "Thank whoever answered.", "tags": []}
+
+
+@pytest.fixture(autouse=True)
+def _short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(following, "REFUSED_FIRST_S", 0.01)
 
 
 class Member:

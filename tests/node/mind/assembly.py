@@ -8,6 +8,7 @@ from typing import Any
 
 from node.config import MindConfig
 from node.hive.hive import Hive
+from node.hive.retrieval import Retrieval
 from node.inference.engine import Engine
 from node.inference.local import LocalModel
 from node.memory.memory import Memory
@@ -15,6 +16,7 @@ from node.mind.answering import Writer
 from node.mind.colleagues import Colleagues
 from node.mind.executive import Executive
 from node.mind.jobs import Jobs
+from node.mind.learning import Learning
 from node.swarm import KnownTwin
 from plugins.builtin import calculator
 from plugins.host import PluginHost
@@ -53,6 +55,7 @@ class Mind:
     writer: Writer
     colleagues: Colleagues
     hive: Hive
+    learning: Learning
     jobs: Jobs
     executive: Executive
 
@@ -88,21 +91,42 @@ async def open_mind(
                 writer=writer,
                 recall_items=settings.recall_items,
             )
+            learning = Learning(
+                database=node.database,
+                playbooks=hive,
+                retrieval=Retrieval(embedder),
+                trust=node.trust,
+                tokens=settings.playbook_tokens,
+                canary_share=settings.canary_share,
+                now=node.clock,
+            )
             executive = Executive(
                 config=settings,
                 memory=memory,
-                embedder=embedder,
                 tools=tools,
                 colleagues=colleagues,
                 writer=writer,
                 hive=hive,
+                learning=learning,
                 jobs=jobs,
                 events=node.events,
                 reputation=new_reputation(node),
             )
             async with running(mail.office.run()):
                 yield Mind(
-                    node, mail, memory, embedder, directory, model, engine, writer, colleagues, hive, jobs, executive
+                    node,
+                    mail,
+                    memory,
+                    embedder,
+                    directory,
+                    model,
+                    engine,
+                    writer,
+                    colleagues,
+                    hive,
+                    learning,
+                    jobs,
+                    executive,
                 )
 
 

@@ -5,10 +5,8 @@ import pytest
 from node.inference.embedder import WordLlamaEmbedder
 from node.memory.memory import Recalled
 from node.mind.relevance import (
-    MAX_BULLETS,
     MIN_LIKENESS,
     MIN_TOPIC_LIKENESS,
-    fitting_bullets,
     salient_words,
     supports,
     topic_likeness,
@@ -65,20 +63,8 @@ def test_a_twin_is_as_likely_as_its_best_topic() -> None:
     assert topic_likeness(embedder, "flour mill", []) == []
 
 
-def test_few_bullets_fit_and_the_likest_comes_first() -> None:
-    embedder = WordEmbedder(dimensions=256)
-    bullets = ["kiln bricks", "flour of rye", "flour mill", *(f"mill number {n}" for n in range(MAX_BULLETS))]
-    found = fitting_bullets(embedder, "flour mill", bullets)
-    assert found[0] == "flour mill"
-    assert len(found) == MAX_BULLETS
-    assert "kiln bricks" not in found
-    assert fitting_bullets(embedder, "flour mill", []) == []
-
-
 @pytest.mark.slow
 def test_the_thresholds_fit_the_embedder_that_we_ship() -> None:
     embedder = WordLlamaEmbedder()
     right, wrong = topic_likeness(embedder, GOAL, [("flour", "millstones"), ("telescopes", "comets")])
     assert right > MIN_TOPIC_LIKENESS > wrong
-    rules = ["Give the weight of flour in tonnes.", "Comets are named after who saw them first."]
-    assert fitting_bullets(embedder, GOAL, rules) == rules[:1]

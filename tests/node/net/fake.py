@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from identity.cid import Cid
 from identity.did import PeerId, did_key, peer_id
 from identity.keys import KeyPair
+from node.clock import now_ms
 from node.net.errors import (
     BlockNotFound,
     MalformedAddress,
@@ -29,8 +30,9 @@ from node.net.port import (
     PeerDisconnected,
     PeerEvent,
     PeerInfo,
+    Provider,
 )
-from protocols import limits
+from protocols import ipns, limits
 
 
 class FakeSwarm:
@@ -38,12 +40,17 @@ class FakeSwarm:
 
     def __init__(self) -> None:
         self.up: dict[PeerId, FakeNetwork] = {}
+        self.provided: dict[bytes, dict[PeerId, None]] = {}
+        self.values: dict[bytes, bytes] = {}
         self._links: set[frozenset[PeerId]] = set()
         self._cut: set[frozenset[PeerId]] = set()
 
     @contextlib.asynccontextmanager
-    async def open(self, keys: KeyPair, blocks: BlockSource) -> "AsyncIterator[FakeNetwork]":
+    async def open(
+        self, keys: KeyPair, blocks: BlockSource, *, dht_server: bool = False
+    ) -> "AsyncIterator[FakeNetwork]":
         network = FakeNetwork(self, keys, blocks)
+        network.dht_server = dht_server
         self.up[network.peer_id] = network
         for other in self.up.values():
             if network.peer_id in other.targets:
@@ -108,6 +115,7 @@ class FakeNetwork:
         self.topics: dict[str, GossipHandler] = {}
         self.services: dict[str, tuple[Handler, int]] = {}
         self.targets: set[PeerId] = set()
+        self.dht_server = False
         self.counts: Counter[str] = Counter()
         self._swarm = swarm
         self._watchers: set[asyncio.Queue[PeerEvent]] = set()
@@ -188,6 +196,35 @@ class FakeNetwork:
             with contextlib.suppress(BlockNotFound):
                 found[cid] = await self.fetch_block(cid, peers, timeout_s=timeout_s)
         return found
+
+    async def dht_servers(self) -> tuple[PeerId, ...]:
+        up = self._swarm.up
+        return tuple(peer for peer in self._swarm.neighbours(self.peer_id) if up[peer].dht_server)
+
+    async def provide(self, cid: Cid) -> int:
+        self._check_alive()
+        if await self.dht_servers():
+            self._swarm.provided.setdefault(cid.digest, {})[self.peer_id] = None
+        return len(await self.dht_servers())
+
+    async def find_providers(self, cid: Cid, *, limit: int = 20, timeout_s: float = 10) -> tuple[Provider, ...]:
+        self._check_alive()
+        known = self._swarm.provided.get(cid.digest, {}) if await self.dht_servers() else {}
+        up = self._swarm.up
+        others = [peer for peer in known if peer != self.peer_id][:limit]
+        return tuple(Provider(peer, up[peer].addresses() if peer in up else ()) for peer in others)
+
+    async def put_value(self, key: bytes, value: bytes) -> int:
+        self._check_alive()
+        record = ipns.verify_value(key, value, now_ms=now_ms())
+        held = self._swarm.values.get(key)
+        if await self.dht_servers() and (held is None or record.newer_than(ipns.verify_value(key, held, now_ms=now_ms()))):
+            self._swarm.values[key] = value
+        return len(await self.dht_servers())
+
+    async def get_value(self, key: bytes, *, timeout_s: float = 10) -> bytes | None:
+        self._check_alive()
+        return self._swarm.values.get(key) if await self.dht_servers() else None
 
     def peer_events(self) -> AsyncIterator[PeerEvent]:
         queue: asyncio.Queue[PeerEvent] = asyncio.Queue()

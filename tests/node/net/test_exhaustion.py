@@ -11,7 +11,7 @@ from libp2p.exceptions import BaseLibp2pError
 from libp2p.pubsub.pb import rpc_pb2
 
 from identity.multibase import encode_varint
-from node.net import bitswap, bitswap_wire, gossip, streams
+from node.net import bitswap_sending, bitswap_wire, gossip, streams
 from node.net.core import Core
 from node.net.gossip_router import PROTOCOL as MESHSUB
 from node.net.settings import NetSettings
@@ -134,10 +134,10 @@ def test_a_peer_that_wants_too_much_waits_and_still_gets_it(monkeypatch: pytest.
 
 
 def test_blocks_for_a_peer_that_does_not_read_are_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bitswap, "WRITE_S", 0.3)
+    monkeypatch.setattr(bitswap_sending, "WRITE_S", 0.3)
     blocks = Blocks()
     wants = BitswapMessage()
-    for number in range(8):
+    for number in range(24):  # more than the library takes before anything is read
         wants.wantlist.entries.add(block=bytes(blocks.put(bytes([number]) * 900_000)))
 
     async def ask_and_not_read(host: Any, victim: Any) -> None:
@@ -182,7 +182,16 @@ def _kept(core: Core) -> list[str]:
     """Where something is kept for a peer, bounded tables apart."""
     return [
         f"{type(part).__name__}.{name}"
-        for part in (core._gossip, core._gossip.router, core._connections, core._bitswap, core._requester)
+        for part in (
+            core._gossip,
+            core._gossip.router,
+            core._connections,
+            core._requester,
+            core._bitswap,
+            core._bitswap._fetching,
+            core._bitswap._serving,
+            core._bitswap._sending,
+        )
         for name, value in vars(part).items()
         if isinstance(value, dict | set) and any(type(_peer_in(key)).__name__ == "ID" for key in value)
     ]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from identity.did import Did
 from identity.keys import KeyPair
-from node.content.content import Content
+from node.content.assembly import make_content
 from node.reputation.reputation import Reputation
 from node.tasks.requester import Requester
 from node.tasks.tasks import Tasks
@@ -59,7 +59,7 @@ async def open_hand(
     async with open_node(swarm, home, clock=clock, keys=keys) as node:
         hand: Hand
         mail, reputation = Mail(node), new_reputation(node)
-        content = Content(blocks=node.blocks, network=node.network, database=node.database)
+        content = make_content(store=node.blocks, database=node.database, network=node.network)
         requester = Requester(
             own=node.did,
             sign=node.keys.sign,

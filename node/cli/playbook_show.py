@@ -1,0 +1,131 @@
+"""How a playbook, its log and one of its revisions are shown to a person."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from node.cli.command import Call
+from node.cli.names import labels
+from node.cli.output import one_line, remark, safe, say
+
+Who = Callable[[str | None], str]
+
+
+def say_playbook(call: Call, playbook: dict[str, Any]) -> None:
+    """Bullets by section, each with what was counted of it and who taught it."""
+    who = labels(call)
+    shown = [bullet for bullet in playbook["bullets"] if bullet["shown_as"] is None]
+    say(
+        f"{playbook['name']}, version {playbook['version']}: {_count(len(shown), 'bullet')}"
+        + (", provisional until its history is here" if playbook["provisional"] else "")
+    )
+    bullets = [(bullet, "") for bullet in shown]
+    bullets += [(bullet, "tried on a share of the goals") for bullet in playbook["canaries"]]
+    section = None
+    for bullet, mark in sorted(bullets, key=lambda item: item[0]["section"]):
+        if bullet["section"] != section:
+            section = bullet["section"]
+            say(f"\n{section}")
+        _say_bullet(bullet, mark, who)
+    rest = [_count(len(playbook[name]), name.removesuffix("s")) for name in ("settings", "tools", "metrics")]
+    say(f"\nAlso {', '.join(rest)}: `pagi playbook show {playbook['name']} --toml` prints everything.")
+    _say_waiting(playbook)
+
+
+def _say_bullet(bullet: dict[str, Any], mark: str, who: Who) -> None:
+    counts = f"▲{bullet['helpful']} ▼{bullet['harmful']}"
+    first, *others = safe(bullet["text"]).splitlines() or [""]
+    say(f"  {counts:<8} {first}")
+    for line in others:
+        say(f"           {line}")
+    notes = [f"taught by {who(bullet['author'])}", bullet["id"]]
+    if bullet["same"]:
+        notes.append(f"{_count(len(bullet['same']), 'other')} with it say the same")
+    if mark:
+        notes.append(mark)
+    say(f"           {' · '.join(notes)}")
+
+
+def _say_waiting(playbook: dict[str, Any]) -> None:
+    waiting = playbook["revisions"].get("quarantined", 0)
+    if waiting:
+        remark(
+            f"{_count(waiting, 'revision')} wait{'s' if waiting == 1 else ''} for you: "
+            f"`pagi playbook log {playbook['name']} --status quarantined`."
+        )
+
+
+def say_revision(call: Call, revision: dict[str, Any]) -> None:
+    """Who taught what, how it was judged, and how it has done since."""
+    who = labels(call)
+    say(f"{revision['cid']} of {revision['playbook']}")
+    say(f"{revision['status']}: {revision['reason'] or ''}")
+    say(f"by {who(revision['author'])}, {revision['ts']}, height {revision['height']}")
+    say(f"why: {revision['critique']}")
+    if revision["evidence"]:
+        say(f"evidence: {', '.join(revision['evidence'])}")
+    say("\nWhat it changes")
+    for line in revision["changes"]:
+        say(f"  {line}")
+    say("\nHow it was judged")
+    for stage in revision["stages"]:
+        say(f"  {stage['stage']:<10} {stage['outcome']:<11} {stage['reason']}")
+    _say_since(revision)
+    if revision["results"]:
+        say("\nWhat checks have shown")
+        for result in revision["results"]:
+            counts = f"{result['passed_without']} right without it, {result['passed_with']} with it"
+            by = f"{who(result['author'])} (standing {result['standing']:.2f}, {result['answered_by']})"
+            say(f"  {by}: of {_count(result['checks'], 'check')} {counts}")
+
+
+def _say_since(revision: dict[str, Any]) -> None:
+    """What its bullets were counted, and how the goals went that they fitted."""
+    lines = [
+        f"  ▲{bullet['helpful']} ▼{bullet['harmful']} {one_line(bullet['text'])}"
+        + ("" if bullet["in_effect"] else "  (not in effect)")
+        for bullet in revision["bullets"]
+    ]
+    for arm, words in (("canary", "given it as a canary"), ("usual", "that it fits")):
+        outcome = revision["outcomes"].get(arm, {"good": 0, "bad": 0})
+        known = outcome["good"] + outcome["bad"]
+        if known:
+            lines.append(f"  {outcome['good']} of {_count(known, 'goal')} {words} went well")
+    if lines:
+        say("\nHow it has done")
+        for line in lines:
+            say(line)
+
+
+def say_log(call: Call, document: dict[str, Any]) -> None:
+    """The revisions, newest first, and what to do about those that wait."""
+    who = labels(call)
+    rows = [
+        (
+            *(row["height"], row["cid"], row["status"], row["ts"], who(row["author"])),
+            *(one_line(row["critique"]), row["reason"]),
+        )
+        for row in document["items"]
+    ]
+    columns = ("height", "revision", "status", "made", "author", "critique", "reason")
+    call.show_list(document, columns, rows, empty="No revisions yet.")
+    if any(row["status"] == "quarantined" for row in document["items"]):
+        remark("`pagi playbook show CID` shows one that waits; `approve CID` adopts it, `reject CID` does not.")
+
+
+def say_groups(call: Call, document: dict[str, Any]) -> None:
+    """Bullets that are shown as one."""
+    who = labels(call)
+    for group in document["items"]:
+        bullets: Sequence[dict[str, Any]] = (group["bullet"], *group["same"])
+        for n, bullet in enumerate(bullets):
+            say(f"{'  = ' if n else ''}{bullet['id']}  {who(bullet['author'])}")
+            say(f"    {one_line(bullet['text'], 200)}")
+    if not document["items"]:
+        say("No two bullets say the same.")
+    else:
+        remark("`pagi playbook split A B` shows two of them by themselves again.")
+    call.say_more(document)
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"

@@ -1,0 +1,127 @@
+"""The held-out gate: a node's own checks, answered without and with a revision, and what follows from that.
+
+Only what the model says counts. The revision is tried as it would work: the bullets that each goal is given are chosen
+from the playbook without it and from the playbook with it, so what it removes is tried as much as what it adds.
+"""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from node.hive.judging.checks import expectation_of
+from node.hive.retrieval import Retrieval
+from protocols.playbook.merge import Bullet, Playbook
+from protocols.playbook.ops import Add, Remove
+from protocols.playbook.revision import Revision
+from storage.checks import Check
+from storage.judging import GateRow, Stage
+
+MAX_CHECKS_OF_ONE: Final = 8
+"""Checks by which one revision is tried: twice as many answers of the model, half a minute to some minutes."""
+
+CHECK_TIMEOUT_S: Final = 120.0
+"""One answer. A model that needs longer is too busy to be asked now."""
+
+TRIAL_S: Final = 900.0
+"""One trial. What was measured until then counts, unless it is nothing."""
+
+GUIDANCE_TOKENS: Final = 200
+"""Room for bullets in a prompt, as a goal of the owner has."""
+
+GateMode = Literal["when-checks-fit", "always", "off"]
+"""What is done where nothing can be measured: adopt by trust alone, wait for the owner, or never try anything."""
+
+
+class NotTried(Exception):
+    """No model answers; the message says why, in words for the owner."""
+
+
+Attempt = Callable[[str, Sequence[str]], Awaitable[str]]
+"""Answers a goal with these bullets as guidance: (goal, bullets) → answer. Raises NotTried. The same always gives the
+same."""
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """How many of `checks` were answered rightly without and with a revision, and by which model."""
+
+    checks: int
+    passed_without: int
+    passed_with: int
+
+
+def changed_bullets(revision: Revision, current: Playbook) -> list[str]:
+    """The texts of the bullets that a revision adds, and of those that it takes out."""
+    texts = [op.text for op in revision.ops if isinstance(op, Add)]
+    removed = (current.bullet(op.id) for op in revision.ops if isinstance(op, Remove))
+    return texts + [bullet.text for bullet in removed if bullet is not None]
+
+
+async def measure(
+    checks: Sequence[Check],
+    *,
+    without: Sequence[tuple[Bullet, int]],
+    with_it: Sequence[tuple[Bullet, int]],
+    retrieval: Retrieval,
+    attempt: Attempt,
+) -> Measured:
+    """Answer each check with the bullets of either playbook, given with their ages. Raises NotTried.
+
+    Where a goal is given the same bullets either way it is answered once.
+    """
+    began = time.monotonic()
+    done = right_without = right_with = 0
+    for check in checks:
+        if done and time.monotonic() - began > TRIAL_S:
+            break
+        expected = expectation_of(check)
+        given = [await asyncio.to_thread(_guidance, retrieval, check.goal, bullets) for bullets in (without, with_it)]
+        answers = {}
+        for guidance in dict.fromkeys(given):
+            try:
+                async with asyncio.timeout(CHECK_TIMEOUT_S):
+                    answers[guidance] = await attempt(check.goal, guidance)
+            except TimeoutError as error:
+                raise NotTried(f"the model needed more than {CHECK_TIMEOUT_S:.0f} s for one answer") from error
+        done += 1
+        right_without += expected.met_by(answers[given[0]])
+        right_with += expected.met_by(answers[given[1]])
+    return Measured(done, right_without, right_with)
+
+
+def _guidance(retrieval: Retrieval, goal: str, bullets: Sequence[tuple[Bullet, int]]) -> tuple[str, ...]:
+    found = retrieval.fitting(
+        goal, [bullet for bullet, _ in bullets], ages=[age for _, age in bullets], tokens=GUIDANCE_TOKENS
+    )
+    return tuple(fitting.bullet.text for fitting in found)
+
+
+# What follows from it
+
+
+def tried_stage(measured: Measured | GateRow, mode: GateMode) -> Stage:
+    """The gate's stage after a trial."""
+    counts = f"of {_checks(measured.checks)} {measured.passed_without} right without it, {measured.passed_with} with it"
+    if measured.passed_with < measured.passed_without:
+        return Stage("gate", "quarantined", f"it makes answers worse: {counts}")
+    if not measured.passed_with:
+        return unmeasured_stage(f"none of {_checks(measured.checks)} is answered rightly, with it or without", mode)
+    return Stage("gate", "passed", counts)
+
+
+def unmeasured_stage(why: str, mode: GateMode) -> Stage:
+    """The gate's stage where nothing could be measured: by the owner's setting that is noted, or it waits."""
+    if mode == "always":
+        return Stage("gate", "quarantined", f"nothing was measured ({why}), and the gate is set to 'always'")
+    return Stage("gate", "noted", f"nothing was measured: {why}")
+
+
+def waiting_stage(checks: int) -> Stage:
+    """The gate's stage until the trial is over."""
+    return Stage("gate", "pending", f"it is being tried on {_checks(checks)}")
+
+
+def _checks(count: int) -> str:
+    return f"{count} check{'s' if count != 1 else ''} of yours"

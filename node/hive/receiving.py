@@ -1,0 +1,172 @@
+"""Receiving playbooks: which announcements are followed, from whom their history is fetched, and what comes of it.
+
+What becomes of a fetched revision is not decided here: verified ones go to the hive, which judges them.
+"""
+
+import asyncio
+import logging
+from collections import Counter
+from collections.abc import Container, Mapping, Sequence
+from typing import Final, Protocol
+
+from identity.cid import Cid
+from identity.did import Did, PeerId, peer_id_of_did
+from node.clock import NowMs, now_ms
+from node.gossip import Gossip, Heard
+from node.hive.fetch import Fetch
+from node.hive.following import Following, Wanted
+from node.hive.history import HistoryServer
+from node.hive.staging import Stage, Staging
+from node.hive.walk import Walk
+from node.net.errors import BlockNotFound
+from node.net.port import Network
+from protocols import limits
+from protocols.didcomm.envelope import verify_signed
+from protocols.errors import ProtocolError, RemoteProtocolError
+from protocols.message import Message
+from protocols.playbook.messages import PLAYBOOK_UPDATE, Update
+from protocols.playbook.revision import SignedRevision
+from storage import gossip as gossip_rows
+from storage import revisions as rows
+from storage.blocks import BlockStore
+from storage.database import Database
+
+logger = logging.getLogger(__name__)
+
+MAX_ASKED_PEERS: Final = 8
+"""Peers asked for a history, the announcer first: the time for a level by bitswap is shared between them."""
+
+TAKEN_AT_ONCE: Final = 512
+"""Revisions judged in one transaction. Between two of them others have their turn, and a crash loses no more."""
+
+
+class Taker(Protocol):
+    """Whoever judges what is received: the hive, as far as receiving knows it."""
+
+    @property
+    def judged(self) -> Container[Cid]:
+        """The revisions that need not be fetched."""
+
+    def follows(self, name: str) -> bool:
+        """Whether a playbook of this name is kept here."""
+
+    async def may_teach(self, author: Did) -> bool:
+        """Whether what this author announces is fetched."""
+
+    def heads(self, name: str) -> Sequence[Cid]:
+        """Some of the heads of the effective playbook."""
+
+    async def check_room(self, sizes: Mapping[Did, int]) -> None:
+        """Raise TooLarge if there is no room for so many more bytes of these authors."""
+
+    async def take_in(self, revisions: Sequence[SignedRevision]) -> None:
+        """Store, judge and perhaps adopt verified revisions, parents first. Raises TooLarge if they are too many."""
+
+    async def followed(self, update: Update, author: Did) -> None:
+        """All that `author` announced is here and judged."""
+
+
+class Receiving:
+    """Fetches what twins announce that may teach us. `did` is our own."""
+
+    def __init__(
+        self,
+        taker: Taker,
+        *,
+        did: Did,
+        network: Network,
+        gossip: Gossip,
+        database: Database,
+        blocks: BlockStore,
+        counters: Counter[str],
+        now: NowMs = now_ms,
+    ) -> None:
+        self._taker = taker
+        self._did = did
+        self._network = network
+        self._database = database
+        self._counters = counters
+        self._staging = Staging(database, blocks, taker.judged)
+        self._server = HistoryServer(network, blocks, counters, now=now)
+        self._following = Following(network, self._fetch, counters)
+        gossip.on(PLAYBOOK_UPDATE, self._on_update)
+
+    async def run(self) -> None:
+        """Serve histories and fetch what is announced, until cancelled; first what is announced on disk."""
+        await self._server.serve()
+        await self.follow_held()
+        await self._following.run()
+
+    async def follow_held(self) -> None:
+        """Follow the heads that are on disk: those of twins named since, and those that a crash interrupted."""
+        for signed in await self._database.read(lambda conn: gossip_rows.of_type(conn, PLAYBOOK_UPDATE)):
+            try:
+                message = verify_signed(signed).message
+                if message.from_ is not None and message.from_ != self._did:
+                    await self._offer(message, message.from_, None)
+            except ProtocolError as error:
+                logger.warning("an announcement on disk cannot be read any more: %s", error)
+
+    async def _on_update(self, heard: Heard) -> None:
+        await self._offer(heard.message, heard.author, heard.via)
+
+    async def _offer(self, message: Message, author: Did, via: PeerId | None) -> None:
+        update = Update.from_body(message.body)
+        # Only what twins announce that the owner named, or let in by their standing, is fetched: a stranger cannot
+        # make us store anything.
+        if self._taker.follows(update.playbook) and await self._taker.may_teach(author):
+            self._following.want(update, author, via)
+        else:
+            self._counters["updates_not_followed"] += 1
+
+    async def _fetch(self, wanted: Wanted) -> None:
+        update, author = wanted.update, wanted.author
+        if not self._taker.follows(update.playbook) or not await self._taker.may_teach(author):
+            return  # the owner has changed her mind since
+        missing = [cid for cid in update.heads if cid not in self._taker.judged]
+        if missing:
+            stage = self._staging.of(update.playbook, author)
+            try:
+                await self._fetch_missing(missing, wanted, stage)
+            except RemoteProtocolError:
+                await asyncio.to_thread(stage.roll_back)
+                self._staging.done(update.playbook, author)
+                raise
+            self._staging.done(update.playbook, author)
+        await self._taker.followed(update, author)
+
+    async def _fetch_missing(self, heads: Sequence[Cid], wanted: Wanted, stage: Stage) -> None:
+        name = wanted.update.playbook
+        await asyncio.to_thread(stage.begin)
+        walk = Walk(heads, playbook=name)
+        await Fetch(
+            walk,
+            disk=stage,
+            network=self._network,
+            peers=self._peers_for(wanted),
+            have=await self._have(name),
+            counters=self._counters,
+        ).run()
+        cids = walk.in_order()
+        await self._taker.check_room(walk.sizes)
+        for first in range(0, len(cids), TAKEN_AT_ONCE):
+            await self._take_in(walk, stage, cids[first : first + TAKEN_AT_ONCE])
+
+    async def _take_in(self, walk: Walk, stage: Stage, cids: Sequence[Cid]) -> None:
+        """Hand some of the walk's revisions on; those that are no longer in memory are read back."""
+        found = await asyncio.to_thread(lambda: [walk.kept(cid) or stage.held(cid) for cid in cids])
+        revisions = [signed for signed in found if signed is not None]
+        if len(revisions) < len(cids):
+            raise BlockNotFound("the disk has lost blocks of a history that is being judged")
+        await self._taker.take_in(revisions)
+
+    async def _have(self, name: str) -> Sequence[Cid]:
+        """What a peer is told that we have: heads of what is adopted, and the highest of all that was judged."""
+        highest = await self._database.read(lambda conn: rows.highest(conn, name, limits.MAX_HISTORY_WANTS))
+        some = self._taker.heads(name)[: limits.MAX_HISTORY_WANTS // 2]
+        return [*dict.fromkeys((*some, *highest))][: limits.MAX_HISTORY_WANTS]
+
+    def _peers_for(self, wanted: Wanted) -> Sequence[PeerId]:
+        connected = [info.peer_id for info in self._network.peers()]
+        first = [peer for peer in (peer_id_of_did(wanted.author), wanted.via) if peer in connected]
+        return [*dict.fromkeys(peer for peer in (*first, *connected) if peer is not None)][:MAX_ASKED_PEERS]

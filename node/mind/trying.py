@@ -1,0 +1,35 @@
+"""Answering a check as a goal of the owner would be answered: recalled from memory, written by the local model.
+
+Nobody is asked and nothing is remembered of it, so that trying a playbook's bullets leaves no trace.
+"""
+
+from collections.abc import Sequence
+from typing import Final
+
+from node.hive.judging.gate import NotTried
+from node.inference.local import LocalModel
+from node.memory.memory import Memory
+from node.mind.answering import Writer
+
+_KINDS: Final = ("semantic", "episodic")
+"""What answers a goal, as in executive.py."""
+
+
+class Trying:
+    """The model's side of a trial. The writer takes the likeliest token each time, so an answer is always the same."""
+
+    def __init__(self, *, memory: Memory, model: LocalModel, writer: Writer, recall_items: int) -> None:
+        self._memory = memory
+        self._model = model
+        self._writer = writer
+        self._recall_items = recall_items
+
+    async def attempt(self, goal: str, bullets: Sequence[str]) -> str:
+        """See `Attempt`."""
+        if await self._model.ready() is None:
+            raise NotTried(f"there is no model here: {self._model.reason}")
+        notes = await self._memory.search(goal, k=self._recall_items, kinds=_KINDS)
+        written = await self._writer.write(goal, notes, guidance=bullets)
+        if written.degraded:
+            raise NotTried(f"the model did not answer: {written.reason}")
+        return written.text

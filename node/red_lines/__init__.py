@@ -1,0 +1,1 @@
+"""Red lines: what the owner wants nobody to suggest to this twin, and whether a text does."""

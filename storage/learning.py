@@ -1,0 +1,131 @@
+"""What the bullets of a playbook did: which job was given which, and what came of the job."""
+
+import sqlite3
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from identity.cid import Cid
+
+Arm = Literal["usual", "canary"]
+Outcome = Literal["good", "bad", "unknown"]
+Source = Literal["job", "owner"]
+
+_COLUMNS: Final = "job_id, playbook, arm, outcome, source, counted, updated_ms"
+
+
+@dataclass(frozen=True, slots=True)
+class JobOutcome:
+    """What came of one job, as the job itself or its owner says; `counted` once a revision has said so."""
+
+    job_id: str
+    playbook: str
+    arm: Arm
+    outcome: Outcome
+    source: Source
+    counted: bool
+    updated_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Use:
+    """A bullet that fitted a job; not `given` if it was kept from it for comparison."""
+
+    bullet: str
+    revision: Cid
+    given: bool
+
+
+def put(conn: sqlite3.Connection, outcome: JobOutcome, uses: Iterable[Use]) -> None:
+    """Note what came of a job and what it was given. One that is noted already stays as it is."""
+    done = conn.execute(
+        f"INSERT INTO job_outcomes ({_COLUMNS}) VALUES (?,?,?,?,?,?,?) ON CONFLICT (job_id) DO NOTHING",
+        (
+            *(outcome.job_id, outcome.playbook, outcome.arm, outcome.outcome, outcome.source),
+            *(int(outcome.counted), outcome.updated_ms),
+        ),
+    )
+    if done.rowcount:
+        conn.executemany(
+            "INSERT INTO bullet_uses (job_id, bullet, revision, given) VALUES (?,?,?,?)",
+            [(outcome.job_id, use.bullet, str(use.revision), int(use.given)) for use in uses],
+        )
+
+
+def rate(conn: sqlite3.Connection, job_id: str, outcome: Outcome, *, updated_ms: int) -> bool:
+    """What the owner says of a job, to be counted anew; whether the job was noted and this is news."""
+    done = conn.execute(
+        "UPDATE job_outcomes SET outcome = ?, source = 'owner', counted = 0, updated_ms = ?"
+        " WHERE job_id = ? AND (source != 'owner' OR outcome != ?)",
+        (outcome, updated_ms, job_id, outcome),
+    )
+    return done.rowcount == 1
+
+
+def get(conn: sqlite3.Connection, job_id: str) -> JobOutcome | None:
+    """What came of one job, or None."""
+    row = conn.execute(f"SELECT {_COLUMNS} FROM job_outcomes WHERE job_id = ?", (job_id,)).fetchone()
+    return _outcome(row) if row else None
+
+
+def uses_of(conn: sqlite3.Connection, job_id: str) -> list[Use]:
+    """The bullets that fitted a job, by id."""
+    rows = conn.execute("SELECT bullet, revision, given FROM bullet_uses WHERE job_id = ? ORDER BY bullet", (job_id,))
+    return [Use(bullet, Cid.parse(revision), bool(given)) for bullet, revision, given in rows]
+
+
+def uncounted(conn: sqlite3.Connection, playbook: str, limit: int) -> list[JobOutcome]:
+    """Jobs whose outcome no revision has counted yet, with bullets to count."""
+    rows = conn.execute(
+        f"SELECT {_COLUMNS} FROM job_outcomes WHERE playbook = ? AND counted = 0 AND outcome != 'unknown' AND EXISTS"
+        " (SELECT 1 FROM bullet_uses WHERE bullet_uses.job_id = job_outcomes.job_id AND given = 1)"
+        " ORDER BY updated_ms LIMIT ?",
+        (playbook, limit),
+    )
+    return [_outcome(row) for row in rows]
+
+
+def uncounted_playbooks(conn: sqlite3.Connection) -> list[str]:
+    """The playbooks that have jobs whose outcome no revision has counted yet."""
+    rows = conn.execute("SELECT DISTINCT playbook FROM job_outcomes WHERE counted = 0 AND outcome != 'unknown'")
+    return [name for (name,) in rows]
+
+
+def set_counted(conn: sqlite3.Connection, outcomes: Sequence[JobOutcome], *, counted: bool) -> None:
+    """A revision counts these now, or does not after all. One that the owner has rated meanwhile is left."""
+    conn.executemany(
+        "UPDATE job_outcomes SET counted = ? WHERE job_id = ? AND updated_ms = ?",
+        [(int(counted), outcome.job_id, outcome.updated_ms) for outcome in outcomes],
+    )
+
+
+def outcomes(conn: sqlite3.Connection, playbook: str, revision: Cid) -> dict[Arm, tuple[int, int]]:
+    """How the jobs went that a revision's bullets fitted, as (good, bad).
+
+    `canary` are those that were given them while they were tried, `usual` those that they were kept from.
+    """
+    counts: dict[Arm, tuple[int, int]] = {"usual": (0, 0), "canary": (0, 0)}
+    rows = conn.execute(
+        "SELECT arm, SUM(outcome = 'good'), SUM(outcome = 'bad') FROM job_outcomes WHERE playbook = ? AND EXISTS"
+        " (SELECT 1 FROM bullet_uses WHERE bullet_uses.job_id = job_outcomes.job_id AND revision = ?"
+        " AND given = (arm = 'canary')) GROUP BY arm",
+        (playbook, str(revision)),
+    )
+    for arm, good, bad in rows:
+        counts[arm] = (good, bad)
+    return counts
+
+
+def times_given(conn: sqlite3.Connection, playbook: str) -> dict[str, int]:
+    """How often each bullet was given to a job of ours."""
+    rows = conn.execute(
+        "SELECT bullet, COUNT(*) FROM bullet_uses JOIN job_outcomes USING (job_id)"
+        " WHERE playbook = ? AND given = 1 GROUP BY bullet",
+        (playbook,),
+    )
+    return dict(rows)
+
+
+def _outcome(row: tuple[str, str, Arm, Outcome, Source, int, int]) -> JobOutcome:
+    job_id, playbook, arm, outcome, source, counted, updated_ms = row
+    return JobOutcome(job_id, playbook, arm, outcome, source, bool(counted), updated_ms)

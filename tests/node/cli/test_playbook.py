@@ -1,0 +1,77 @@
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.node.cli.test_commands import Pagi
+
+CID = re.compile(r"b[a-z2-7]{58,}")
+
+
+@pytest.fixture
+def pagi(running_home: Path, capsys: pytest.CaptureFixture[str]) -> Pagi:
+    return Pagi(running_home, capsys)
+
+
+@pytest.fixture
+def teach(pagi: Pagi) -> Callable[[str, str], str]:
+    """Propose one bullet and give the revision's CID."""
+
+    def propose(name: str, text: str) -> str:
+        words = ("playbook", "propose", name, "--critique", "why not", "--add", "manners", text)
+        cid: str = pagi.json(*words)["cid"]
+        return cid
+
+    return propose
+
+
+def test_a_playbook_as_people_read_it(pagi: Pagi, teach: Callable[[str, str], str]) -> None:
+    teach("reading", "Thank whoever answered.\nSay so.")
+    (bullet,) = pagi.json("playbook", "show", "reading")["bullets"]
+    shown = pagi("playbook", "show", "reading").splitlines()
+    assert shown[0] == "reading, version 1: 1 bullet"
+    assert shown[2:6] == [
+        "manners",
+        "  ▲0 ▼0    Thank whoever answered.",
+        "           Say so.",
+        f"           taught by me · {bullet['id']}",
+    ]
+    assert "--toml" in shown[-1]
+    assert "[[bullets]]" in pagi("playbook", "show", "reading", "--toml")
+    names = [row["name"] for row in pagi.json("playbook", "list")["items"]]
+    assert "reading" in names
+    assert "reading" in pagi("playbook", "list")
+
+
+def test_a_revision_is_shown_wherever_it_belongs(pagi: Pagi, teach: Callable[[str, str], str]) -> None:
+    cid = teach("shown", "Name the unit.")
+    assert CID.fullmatch(cid)
+    shown = pagi("playbook", "show", cid)
+    for part in (f"{cid} of shown", "What it changes", "How it was judged", "author", "passed", "written here"):
+        assert part in shown
+    assert "1 right without it, 2 with it" in shown
+    assert "1 of 1 goal that it fits went well" in shown
+    assert pagi.json("playbook", "show", cid)["playbook"] == "shown"
+    assert pagi.json("playbook", "show", cid, "--name", "common", status=1)["code"] == 40451
+    assert pagi.json("playbook", "show", "b" + "a" * 60, status=1)["code"] == 40002
+
+
+def test_decisions(pagi: Pagi, teach: Callable[[str, str], str]) -> None:
+    cid = teach("decided", "Name the unit.")
+    for share in ((), ("0.3",), ("30%",)):
+        assert "decided is at version" in pagi("playbook", "approve", cid, "--canary", *share)
+    assert "decided is at version" in pagi("playbook", "reject", cid)
+    with pytest.raises(SystemExit):
+        pagi("playbook", "approve", cid, "--canary", "2")
+    me = pagi.json("id")["did"]
+    assert pagi.json("playbook", "reject", "--author", me, "--name", "decided")["rejected"] == 1
+    assert "1 revisions of decided" in pagi("playbook", "reject", "--author", me, "--name", "decided")
+    for words in ((), (cid, "--author", me)):
+        assert pagi.json("playbook", "reject", *words, status=2)["detail"].startswith("name a revision")
+
+
+def test_bullets_that_say_the_same(pagi: Pagi, teach: Callable[[str, str], str]) -> None:
+    teach("twice", "Name the unit.")
+    assert "No two bullets" in pagi("playbook", "duplicates", "twice")
+    assert pagi.json("playbook", "split", "a", "b", "--name", "twice", status=1)["code"] == 40488

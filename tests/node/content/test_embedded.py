@@ -1,0 +1,236 @@
+import asyncio
+import os
+import threading
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from identity.cid import Cid
+from identity.did import PeerId
+from identity.multibase import CODEC_DAG_CBOR, CODEC_DAG_PB, CODEC_RAW
+from node.content.blocks import Collected, Roots
+from node.content.embedded import EmbeddedBlocks, Providers
+from protocols import dag_cbor
+from protocols.unixfs.layout import build_file
+from storage.blocks import BlockStore
+from storage.errors import StorageFull
+from tests.node.net.fake import FakeSwarm
+from tests.node.parts import Node, open_node
+
+QUOTA = 100_000
+
+
+def raw(data: bytes) -> tuple[Cid, bytes]:
+    return Cid.of(CODEC_RAW, data), data
+
+
+def naming(*cids: Cid) -> tuple[Cid, bytes]:
+    block = dag_cbor.encode([bytes(cid) for cid in cids])
+    return Cid.of(CODEC_DAG_CBOR, block), block
+
+
+async def keep(blocks: EmbeddedBlocks, *pairs: tuple[Cid, bytes]) -> None:
+    async with blocks.hold() as hold:
+        await hold.put_many(pairs)
+
+
+def naming_roots(*cids: Cid) -> Callable[[], Awaitable[Collection[Cid]]]:
+    async def roots() -> Collection[Cid]:
+        return cids
+
+    return roots
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    node: Node
+    store: BlockStore
+    blocks: EmbeddedBlocks
+
+
+@asynccontextmanager
+async def embedded(
+    home: Path, *, roots: Roots | None = None, swarm: FakeSwarm | None = None, providers: Providers | None = None
+) -> AsyncIterator[Parts]:
+    """The backend over a store of QUOTA bytes."""
+    async with open_node(swarm or FakeSwarm(), home) as node:
+        store = BlockStore(home / "content", QUOTA)
+        blocks = EmbeddedBlocks(store, database=node.database, network=node.network, roots=roots, providers=providers)
+        yield Parts(node, store, blocks)
+        store.close()
+
+
+def test_all_of_a_file_is_kept_by_its_recursive_pin(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with embedded(tmp_path / "twin") as parts:
+            blocks, store = parts.blocks, parts.store
+            root, chunks = build_file(os.urandom(50_000), chunk_bytes=4096)
+            other, others = build_file(os.urandom(20_000), chunk_bytes=4096)
+            await keep(blocks, *chunks.items(), *others.items())
+            await blocks.pin(root, "recursive", "mine")
+            await blocks.pin(other, "direct")
+            gone = len(others) - 1
+            assert (await blocks.collect()).blocks == gone
+            assert set(store.cids()) == {*chunks, other}
+
+    asyncio.run(main())
+
+
+def test_what_is_missing_below_a_pin_or_cannot_be_read_is_no_error(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with embedded(tmp_path / "twin") as parts:
+            blocks, store = parts.blocks, parts.store
+            leaf = raw(b"leaf")
+            broken = Cid.of(CODEC_DAG_PB, b"no protobuf"), b"no protobuf"
+            unknown = Cid.of(0x1234, b"what?"), b"what?"
+            root = naming(leaf[0], broken[0], unknown[0], naming(raw(b"missing")[0])[0], raw(b"missing too")[0])
+            await keep(blocks, leaf, broken, unknown, root)
+            await blocks.pin(root[0], "recursive")
+            assert await blocks.collect() == Collected(0, 0)
+            assert store.count == 4
+
+    asyncio.run(main())
+
+
+def test_a_pin_that_comes_while_a_collection_looks_is_kept(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with embedded(tmp_path / "twin") as parts:
+            blocks, store = parts.blocks, parts.store
+            leaf = raw(b"leaf")
+            root = naming(leaf[0])
+
+            async def pin_meanwhile() -> Collection[Cid]:
+                async with blocks.hold() as hold:
+                    await hold.put_many([leaf, root])
+                    await blocks.pin(root[0], "recursive")
+                return ()
+
+            await blocks.collect(pin_meanwhile)
+            assert set(store.cids()) == {leaf[0], root[0]}
+
+    asyncio.run(main())
+
+
+def test_near_the_quota_what_nothing_needs_goes_first(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with embedded(tmp_path / "twin") as parts:
+            blocks, store = parts.blocks, parts.store
+            pinned, useless, new = raw(os.urandom(40_000)), raw(os.urandom(45_000)), raw(os.urandom(50_000))
+            await keep(blocks, pinned, useless)
+            await blocks.pin(pinned[0], "direct")
+            await keep(blocks, new)
+            assert set(store.cids()) == {pinned[0], new[0]}
+            await blocks.pin(new[0], "direct")
+            with pytest.raises(StorageFull):
+                await keep(blocks, raw(os.urandom(10_001)))
+            await keep(blocks, raw(os.urandom(10_000)))
+            assert store.size_bytes == QUOTA
+
+    asyncio.run(main())
+
+
+def test_a_full_store_does_not_collect_for_every_block(tmp_path: Path) -> None:
+    async def main() -> None:
+        asked = 0
+
+        async def roots() -> Collection[Cid]:
+            nonlocal asked
+            asked += 1
+            return [cid for cid, _ in kept]
+
+        kept = [raw(os.urandom(1000)) for _ in range(91)]
+        async with embedded(tmp_path / "twin", roots=roots) as parts:
+            blocks, store = parts.blocks, parts.store
+            await keep(blocks, *kept[:90])
+            for pair in [raw(os.urandom(100)) for _ in range(10)]:
+                await keep(blocks, pair)
+            assert asked == 1
+            await keep(blocks, kept[90])
+            assert asked == 2
+            assert {cid for cid, _ in kept} <= set(store.cids())
+
+    asyncio.run(main())
+
+
+def test_a_collection_that_is_cancelled_takes_nothing_and_the_next_one_works(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with embedded(tmp_path / "twin") as parts:
+            blocks, store = parts.blocks, parts.store
+            await keep(blocks, raw(b"useless"))
+            asked = asyncio.Event()
+
+            async def never() -> Collection[Cid]:
+                asked.set()
+                await asyncio.Event().wait()
+                return ()
+
+            collection = asyncio.create_task(blocks.collect(never))
+            await asked.wait()
+            collection.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await collection
+            assert store.count == 1
+            assert await blocks.collect() == Collected(1, 7)
+
+    asyncio.run(main())
+
+
+def test_the_loop_goes_on_while_a_collection_removes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def main() -> None:
+        async with embedded(tmp_path / "twin") as parts:
+            blocks, store = parts.blocks, parts.store
+            await keep(blocks, raw(b"useless"))
+            goes_on = threading.Event()
+            remove = store._remove
+
+            def remove_once_the_loop_went_on(cids: Collection[Cid]) -> tuple[int, int]:
+                assert goes_on.wait(10)
+                return remove(cids)
+
+            monkeypatch.setattr(store, "_remove", remove_once_the_loop_went_on)
+            collection = asyncio.create_task(blocks.collect())
+            for _ in range(3):
+                await asyncio.sleep(0)
+            goes_on.set()
+            assert await collection == Collected(1, 7)
+
+    asyncio.run(main())
+
+
+def test_blocks_come_from_the_peers_and_then_from_those_who_provide_them(tmp_path: Path) -> None:
+    async def main() -> None:
+        swarm = FakeSwarm()
+        async with embedded(tmp_path / "twin", swarm=swarm) as parts:
+            node, store = parts.node, parts.store
+            one, two, nowhere = raw(b"one"), raw(b"two"), raw(b"nowhere")
+            async with open_node(swarm, tmp_path / "peer") as peer, open_node(swarm, tmp_path / "provider") as provider:
+                peer.blocks.put(*one)
+                provider.blocks.put(*two)
+                await node.dial(peer)
+                asked: list[Cid] = []
+
+                async def providers(cid: Cid) -> Sequence[PeerId]:
+                    asked.append(cid)
+                    await node.dial(provider)
+                    return [provider.peer_id]
+
+                blocks = EmbeddedBlocks(store, database=node.database, network=node.network, providers=providers)
+                assert await blocks.fetch([one[0]]) == dict([one])
+                assert asked == []
+                assert await blocks.fetch([one[0], two[0]]) == dict([one, two])
+                assert asked == [two[0]]
+                assert await blocks.fetch([nowhere[0]]) == {}
+                assert store.count == 0
+
+    asyncio.run(main())
+
+
+def test_without_anybody_nothing_is_found(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with embedded(tmp_path / "twin") as parts:
+            assert await parts.blocks.fetch([raw(b"one")[0]]) == {}
+
+    asyncio.run(main())
