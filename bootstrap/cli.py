@@ -6,9 +6,9 @@ import os
 import sys
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
-from bootstrap.relay import DEFAULT_MAIL_BYTES, Mediation, Relay, open_relay
+from bootstrap.relay import DEFAULT_MAIL_BYTES, DEFAULT_PIN_BYTES, Mediation, Relay, open_relay
 from identity import keystore
 from identity.errors import PagiError
 from identity.keys import SEED_BYTES
@@ -25,6 +25,10 @@ OPEN_FILES = 8192
 
 LEAST_MAIL_BYTES = 1024**2
 """With less a relay would refuse most of what it is there to keep."""
+
+
+LEAST_PIN_BYTES: Final = 16 * 1024**2
+"""With less each client's share is not worth its question."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -90,6 +94,12 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--mail-bytes", type=int, default=DEFAULT_MAIL_BYTES, metavar="N", help="mail kept for all (%(default)s)"
     )
+    parser.add_argument(
+        "--pin-bytes",
+        type=int,
+        metavar="N",
+        help=f"content kept for all of its clients, 0 for none ({DEFAULT_PIN_BYTES})",
+    )
     parser.add_argument("--no-mediator", action="store_true", help="keep no messages for others")
     parser.add_argument("--json", action="store_true", help="print the first line as JSON")
     return parser
@@ -100,6 +110,8 @@ def _mediation(args: argparse.Namespace) -> Mediation | None:
     if args.no_mediator:
         if args.public or args.public_url:
             raise ConfigInvalid("--no-mediator: there is nothing for --public to take")
+        if args.pin_bytes:
+            raise ConfigInvalid("--no-mediator: content is kept for clients alone, and there are none")
         return None
     if args.public_url and not args.public:
         raise ConfigInvalid("--public-url: says where --public is reached, and that is missing")
@@ -112,7 +124,10 @@ def _mediation(args: argparse.Namespace) -> Mediation | None:
         from node.http.listening import host_and_port  # aiohttp is 25 MB that a relay without it can do without
 
         public = host_and_port(args.public, "--public")
-    return Mediation(public=public, url=args.public_url, mail_bytes=args.mail_bytes)
+    pin_bytes = DEFAULT_PIN_BYTES if args.pin_bytes is None else args.pin_bytes
+    if pin_bytes != 0 and pin_bytes < LEAST_PIN_BYTES:
+        raise ConfigInvalid(f"--pin-bytes: 0, or at least {LEAST_PIN_BYTES}")
+    return Mediation(public=public, url=args.public_url, mail_bytes=args.mail_bytes, pin_bytes=pin_bytes)
 
 
 def _allow_many_files() -> None:

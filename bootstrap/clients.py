@@ -14,27 +14,36 @@ from bootstrap.live import LiveDelivery
 from identity.did import Did, DidDocument
 from identity.errors import PagiError
 from node.clock import NowMs
+from node.content.hosting import Hosting
 from node.messaging.source import Source
 from protocols import limits
-from protocols.conversations import discover_features, mediation, pickup, problem_report, routing, trust_ping
+from protocols.conversations import (
+    discover_features,
+    mediation,
+    pickup,
+    pinning,
+    problem_report,
+    routing,
+    trust_ping,
+)
 from protocols.conversations.reply import Reply
 from protocols.didcomm.from_prior import FromPrior
 from protocols.errors import MalformedMessage, UnexpectedMessage
 from protocols.message import EMPTY, Message
 from protocols.ratelimit import KeyedBuckets
+from storage import hosted_pins
 from storage import mediation as rows
 from storage.database import Database
 
-FEATURES: Final = discover_features.features_of(
-    [
-        *mediation.MEDIATOR.values(),
-        *pickup.MEDIATOR.values(),
-        routing.MEDIATOR,
-        trust_ping.RECEIVER,
-        discover_features.RESPONDER,
-    ]
+TABLES: Final = (
+    *mediation.MEDIATOR.values(),
+    *pickup.MEDIATOR.values(),
+    routing.MEDIATOR,
+    trust_ping.RECEIVER,
+    discover_features.RESPONDER,
 )
-"""What the mediator tells everybody who asks."""
+FEATURES: Final = discover_features.features_of(TABLES)
+"""What the mediator tells everybody who asks, beside that it keeps content if it does."""
 
 NOT_A_CLIENT: Final = "e.p.req.not-a-client"
 """Mail is kept only for those to whom mediation was granted."""
@@ -62,8 +71,11 @@ class Clients:
         live: LiveDelivery,
         resolve: Callable[[Did], DidDocument],
         now: NowMs,
+        hosting: Hosting | None = None,
     ) -> None:
         self._database = database
+        self._hosting = hosting
+        self._features = FEATURES if hosting is None else discover_features.features_of([*TABLES, pinning.HOST])
         self._routing_did = routing_did
         self._live = live
         self._resolve = resolve
@@ -84,11 +96,13 @@ class Clients:
                 return await self._coordinate(source, client, message, encrypted_by)
             if message.type in pickup.MEDIATOR_TYPES:
                 return await self._pick_up(source, client, message)
+            if message.type in pinning.HOST_TYPES and self._hosting is not None:
+                return await self._hosting.answer(source, client, message)
             if message.type == trust_ping.PING:
                 reply = trust_ping.respond(message)
                 return () if reply is None else (reply,)
             if message.type == discover_features.QUERIES:
-                return (discover_features.disclose(discover_features.Queries.from_body(message.body), FEATURES),)
+                return (discover_features.disclose(discover_features.Queries.from_body(message.body), self._features),)
         except (MalformedMessage, UnexpectedMessage) as error:
             malformed = isinstance(error, MalformedMessage)
             code = problem_report.MALFORMED if malformed else problem_report.UNEXPECTED
@@ -100,7 +114,12 @@ class Clients:
     async def rotate(self, prior: FromPrior) -> None:
         """A client has another name from now on: its DIDs and its mail go with it."""
         now = self._now()
-        if await self._database.write(lambda conn: rows.succeed(conn, prior.old_did, prior.new_did, now)):
+
+        def succeed(conn: sqlite3.Connection) -> bool:
+            hosted_pins.succeed(conn, prior.old_did, prior.new_did)
+            return rows.succeed(conn, prior.old_did, prior.new_did, now)
+
+        if await self._database.write(succeed):
             self._live.end(prior.old_did)
 
     def _is_known(self, client: Did, message_id: str) -> bool:

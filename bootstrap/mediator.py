@@ -22,6 +22,7 @@ from identity.did import Did, did_of_url, peer_id_of_did
 from identity.errors import PagiError
 from identity.resolver import Resolver
 from node.clock import NowMs, now_ms
+from node.content.hosting import Hosting
 from node.dids.own import OwnDids
 from node.messaging.source import ACCEPTED, PROTOCOL, REFUSED, TRY_LATER, Source, from_peer
 from node.net.port import Network
@@ -56,6 +57,7 @@ class Mediator:
         network: Network,
         database: Database,
         mail_bytes: int,
+        hosting: Hosting | None = None,
         now: NowMs = now_ms,
     ) -> None:
         self._own = own
@@ -66,7 +68,12 @@ class Mediator:
         self._resolver = Resolver(fetch=None, now_s=lambda: now() / 1000)
         self._live = LiveDelivery(database, self._send_to)
         self._clients = Clients(
-            database=database, routing_did=routing_did, live=self._live, resolve=self._resolver.cached, now=now
+            database=database,
+            routing_did=routing_did,
+            live=self._live,
+            resolve=self._resolver.cached,
+            now=now,
+            hosting=hosting,
         )
         self._per_source = KeyedBuckets(limits.RELAY_RATE_PER_S, limits.RELAY_BURST, limits.MAX_RATED_KEYS)
         self._bytes_of = KeyedBuckets(limits.FORWARDED_BYTES_PER_S, limits.FORWARDED_BURST_BYTES, limits.MAX_RATED_KEYS)

@@ -16,8 +16,12 @@ from identity.did import did_key, peer_id
 from identity.keys import KeyPair
 from identity.keystore import Retired
 from node.config import Config
-from node.content.assembly import make_content
+from node.content.assembly import kubo_api, make_content, make_hosting, make_kubo
 from node.content.finding import Finder
+from node.content.kubo_api import KuboApi
+from node.content.kubo_mirror import KuboMirror
+from node.content.kubo_serving import StoreThenKubo
+from node.content.remote_pins import RemotePins
 from node.content.routing import make_routing
 from node.credentials.public import public_routes
 from node.credentials.service import Credentials
@@ -49,7 +53,7 @@ from node.mind.learning import Learning
 from node.mind.trying import Trying
 from node.net.errors import MalformedAddress, NetError
 from node.net.libp2p_network import open_network
-from node.net.port import Network
+from node.net.port import BlockSource, Network
 from node.net.settings import NetSettings
 from node.own_tools import didcomm_tools, identity_tools
 from node.reputation.attestations import Attestations
@@ -63,7 +67,7 @@ from node.trust import TrustList
 from node.twin import Twin
 from plugins.builtin import calculator, clock
 from plugins.host import PluginHost
-from protocols.conversations import credential_status, pickup, routing
+from protocols.conversations import credential_status, pickup, pinning, routing
 from protocols.conversations import mediation as coordination
 from protocols.conversations.discover_features import features_of
 from protocols.succession import SUCCESSION
@@ -98,6 +102,11 @@ async def open_twin(
         stack.push_async_callback(outside.close)
         blocks = await asyncio.to_thread(BlockStore, home.blocks, config.content.quota_bytes)
         stack.callback(blocks.close)
+        kubo = kubo_api(config.content)
+        served: BlockSource = blocks
+        if kubo is not None:
+            stack.push_async_callback(kubo.close)
+            served = StoreThenKubo(blocks, kubo, loop=asyncio.get_running_loop())
         trust = await TrustList.load(database, did_key(keys.public))
         embedder = WordLlamaEmbedder()
         memory = await stack.enter_async_context(Memory.open(database, embedder))
@@ -106,7 +115,7 @@ async def open_twin(
         )
         settings = NetSettings(mdns=config.network.mdns, dht=config.network.dht)
         network = await stack.enter_async_context(
-            open_network(keys, listen=config.network.listen, blocks=blocks, settings=settings)
+            open_network(keys, listen=config.network.listen, blocks=served, settings=settings)
         )
         for address in config.network.bootstrap:
             _check_relay(address)
@@ -119,6 +128,7 @@ async def open_twin(
             outside=outside,
             database=database,
             blocks=blocks,
+            kubo=kubo,
             trust=trust,
             embedder=embedder,
             memory=memory,
@@ -139,6 +149,7 @@ def _assembled(
     outside: Outside,
     database: Database,
     blocks: BlockStore,
+    kubo: KuboApi | None,
     trust: TrustList,
     embedder: Embedder,
     memory: Memory,
@@ -209,7 +220,9 @@ def _assembled(
     introductions.mediators = mediation.mediators
     introductions.register_names = mediation.register_names
     mediated = [*coordination.RECIPIENT.values(), *pickup.RECIPIENT.values(), routing.RECIPIENT]
-    messaging.courtesies.disclose(features_of([*mediated, credential_status.ISSUER, credential_status.VERIFIER]))
+    messaging.courtesies.disclose(
+        features_of([*mediated, credential_status.ISSUER, credential_status.VERIFIER, pinning.HOST, pinning.CLIENT])
+    )
     credentials = Credentials(
         own=own,
         keys=keys,
@@ -261,7 +274,24 @@ def _assembled(
         recall_items=config.mind.recall_items,
     )
     finder = Finder(network=network, trust=trust, max_connections=config.network.max_twin_connections)
-    content = make_content(store=blocks, database=database, network=network, providers=finder.providers)
+    kubo_blocks = (
+        make_kubo(kubo, store=blocks, database=database, network=network, providers=finder.providers) if kubo else None
+    )
+    content = make_content(
+        store=blocks, database=database, network=network, providers=finder.providers, kubo=kubo_blocks
+    )
+    hosting = make_hosting(
+        config.content,
+        content=content,
+        store=blocks,
+        database=database,
+        network=network,
+        trust=trust,
+        providers=finder.providers,
+    )
+    for message_type in pinning.HOST_TYPES:
+        intake.answer(message_type, hosting.answer, strangers=False)
+    remote_pins = RemotePins(database=database, ask=messaging.exchange.ask, events=events)
     content_routing = make_routing(
         keys=keys,
         name=config.name,
@@ -354,6 +384,9 @@ def _assembled(
         reputation=reputation,
         attestations=attestations,
         content=content,
+        content_parts=[KuboMirror(kubo_blocks, store=blocks, heads=hive.all_heads)] if kubo_blocks else [],
+        hosting=hosting,
+        remote_pins=remote_pins,
         routing=content_routing,
         tasks=Tasks(own=did, database=database, requester=requester, worker=worker),
         tools=tools,
@@ -369,6 +402,7 @@ def _assembled(
             hive.counters,
             learning.counters,
             finder.counters,
+            hosting.counters,
             *content_routing.counters,
             *((gateway.counters,) if gateway is not None else ()),
         ),
@@ -398,6 +432,9 @@ async def _running(twin: Twin, relays: Sequence[str]) -> AsyncIterator[None]:
                 twin.learning,
                 twin.attestations,
                 *twin.routing.parts,
+                *twin.content_parts,
+                twin.hosting,
+                twin.remote_pins,
             )
         ]
         parts += [tasks.create_task(_call(twin.network, address)) for address in relays]

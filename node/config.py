@@ -24,6 +24,13 @@ class Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
+def _rpc_url(text: str) -> str:
+    parts = urlsplit(text)
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment or parts.username:
+        raise ValueError("must be a URL such as http://127.0.0.1:5001, without a user's name")
+    return text
+
+
 class NetworkConfig(Section):
     """`[network]`: where to listen for other twins, and whom to call first.
 
@@ -90,9 +97,18 @@ class ContentConfig(Section):
     """`[content]`: how much disk the block store may use.
 
     `provide` is what the DHT is told of: the `roots` of pins and the heads of playbooks, or `none`.
+    `backend` is where content is: in this twin's own blocks, or in the Kubo whose RPC API is at `kubo_api`;
+    `kubo_secret_file` has what its `API.Authorizations` asks for, as `bearer:TOKEN` or `basic:USER:PASSWORD`.
+    `host_bytes_per_twin` is how much is kept for each twin that the owner named and that asks for it, `host_bytes` how
+    much for all of them; 0 for nothing.
     """
 
     quota_bytes: int = Field(default=10 * 1024**3, ge=1024**2)
+    backend: Literal["embedded", "kubo"] = "embedded"
+    kubo_api: Annotated[str, AfterValidator(_rpc_url)] = "http://127.0.0.1:5001"
+    kubo_secret_file: Path | None = None
+    host_bytes_per_twin: int = Field(default=256 * 1024**2, ge=0)
+    host_bytes: int = Field(default=2 * 1024**3, ge=0)
     provide: Literal["roots", "none"] = "roots"
 
 
@@ -124,6 +140,34 @@ class MindConfig(Section):
     reflect: bool = True
 
 
+def _git_url(url: str) -> str:
+    try:
+        return fields.line(url, "url", limits.MAX_LINK_CHARS)
+    except MalformedMessage as error:
+        raise ValueError(str(error)) from error  # what pydantic makes its own error of
+
+
+def _branch(name: str) -> str:
+    if any(part in ("", ".", "..") or part.endswith((".", ".lock")) for part in name.split("/")):
+        raise ValueError("not the name of a branch")
+    return name
+
+
+class GitConfig(Section):
+    """`[hive.git]`: a Git repository that people keep beside one playbook.
+
+    `url` is what `git clone` takes. What people merge into `base_branch` becomes revisions here; with `push` what this
+    twin learnt goes to branches `swarm/improvement/…` for review, with `push_playbook` as a new playbook.toml as well.
+    """
+
+    url: Annotated[str, AfterValidator(_git_url)] | None = None
+    playbook: str = Field(default="common", pattern=r"^[a-z0-9-]{1,64}$")
+    base_branch: Annotated[str, AfterValidator(_branch)] = Field(default="main", pattern=r"^[A-Za-z0-9_./-]{1,128}$")
+    pull_every_s: float = Field(default=300, ge=10)
+    push: bool = True
+    push_playbook: bool = False
+
+
 class HiveConfig(Section):
     """`[hive]`: what is done with what others teach, once their author may teach at all.
 
@@ -134,6 +178,7 @@ class HiveConfig(Section):
 
     gate: Literal["when-checks-fit", "always", "off"] = "when-checks-fit"
     canary_share: float = Field(default=0.0, ge=0, lt=1)
+    git: GitConfig = GitConfig()
 
 
 def _twin_name(name: str) -> str:

@@ -8,6 +8,11 @@ NodeError (identity.errors.PagiError)
 ├── NotNamed             40350  the owner has not named the twin that this concerns
 ├── RevisionUnknown      40451
 ├── RevisionRefused      40951  a playbook change that does not fit
+├── PlaybookFileRefused  40055  a file that is no playbook, or cannot become one
+├── OtherPlaybook        40956  a file that names another playbook than the owner
+├── GitNotConfigured     40954
+├── GitUnreachable       50354
+├── GitRefused           50255  the repository did not take what was pushed, or holds what is not taken
 ├── ContentUnavailable   40452
 ├── ContentTooLarge      41350
 ├── MessageTimeout       50450
@@ -65,6 +70,31 @@ class RevisionUnknown(NodeError):
 class RevisionRefused(NodeError):
     code = 40951
     hint = "See the playbook with `pagi playbook show` and change what the message names."
+
+
+class PlaybookFileRefused(NodeError):
+    code = 40055
+    hint = "Correct what the message names in the file; nothing was changed here."
+
+
+class OtherPlaybook(NodeError):
+    code = 40956
+    hint = "Leave --name out to take it into the playbook that it names, or remove that line from the file."
+
+
+class GitNotConfigured(NodeError):
+    code = 40954
+    hint = "Name the repository in config.toml, [hive.git] url, and the playbook that it is for; then restart the twin."
+
+
+class GitUnreachable(NodeError):
+    code = 50354
+    hint = "Check the address, the network and your rights there. The twin tries again by itself; nothing is lost."
+
+
+class GitRefused(NodeError):
+    code = 50255
+    hint = "Look at what the message names in the repository, correct it there, and try again."
 
 
 class ContentUnavailable(NodeError):

@@ -11,6 +11,8 @@ from identity.did import Did, DidDocument, PeerId
 from identity.resolver import Resolver
 from node import __version__
 from node.content.content import Content
+from node.content.hosting import Hosting
+from node.content.remote_pins import RemotePins
 from node.content.routing import Routing
 from node.credentials.service import Credentials
 from node.dids.own import OwnDids
@@ -33,6 +35,7 @@ from node.mind.learning import Learning
 from node.net.port import Network
 from node.reputation.attestations import Attestations
 from node.reputation.reputation import Reputation
+from node.supervisor import Part
 from node.swarm import CAPABILITIES, Directory
 from node.tasks.tasks import Tasks
 from node.trust import TrustList
@@ -85,6 +88,9 @@ class Twin:
     reputation: Reputation
     attestations: Attestations
     content: Content
+    content_parts: Sequence[Part]
+    hosting: Hosting
+    remote_pins: RemotePins
     routing: Routing
     tasks: Tasks
     tools: PluginHost

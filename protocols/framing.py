@@ -32,6 +32,11 @@ class FrameDecoder:
         """Whether part of a frame is held: the end of the stream here means that it was cut short."""
         return self._need >= 0 or bool(self._buffer)
 
+    @property
+    def missing_bytes(self) -> int:
+        """How many bytes the frame that is under way still needs; 0 while its length is not known."""
+        return max(self._need - len(self._buffer), 0)
+
     def feed(self, chunk: bytes) -> list[bytes]:
         """Take the next bytes of the stream and return the payloads that they complete, in order.
 
@@ -45,7 +50,8 @@ class FrameDecoder:
         while self._need >= 0 or self._read_prefix():
             if len(self._buffer) < self._need:
                 break
-            payloads.append(bytes(self._buffer[: self._need]))
+            with memoryview(self._buffer) as view:
+                payloads.append(bytes(view[: self._need]))
             del self._buffer[: self._need]
             self._need = -1
         return payloads

@@ -663,8 +663,8 @@ MAX_CAR_HEADER_BYTES: Final = 16 * 1024
 MAX_DHT_REQUEST_BYTES: Final = 32 * 1024
 """A request of the DHT: the longest carries an IPNS record and some addresses."""
 
-MAX_DHT_REPLY_BYTES: Final = 4 * 1024 * 1024
-"""A reply of the DHT: the bound that Kubo keeps, which it comes near for what very many provide."""
+MAX_DHT_REPLY_BYTES: Final = 256 * 1024
+"""A reply of the DHT: 20 servers and a thousand providers. Parsed, one of empty peers takes 36 times its own size."""
 
 MAX_DHT_KEY_BYTES: Final = 80
 """A multihash, or a namespace with a peer ID: the bound that the other implementations keep."""
@@ -679,7 +679,7 @@ MAX_DHT_ADDRESS_BYTES: Final = 256
 """One of these, in its binary form: one with a relay before it has about 100."""
 
 MAX_PROVIDER_RECORDS: Final = 65_536
-"""Provider records that a server keeps, of 400 bytes each: 26 MB."""
+"""Provider records that a server keeps, of some 530 bytes each: 35 MB."""
 
 MAX_PROVIDER_RECORDS_PER_PEER: Final = 4096
 """Of these from one peer: the roots that a twin has are some hundreds."""
@@ -713,6 +713,12 @@ DHT_REQUESTS_PER_S: Final = 50.0
 
 DHT_REQUESTS_BURST: Final = 500
 """Requests that a DHT server takes from one peer at once: a twin that comes back and provides all that it has."""
+
+DHT_ALL_REQUESTS_PER_S: Final = 400.0
+"""Requests that a DHT server takes from all peers together, a millisecond each: gossip and mail must go on."""
+
+DHT_ALL_REQUESTS_BURST: Final = 2000
+"""Such requests at once: the twins that come back after the server was restarted."""
 
 MAX_DHT_STREAMS: Final = 8
 """Streams of the DHT that one peer may have open here: the other implementations keep one or a few."""
@@ -757,7 +763,7 @@ MAX_PROVIDER_DIALS: Final = 8
 """Providers of one content that are dialled: anybody can claim to have it, at any address."""
 
 MAX_PROVIDER_SEARCHES: Final = 1024
-"""Contents whose last search for providers is remembered: a fetch that goes on asks for the same one again and again."""
+"""Contents whose last search for providers is remembered: a fetch that goes on asks for the same one again."""
 
 MAX_PROVIDED: Final = 4096
 """Contents that one twin tells the DHT of: as many records as a server takes from one peer."""
@@ -866,3 +872,29 @@ has more is looked at by a person."""
 
 MAX_BULLETS_COMPARED: Final = 50_000
 """Bullets of one playbook whose vectors are held to find those that say the same: 51 MB. Later ones stand alone."""
+
+# Pins kept for others
+
+MAX_HOSTED_PINS_PER_CLIENT: Final = 1000
+"""Pins that a host keeps for one client, whatever their size: a row of the disk each."""
+
+MAX_HOSTED_PINS: Final = 65_536
+"""Pins that a host keeps for all of its clients."""
+
+HOSTED_BLOCK_BYTES: Final = 512
+"""What a block of a hosted pin counts beside its bytes, so that many tiny ones cost no more than a few large ones."""
+
+MAX_HOSTED_ASKED: Final = 50
+"""Pins that one message asks about, or tells of: 20 KB with their names."""
+
+MAX_PINNING_REASON_CHARS: Final = 300
+"""Why a host could not keep something: one line."""
+
+MAX_HOSTED_AT_ONCE: Final = 4
+"""Transfers for clients that a host has under way, each with some MiB in memory."""
+
+HOSTED_FETCH_S: Final = 3600.0
+"""How long one attempt of a host may take. What came stays, and the next attempt goes on from there."""
+
+HOSTED_KEPT_ASKING_MS: Final = 7 * 86_400_000
+"""How long a host goes on looking for what nobody gives it: as long as an undelivered message is tried."""

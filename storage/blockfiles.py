@@ -24,7 +24,7 @@ _FAN_OUT: Final = "abcdefghijklmnopqrstuvwxyz234567"
 """32 folders: enough for millions of blocks. With 1,024, as Kubo's flatfs has, hardly two blocks of a batch share
 the fsync of a folder, and a batch of 32 takes up to twice as long (docs/decisions/storage.md)."""
 
-_WRITERS: Final = 4
+_WRITERS: Final = 8
 """Threads that write the files of one batch: each waits for its own flush, and the file system flushes together what
 waits together."""
 

@@ -13,7 +13,7 @@ def roots(conn: sqlite3.Connection) -> set[Cid]:
     """The roots of everything that playbooks and other twins' pins need, with all that is under them."""
     rows = conn.execute(
         "SELECT cid FROM revisions UNION SELECT payload_cid FROM revisions"
-        " UNION SELECT cid FROM snapshots WHERE status <> 'refuted'"
+        " UNION SELECT cid FROM snapshots WHERE status IN ('own', 'provisional')"
         " UNION SELECT cid FROM gate_results UNION SELECT payload_cid FROM gate_results"
         " UNION SELECT cid FROM hosted_pins WHERE status <> 'failed'"
     )

@@ -7,7 +7,7 @@ import sqlite3
 from dataclasses import replace
 
 from identity.did import Did
-from storage import contacts, experiences, outbox, tasks, twins
+from storage import contacts, experiences, hosted_pins, outbox, tasks, twins
 from storage.trust import Trust
 
 
@@ -41,3 +41,4 @@ def rename(conn: sqlite3.Connection, old: Did, new: Did, now_ms: int) -> None:
     outbox.move_recipient(conn, old, new)
     experiences.succeed(conn, old, new)
     tasks.succeed(conn, old, new)
+    hosted_pins.succeed(conn, old, new)

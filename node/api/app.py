@@ -64,6 +64,9 @@ _AREAS: Final = (
 _SHUTDOWN_S: Final = 3.0
 """How long requests under way may take to end when the twin stops."""
 
+_MAX_LINE_BYTES: Final = 64 * 1024
+"""A path into a folder, each byte of it percent-encoded, and whatever else a query takes."""
+
 
 def make_app(twin: Twin, token: str, *, hosts: Collection[str] = (), metrics_public: bool = False) -> web.Application:
     """The application that answers for `twin` to whoever has `token`.
@@ -108,7 +111,7 @@ async def serve(app: web.Application, host: str, port: int) -> AsyncIterator[str
 
     Raises PortInUse or CannotServe.
     """
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=_SHUTDOWN_S)
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=_SHUTDOWN_S, max_line_size=_MAX_LINE_BYTES)
     await runner.setup()
     try:
         site = web.TCPSite(runner, host, port)

@@ -256,7 +256,7 @@ async def export_car(twin: Twin, cid: Cid, request: web.Request) -> web.StreamRe
     return await send_bytes(request, twin.content.export_car(cid), content_type=CAR, headers=headers)
 
 
-@routes.add("POST", "/v1/ipfs/car", "Keep what a CAR file has, and pin its roots.", consumes=CAR)
+@routes.add("POST", "/v1/ipfs/car", "Keep what a CAR file has, and pin its roots.", consumes=(CAR, BYTES))
 async def import_car(twin: Twin, request: web.Request, query: ImportQuery) -> Imported:
     roots = await twin.content.import_car(await _body(twin, request), pin=query.pin, name=query.name)
     return Imported(roots=[str(root) for root in roots])

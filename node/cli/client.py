@@ -5,6 +5,8 @@ import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from select import select
+from socket import socket
 from typing import Any, Final
 from urllib.parse import quote, urlencode, urlsplit
 
@@ -150,11 +152,10 @@ class Client:
                 raise NodeNotRunning(f"no twin answers at {self._host}:{self._port}") from error
             connection.sock.settimeout(ANSWER_TIMEOUT_S)
             with _heard(), suppress(BrokenPipeError, ConnectionResetError):
-                # A twin that refuses has answered before it has read everything.
                 connection.request(
                     method,
                     target,
-                    body=body,
+                    body=body if body is None or isinstance(body, bytes) else _until_answered(body, connection.sock),
                     headers={"Authorization": f"Bearer {self._token}", **headers},
                     encode_chunked="Transfer-Encoding" in headers,
                 )
@@ -168,6 +169,14 @@ class Client:
 def _target(path: tuple[str, ...], query: Mapping[str, Any] | None) -> str:
     wanted = {key: value for key, value in (query or {}).items() if value is not None}
     return "/v1/" + "/".join(quote(part, safe="") for part in path) + ("?" + urlencode(wanted) if wanted else "")
+
+
+def _until_answered(body: Iterable[bytes], sock: socket) -> Iterator[bytes]:
+    """The body, as far as the twin wants it: one that refuses answers before it has read everything."""
+    for piece in body:
+        if select([sock], [], [], 0)[0]:
+            return
+        yield piece
 
 
 def _bytes_of(body: Iterable[bytes], size_bytes: int | None) -> Iterator[bytes]:

@@ -22,6 +22,8 @@ _LIBRARIES: Final = ("aiohttp", "cryptography", "faiss", "libipld", "libp2p", "n
 _IMPORT_TIMEOUT_S: Final = 120
 _LOW_DISK_BYTES: Final = 1024**3
 _NO_DISK_BYTES: Final = 100 * 1024**2
+_FULL_QUOTA: Final = 0.9
+"""From here on a long transfer may not fit any more."""
 _CLOCK_TOLERANCE_S: Final = 86_400
 """Time zones and file systems may differ by hours; a clock that is behind the installation by a day is wrong."""
 
@@ -191,6 +193,22 @@ def check_identity(call: Call) -> Finding:
     return Finding("identity", "ok", "nobody else speaks in this twin's name")
 
 
+def check_content(call: Call) -> Finding:
+    """Where the running twin has its content, whether that answers, and how full it is."""
+    if not (call.home / "api").exists():
+        return Finding("content", "ok", "nothing is known while the twin is not running")
+    try:
+        usage = call.client().get("ipfs", "usage")
+    except NodeNotRunning:
+        return Finding("content", "ok", "nothing is known while the twin is not running")
+    used = usage["size_bytes"] / usage["quota_bytes"]
+    detail = f"{usage['detail']} ({used:.0%} of the quota)"
+    if used < _FULL_QUOTA:
+        return Finding("content", "ok", detail)
+    hint = "`pagi ipfs unpin` what you need no longer, then `pagi ipfs gc`; or raise quota_bytes in [content]."
+    return Finding("content", "warn", detail, hint)
+
+
 def check_model(call: Call) -> Finding:
     from node.config import load_config
     from node.inference.models import SMOLLM2, cache_folder
@@ -240,6 +258,7 @@ _CHECKS: Final[tuple[Check, ...]] = (
     check_node,
     check_network,
     check_identity,
+    check_content,
     check_model,
     check_disk,
     check_clock,

@@ -16,7 +16,7 @@ from protocols import limits
 from protocols.unixfs.directory import build_directory, build_symlink
 from protocols.unixfs.layout import Entry, FileBuilder
 
-PIECE_BYTES: Final = 1024 * 1024
+PIECE_BYTES: Final = 256 * 1024
 """What is handed to the hashing thread at once: a way there and back costs as much as hashing 50 KB."""
 
 _SMALL_BYTES: Final = 64 * 1024

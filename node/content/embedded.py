@@ -101,7 +101,7 @@ class EmbeddedBlocks:
             await asyncio.shield(asyncio.to_thread(stack.close))  # it may have to wait while files are removed
 
     async def pin(self, cid: Cid, kind: PinKind, name: str | None = None) -> None:
-        """As the port says; the caller holds the blocks until this returns. Raises ContentUnavailable if it is not here."""
+        """The caller holds the blocks until this returns. Raises ContentUnavailable if the root is not here."""
         async with self.hold() as hold:
             await hold.keep([cid])
             if not await self.has(cid):
@@ -124,7 +124,7 @@ class EmbeddedBlocks:
             return await self._collect(also or self._roots)
 
     async def _collect(self, also: Roots | None) -> Collected:
-        with self._store.collecting() as remove_all_but:
+        async with self._under_way() as remove_all_but:
             live = await self._live(also)
             removing = asyncio.ensure_future(asyncio.to_thread(remove_all_but, live))
             try:
@@ -135,6 +135,18 @@ class EmbeddedBlocks:
         self._collections += 1
         self._left_bytes = self._store.size_bytes
         return Collected(*removed)
+
+    @asynccontextmanager
+    async def _under_way(self) -> AsyncIterator[Callable[[Collection[Cid]], tuple[int, int]]]:
+        """The store's collection. Somebody else's over the same store is waited for in a thread."""
+        stack = ExitStack()
+        entering = asyncio.ensure_future(asyncio.to_thread(stack.enter_context, self._store.collecting()))
+        try:
+            yield await asyncio.shield(entering)
+        finally:
+            if not entering.done():
+                await asyncio.wait([entering])
+            stack.close()
 
     async def make_room(self, size_bytes: int) -> None:
         """Collect first if so many bytes more would pass COLLECT_AT of the quota, and it may help."""

@@ -72,7 +72,7 @@ class KuboBlocks:
         elsewhere: Elsewhere | None = None,
     ) -> None:
         self._api = api
-        self._pins = KuboPins(api)
+        self.pins_there: Final = KuboPins(api)
         self._database = database
         self._local = local
         self._elsewhere = elsewhere
@@ -141,13 +141,13 @@ class KuboBlocks:
         """As the port says. Raises ContentUnavailable if a block is not here, and Kubo's network does not give it."""
         if not await self.has(cid):
             raise ContentUnavailable(f"{cid} is not in Kubo, so it cannot be pinned")
-        await self._pins.add(cid, kind, called(name))
+        await self.pins_there.add(cid, kind, called(name))
         await self._database.write(lambda conn: pins.add(conn, cid, kind, name, where="kubo_pins"))
 
     async def unpin(self, cid: Cid) -> bool:
         if await self._database.read(lambda conn: pins.get(conn, cid, where="kubo_pins")) is None:
             return False
-        await self._pins.remove(cid)
+        await self.pins_there.remove(cid)
         return await self._database.write(lambda conn: pins.remove(conn, cid, where="kubo_pins"))
 
     async def pins(
@@ -188,12 +188,12 @@ class KuboBlocks:
         for start in range(0, len(wanted), _LINKS_AT_ONCE):
             links = [bytes(Cid(CODEC_RAW, cid.digest)) for cid in wanted[start : start + _LINKS_AT_ONCE]]
             (root,) = await self._api.put("dag-cbor", [dag_cbor.encode(links)])
-            await self._pins.add(Cid.parse(root), "recursive", _SPARED)
+            await self.pins_there.add(Cid.parse(root), "recursive", _SPARED)
 
     async def _unpin_spared(self) -> None:
         """Also what a collection that was cut off has left."""
-        for cid in await self._pins.named(_SPARED):
-            await self._pins.remove(cid)
+        for cid in await self.pins_there.named(_SPARED):
+            await self.pins_there.remove(cid)
 
     async def _below(self, roots: Iterable[Cid]) -> set[Cid]:
         """What is here of the DAGs under these roots."""

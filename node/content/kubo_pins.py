@@ -1,4 +1,4 @@
-"""The pins of this twin in a Kubo. They are told by their names: others are the owner's own, and are left as they are."""
+"""The pins of this twin in a Kubo. They are told by their names; others are the owner's own, and stay as they are."""
 
 import asyncio
 import logging
@@ -27,6 +27,10 @@ def called(name: str | None) -> str:
     return text.encode()[:_NAME_BYTES].decode(errors="ignore")
 
 
+def _is_ours(name: str) -> bool:
+    return name == PIN_NAME or name.startswith(f"{PIN_NAME}: ")
+
+
 class KuboPins:
     """Pins in the Kubo of `api`. What goes wrong there is raised as `KuboApi` does."""
 
@@ -39,7 +43,7 @@ class KuboPins:
         there = await self._pin_of(cid)
         if there is not None:
             kind_there, name_there = there
-            if not name_there.startswith(PIN_NAME) and (kind_there == "recursive" or kind == "direct"):
+            if not _is_ours(name_there) and (kind_there == "recursive" or kind == "direct"):
                 return
             if kind_there == "recursive" and kind == "direct":
                 await self._api.one("pin/rm", str(cid))
@@ -51,7 +55,7 @@ class KuboPins:
     async def remove(self, cid: Cid) -> None:
         """Unpin, unless the pin is the owner's own or is gone."""
         there = await self._pin_of(cid)
-        if there is not None and there[1].startswith(PIN_NAME):
+        if there is not None and _is_ours(there[1]):
             try:
                 await self._api.one("pin/rm", str(cid))
             except KuboSaid as said:

@@ -6,6 +6,7 @@ more than the highest that was seen, so that a twin which was restored from an o
 """
 
 import asyncio
+import contextlib
 import json
 import sqlite3
 from collections import Counter
@@ -15,10 +16,10 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from identity.cid import Cid
-from identity.did import PeerId
 from identity.keys import KeyPair
 from identity.multibase import base64url, from_base64url
 from node.clock import NowMs, now_ms
+from node.content.servers import Told
 from node.net.errors import NetworkDown
 from node.net.port import Network
 from protocols import ipns, limits
@@ -92,7 +93,7 @@ class OwnName:
         self._check_s = check_s
         self._lock = asyncio.Lock()
         self._told_ms = 0
-        self._told: frozenset[PeerId] = frozenset()
+        self._told = Told(network)
         self._asked = False
         self._seen = 0
         self._pinned: Cid | None = None
@@ -119,12 +120,12 @@ class OwnName:
 
     async def run(self) -> None:
         """Publish at the start, on change and before the record ends, until cancelled."""
-        while True:
-            try:
-                await self._publish_if_due()
-            except NetworkDown:
-                self._told = frozenset()
-            await asyncio.sleep(self._check_s)
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._told.watch())
+            while True:
+                with contextlib.suppress(NetworkDown):
+                    await self._publish_if_due()
+                await asyncio.sleep(self._check_s)
 
     async def publish(self) -> Published:
         """Make a new record now, and tell it. It is on disk when this returns, whether or not anybody took it.
@@ -147,8 +148,8 @@ class OwnName:
                 await self._renew(profile)
                 await self._tell()
                 return
-            servers = frozenset(await self._network.dht_servers())
-            if servers - self._told or not 0 <= self._now() - self._told_ms < TELL_AGAIN_MS:
+            all_told = self._told.all_of(await self._network.dht_servers())
+            if not all_told or not 0 <= self._now() - self._told_ms < TELL_AGAIN_MS:
                 await self._tell()
 
     def _is_outdated(self, record: ipns.IpnsRecord) -> bool:
@@ -225,11 +226,12 @@ class OwnName:
         """Bring the record and the profile's provider record to the DHT."""
         assert self.current is not None
         current = self.current
-        servers = frozenset(await self._network.dht_servers())
+        servers = await self._network.dht_servers()
+        self._told.note(servers)
         taken_by = await self._network.put_value(self.name.routing_key, current.record.raw)
         if taken_by:
             await self._network.provide(current.cid)
         self.current = replace(current, taken_by=taken_by)
-        self._told, self._told_ms = servers, self._now()
+        self._told_ms = self._now()
         self.counters["ipns_told" if taken_by else "ipns_told_to_nobody"] += 1
         return self.current

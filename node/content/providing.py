@@ -5,13 +5,14 @@ been restarted, and keeps its records in memory. All of this is best effort and 
 """
 
 import asyncio
+import contextlib
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Collection
 from typing import Final
 
 from identity.cid import Cid
-from identity.did import PeerId
+from node.content.servers import Told
 from node.net.errors import NetworkDown
 from node.net.port import Network
 from protocols import limits
@@ -48,25 +49,25 @@ class Providing:
         self._every_s = every_s
         self._check_s = check_s
         self._due_at: dict[Cid, float] = {}
-        self._servers: frozenset[PeerId] = frozenset()
+        self._told = Told(network)
         self.counters: Counter[str] = Counter()
 
     async def run(self) -> None:
         """Tell what is due, again and again, until cancelled."""
-        while True:
-            try:
-                await self._tell_what_is_due()
-            except NetworkDown:
-                self._servers = frozenset()
-            await asyncio.sleep(self._check_s)
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._told.watch())
+            while True:
+                with contextlib.suppress(NetworkDown):
+                    await self._tell_what_is_due()
+                await asyncio.sleep(self._check_s)
 
     async def _tell_what_is_due(self) -> None:
-        servers = frozenset(await self._network.dht_servers())
-        if servers - self._servers and len(servers) <= FEW_SERVERS:
-            self._due_at.clear()
-        self._servers = servers
+        servers = await self._network.dht_servers()
         if not servers:
             return
+        if len(servers) <= FEW_SERVERS and not self._told.all_of(servers):
+            self._due_at.clear()
+        self._told.note(servers)
         roots = list(dict.fromkeys(await self._roots()))
         self.counters["provide_left_out"] = max(0, len(roots) - limits.MAX_PROVIDED)
         wanted = roots[: limits.MAX_PROVIDED]

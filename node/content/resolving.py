@@ -32,6 +32,7 @@ DHT_S: Final = 15.0
 MAX_IN_FLIGHT: Final = 4
 """Questions of one peer that are answered at one time: each costs nothing but its frame."""
 
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Resolved:
     """What a name stands for. `cid` is None if its path is no plain CID. Without a `profile`, `problem` says why."""

@@ -1,7 +1,7 @@
 """Writing the blocks of one transfer: in batches while the next ones are made, all of them or none.
 
-A batch shares the flushes of the disk, and its size bounds the memory of a transfer: one batch is written, one waits,
-and one gathers.
+A batch shares the flushes of the disk, and its size bounds the memory of a transfer: two batches are written while one
+gathers.
 """
 
 import asyncio
@@ -15,11 +15,18 @@ from node.content.together import together
 
 T = TypeVar("T")
 
-BATCH_BYTES: Final = 8 * 1024 * 1024
-"""Bytes of one batch: enough that the flush of a folder is shared, little enough for a small machine."""
+MAX_BATCH_BYTES: Final = 8 * 1024 * 1024
+"""Bytes of one batch, and of what gathers meanwhile: enough that flushes are shared, little enough for any machine."""
 
-BATCH_BLOCKS: Final = 512
+MAX_BATCH_BLOCKS: Final = 512
 """Blocks of one batch: small files are written by the hundred."""
+
+_WORTH_BYTES: Final = 1024 * 1024
+_WORTH_BLOCKS: Final = 128
+"""What a writer waits for although it is idle: less than this would be one flush after another."""
+
+_WRITERS: Final = 2
+"""Batches that are written at once: the disk is not idle while the books of one are closed."""
 
 
 class Bringing:
@@ -56,37 +63,47 @@ async def unbroken(awaitable: Awaitable[T]) -> T:
 
 
 class Sink:
-    """Takes blocks and hands them on in batches. Made by `writing`."""
+    """Takes blocks; writers take what has gathered whenever they are idle. Made by `writing`."""
 
     def __init__(self) -> None:
-        self.blocks = 0
-        self.size_bytes = 0
-        self._batch: list[tuple[Cid, bytes]] = []
-        self._batch_bytes = 0
-        self._full: asyncio.Queue[list[tuple[Cid, bytes]] | None] = asyncio.Queue(maxsize=1)
+        self._gathered: list[tuple[Cid, bytes]] = []
+        self._gathered_bytes = 0
+        self._ended = False
+        self._changed = asyncio.Condition()
 
     async def put(self, blocks: Sequence[tuple[Cid, bytes]]) -> None:
-        """Take blocks; they are on disk when the context of `writing` is left. Waits while a full batch waits."""
-        for cid, block in blocks:
-            self._batch.append((cid, block))
-            self._batch_bytes += len(block)
-            self.blocks += 1
-            self.size_bytes += len(block)
-            if self._batch_bytes >= BATCH_BYTES or len(self._batch) >= BATCH_BLOCKS:
-                await self._hand_on()
-
-    async def _hand_on(self) -> None:
-        batch, self._batch, self._batch_bytes = self._batch, [], 0
-        await self._full.put(batch)
+        """Take blocks; they are on disk when the context of `writing` is left. Waits while the writers are behind."""
+        async with self._changed:
+            for cid, block in blocks:
+                self._gathered.append((cid, block))
+                self._gathered_bytes += len(block)
+                if self._is_worth_writing():
+                    self._changed.notify_all()
+                await self._changed.wait_for(self._has_room)
 
     async def end(self) -> None:
-        if self._batch:
-            await self._hand_on()
-        await self._full.put(None)
+        """No more blocks come."""
+        async with self._changed:
+            self._ended = True
+            self._changed.notify_all()
 
     async def write_into(self, hold: Hold) -> None:
-        while (batch := await self._full.get()) is not None:
+        """Write batch after batch until the end."""
+        while batch := await self._next_batch():
             await unbroken(hold.put_many(batch))
+
+    async def _next_batch(self) -> list[tuple[Cid, bytes]]:
+        async with self._changed:
+            await self._changed.wait_for(lambda: self._ended or self._is_worth_writing())
+            batch, self._gathered, self._gathered_bytes = self._gathered, [], 0
+            self._changed.notify_all()
+        return batch
+
+    def _is_worth_writing(self) -> bool:
+        return self._gathered_bytes >= _WORTH_BYTES or len(self._gathered) >= _WORTH_BLOCKS
+
+    def _has_room(self) -> bool:
+        return self._gathered_bytes < MAX_BATCH_BYTES and len(self._gathered) < MAX_BATCH_BLOCKS
 
 
 @asynccontextmanager
@@ -94,6 +111,7 @@ async def writing(hold: Hold) -> AsyncIterator[Sink]:
     """A Sink whose blocks are all on disk when this is left without an error. Raises what `hold.put_many` raises."""
     sink = Sink()
     async with together() as tasks:
-        tasks.create_task(sink.write_into(hold))
+        for _ in range(_WRITERS):
+            tasks.create_task(sink.write_into(hold))
         yield sink
         await sink.end()

@@ -8,6 +8,7 @@ import asyncio
 import logging
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import AsyncExitStack
 from typing import Final
 
 from identity.cid import Cid
@@ -29,6 +30,7 @@ from node.hive.judging.results import row_of
 from node.hive.judging.verdict import Status
 from node.hive.own_snapshots import OwnSnapshots
 from node.hive.proposal import write_revision
+from node.hive.provisional import Provisional, Provisionals
 from node.hive.receiving import Receiving
 from node.hive.shares import Shares
 from node.hive.sharing import RENEW_EVERY_S, Sharing
@@ -115,6 +117,18 @@ class Hive:
             trust=trust,
             formerly=formerly,
         )
+        self._provisionals = Provisionals(
+            database=database,
+            blocks=blocks,
+            network=network,
+            trust=trust,
+            reputation=reputation,
+            events=events,
+            judged=self._effective.judged,
+            crossed=self.red_lines.crossed,
+            counters=self.counters,
+            now=now,
+        )
         self._receiving = Receiving(
             self,
             did=self._did,
@@ -122,6 +136,7 @@ class Hive:
             gossip=gossip,
             database=database,
             blocks=blocks,
+            provisionals=self._provisionals,
             counters=self.counters,
             now=now,
         )
@@ -132,6 +147,7 @@ class Hive:
         """Compute the effective playbooks from the adopted revisions. To be called once, before anything else."""
         await self.red_lines.load()
         await self._effective.load(self._names)
+        await self._provisionals.load()
 
     async def run(self) -> None:
         """Follow the playbooks' topics, fetch what other twins announce and try what waits, until cancelled."""
@@ -155,15 +171,25 @@ class Hive:
         return self._effective.names
 
     async def view(self, name: str) -> Playbook:
-        """The effective playbook; an empty one if nothing of that name was adopted."""
-        return self._effective.view(name)
+        """The effective playbook; an empty one if nothing of that name was adopted.
+
+        Until its history is here it may be what a snapshot shows: `provisional` says so.
+        """
+        return self._provisionals.view(name) or self._effective.view(name)
+
+    def provisional(self, name: str) -> Provisional | None:
+        """By which snapshot a playbook is shown, while its history is on its way."""
+        return self._provisionals.of(name)
 
     async def view_with_canaries(self, name: str) -> Playbook:
         """The same with what is adopted for a share of the goals."""
-        return self._effective.view_with_canaries(name)
+        return self._provisionals.view(name) or self._effective.view_with_canaries(name)
 
     async def lessons(self, name: str, *, with_canaries: bool = False) -> tuple[Lesson, ...]:
         """The bullets as they are shown and given to goals: those that say the same are one."""
+        shown = self._provisionals.view(name)
+        if shown is not None:
+            return tuple(Lesson(bullet) for bullet in shown.bullets)
         return self._effective.lessons(name, with_canaries=with_canaries)
 
     async def canaries(self, name: str) -> Mapping[Cid, float]:
@@ -232,6 +258,19 @@ class Hive:
         await self._sharing.join(name)
         await self._sharing.share(self._effective.view(name), gossip=True)
         return signed.cid
+
+    async def check(self, name: str, ops: Sequence[Mapping[str, object]], *, anyway: bool = False) -> None:
+        """Raise what `propose` would raise for these operations; nothing is proposed."""
+        signed = write_revision(
+            self._effective.view(parse_name(name)),
+            critique="",
+            ops=ops,
+            evidence=(),
+            keys=self._keys,
+            now_ms=self._now(),
+            tried=self._effective.view_with_canaries(name),
+        )
+        await self._judging.check_own(signed.revision, anyway=anyway)
 
     async def _join_heads(self, name: str) -> None:
         """A revision that changes nothing and joins heads, which are too many to be announced."""
@@ -306,12 +345,12 @@ class Hive:
         return await self._judging.standing(author, trust) >= trust.reputation_threshold
 
     def all_heads(self) -> dict[str, Sequence[Cid]]:
-        """The same of every playbook that is kept here."""
-        return {name: self.heads(name) for name in self._effective.names}
+        """Some of the heads of every playbook that is kept here."""
+        return {name: self._effective.view(name).next_parents for name in self._effective.names}
 
-    def heads(self, name: str) -> Sequence[Cid]:
-        """Some of the heads of the effective playbook."""
-        return self._effective.view(name).next_parents
+    def effective(self, name: str) -> Playbook:
+        """The effective playbook; never one that is shown by a snapshot."""
+        return self._effective.view(name)
 
     def held(self, cid: Cid) -> SignedRevision | None:
         """A revision on our own disk, judged or not. Blocks the calling thread."""
@@ -346,7 +385,11 @@ class Hive:
 
     async def _take_in(self, revisions: Sequence[SignedRevision]) -> None:
         """Store, judge and adopt verified revisions, parents first. The caller holds the lock."""
-        await asyncio.to_thread(self._shelf.put, revisions)
+        async with self._shelf.putting(revisions):
+            await self._judge_and_adopt(revisions)
+        self._trials.look()
+
+    async def _judge_and_adopt(self, revisions: Sequence[SignedRevision]) -> None:
         for name in sorted({signed.revision.playbook for signed in revisions}):
             of_name = [signed for signed in revisions if signed.revision.playbook == name]
             new = [signed for signed in of_name if signed.cid not in self.judged]
@@ -361,7 +404,6 @@ class Hive:
             await self._count(new)
             if changed:
                 await self._effective.tell_updated(name)
-        self._trials.look()
 
     async def _count(self, new: Sequence[SignedRevision]) -> None:
         found = await self._database.read(lambda conn: [rows.get(conn, signed.cid) for signed in new])
@@ -374,24 +416,29 @@ class Hive:
         for name in self._effective.names:
             async with self._lock:
                 await self._carry_out(name, await self._deciding.after_trust(name, trust))
+        await self._provisionals.look_again()
         await self._receiving.follow_held()
 
     async def _on_red_lines_change(self) -> None:
         for name in self._effective.names:
             async with self._lock:
                 await self._carry_out(name, await self._deciding.after_red_lines(name))
+        await self._provisionals.look_again()
 
     async def trial_over(self, name: str, cid: Cid, measured: Measured | None, why: str) -> None:
         """A trial has ended: keep, tell and follow what it showed."""
-        mode = self._config.gate
-        if measured is None:
-            stage, signed = unmeasured_stage(why, mode), None
-        else:
-            stage = tried_stage(measured, mode)
-            signed = await self._results.sign(name, cid, measured, by=self._model_name())
-        results: list[GateRow] = [] if signed is None else [row_of(signed)]
-        async with self._lock:
-            await self._carry_out(name, await self._deciding.after_trial(name, cid, stage), results=results)
+        mode, signed = self._config.gate, None
+        results: list[GateRow] = []
+        async with AsyncExitStack() as kept:
+            if measured is None:
+                stage = unmeasured_stage(why, mode)
+            else:
+                stage = tried_stage(measured, mode)
+                signed = self._results.sign(name, cid, measured, by=self._model_name())
+                results.append(row_of(signed))
+                await kept.enter_async_context(self._results.putting(signed))
+            async with self._lock:
+                await self._carry_out(name, await self._deciding.after_trial(name, cid, stage), results=results)
         if signed is not None:
             await self._results.tell(signed)
 

@@ -4,6 +4,7 @@ What becomes of a fetched revision is not decided here: verified ones go to the 
 """
 
 import asyncio
+import contextlib
 import logging
 from collections import Counter
 from collections.abc import Container, Mapping, Sequence
@@ -11,11 +12,13 @@ from typing import Final, Protocol
 
 from identity.cid import Cid
 from identity.did import Did, PeerId, peer_id_of_did
+from identity.errors import PagiError
 from node.clock import NowMs, now_ms
 from node.gossip import Gossip, Heard
 from node.hive.fetch import Fetch
 from node.hive.following import Following, Wanted
 from node.hive.history import HistoryServer
+from node.hive.provisional import Provisionals
 from node.hive.staging import Stage, Staging
 from node.hive.walk import Walk
 from node.net.errors import BlockNotFound
@@ -24,6 +27,7 @@ from protocols import limits
 from protocols.didcomm.envelope import verify_signed
 from protocols.errors import ProtocolError, RemoteProtocolError
 from protocols.message import Message
+from protocols.playbook.merge import Playbook
 from protocols.playbook.messages import PLAYBOOK_UPDATE, Update
 from protocols.playbook.revision import SignedRevision
 from storage import gossip as gossip_rows
@@ -53,8 +57,8 @@ class Taker(Protocol):
     async def may_teach(self, author: Did) -> bool:
         """Whether what this author announces is fetched."""
 
-    def heads(self, name: str) -> Sequence[Cid]:
-        """Some of the heads of the effective playbook."""
+    def effective(self, name: str) -> Playbook:
+        """The effective playbook; never one that is shown by a snapshot."""
 
     async def check_room(self, sizes: Mapping[Did, int]) -> None:
         """Raise TooLarge if there is no room for so many more bytes of these authors."""
@@ -78,6 +82,7 @@ class Receiving:
         gossip: Gossip,
         database: Database,
         blocks: BlockStore,
+        provisionals: Provisionals,
         counters: Counter[str],
         now: NowMs = now_ms,
     ) -> None:
@@ -86,6 +91,7 @@ class Receiving:
         self._network = network
         self._database = database
         self._counters = counters
+        self._provisionals = provisionals
         self._staging = Staging(database, blocks, taker.judged)
         self._server = HistoryServer(network, blocks, counters, now=now)
         self._following = Following(network, self._fetch, counters)
@@ -120,22 +126,43 @@ class Receiving:
             self._counters["updates_not_followed"] += 1
 
     async def _fetch(self, wanted: Wanted) -> None:
-        update, author = wanted.update, wanted.author
-        if not self._taker.follows(update.playbook) or not await self._taker.may_teach(author):
+        name, author = wanted.update.playbook, wanted.author
+        if not self._taker.follows(name) or not await self._taker.may_teach(author):
             return  # the owner has changed her mind since
-        missing = [cid for cid in update.heads if cid not in self._taker.judged]
+        if self._unjudged(wanted.update.heads):
+            await self._offer_snapshot(wanted)
+        missing = self._unjudged((*wanted.update.heads, *self._provisionals.heads(name, author)))
         if missing:
-            stage = self._staging.of(update.playbook, author)
+            stage = self._staging.of(name, author)
             try:
                 await self._fetch_missing(missing, wanted, stage)
+                with contextlib.suppress(BlockNotFound):
+                    await self._fetch_missing(self._provisionals.missing(name, author), wanted, stage)
             except RemoteProtocolError:
                 await asyncio.to_thread(stage.roll_back)
-                self._staging.done(update.playbook, author)
+                self._staging.done(name, author)
                 raise
-            self._staging.done(update.playbook, author)
-        await self._taker.followed(update, author)
+            self._staging.done(name, author)
+        await self._provisionals.settle(name, author, self._taker.effective(name))
+        await self._taker.followed(wanted.update, author)
+
+    def _unjudged(self, cids: Sequence[Cid]) -> list[Cid]:
+        return [cid for cid in dict.fromkeys(cids) if cid not in self._taker.judged]
+
+    async def _offer_snapshot(self, wanted: Wanted) -> None:
+        """Something to look at while the history is on its way; a bad one costs the history nothing."""
+        known = len(self._taker.effective(wanted.update.playbook).revisions)
+        try:
+            await self._provisionals.offer(wanted.update, wanted.author, peers=self._peers_for(wanted), known=known)
+        except RemoteProtocolError as error:
+            self._counters["snapshots_refused"] += 1
+            logger.warning("a snapshot of playbook %s by %s: %s", wanted.update.playbook, wanted.author, error)
+        except PagiError as error:
+            logger.info("no snapshot of playbook %s by %s: %s", wanted.update.playbook, wanted.author, error)
 
     async def _fetch_missing(self, heads: Sequence[Cid], wanted: Wanted, stage: Stage) -> None:
+        if not heads:
+            return
         name = wanted.update.playbook
         await asyncio.to_thread(stage.begin)
         walk = Walk(heads, playbook=name)
@@ -163,7 +190,7 @@ class Receiving:
     async def _have(self, name: str) -> Sequence[Cid]:
         """What a peer is told that we have: heads of what is adopted, and the highest of all that was judged."""
         highest = await self._database.read(lambda conn: rows.highest(conn, name, limits.MAX_HISTORY_WANTS))
-        some = self._taker.heads(name)[: limits.MAX_HISTORY_WANTS // 2]
+        some = self._taker.effective(name).next_parents[: limits.MAX_HISTORY_WANTS // 2]
         return [*dict.fromkeys((*some, *highest))][: limits.MAX_HISTORY_WANTS]
 
     def _peers_for(self, wanted: Wanted) -> Sequence[PeerId]:

@@ -5,11 +5,13 @@ import logging
 import sqlite3
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager
 
 from identity.cid import Cid
 from identity.did import Did
 from node.errors import RevisionUnknown
 from node.hive.judging.verdict import Verdict
+from node.holding import holding
 from protocols.playbook import merge
 from protocols.playbook.merge import Playbook
 from protocols.playbook.revision import SignedRevision, link_of, verify_revision
@@ -27,13 +29,17 @@ class Shelf:
         self._database = database
         self._blocks = blocks
 
-    def put(self, revisions: Sequence[SignedRevision]) -> None:
-        """Store both blocks of each. Blocks the calling thread. Raises StorageFull."""
-        self._blocks.put_many(
+    def putting(self, revisions: Sequence[SignedRevision]) -> AbstractAsyncContextManager[None]:
+        """Store both blocks of each, to be recorded before this is left: no collection takes them until then.
+
+        Raises StorageFull.
+        """
+        return holding(
+            self._blocks,
             [
                 pair for signed in revisions
                 for pair in ((signed.payload_cid, signed.payload_block), (signed.cid, signed.envelope_block))
-            ]
+            ],
         )  # fmt: skip
 
     def record(self, conn: sqlite3.Connection, signed: SignedRevision, verdict: Verdict, now_ms: int) -> None:

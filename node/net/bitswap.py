@@ -35,8 +35,9 @@ PACE_S: Final = 0.1
 
 IDLE_S: Final = 60.0
 
-HASHED_AT_ONCE_BYTES: Final = 32 * 1024
-"""More than this is hashed by a worker thread: the loop would stand still for more than 20 µs."""
+HASHED_AT_ONCE_BYTES: Final = 512 * 1024
+"""More than this is hashed by a worker thread: the loop would stand still for more than 0.3 ms. To call a thread costs
+as much as to hash a block of the usual size."""
 
 
 class Bitswap:

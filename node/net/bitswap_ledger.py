@@ -84,7 +84,7 @@ class Ledger(Generic[P]):
         account.reliability -= account.reliability * _LEARNED
         if account.faults is None:
             account.faults = TokenBucket(limits.UNASKED_BLOCKS_PER_S, limits.UNASKED_BLOCKS_BURST)
-        if all(account.faults.allow(now_s) for _ in range(blocks)) or self.ignores(peer, now_s):
+        if account.faults.allow(now_s, blocks) or self.ignores(peer, now_s):
             return False
         account.ignored_until_s = now_s + limits.BITSWAP_IGNORED_S
         return True

@@ -119,7 +119,8 @@ class Sending:
             del self._waiting[peer]
             waiting.broken = True
             waiting.room.set()
-            self._counters.add("bitswap_messages_dropped", len(waiting.asking) + len(waiting.answers))
+            if dropped := len(waiting.asking) + len(waiting.answers):
+                self._counters.add("bitswap_messages_dropped", dropped)
             if stream is not None:
                 await drop(stream)
 

@@ -96,7 +96,8 @@ class Serving:
                 found: _Answer = await trio.to_thread.run_sync(  # type: ignore[call-arg] # the stubs are too old
                     self._look_up, first, limiter=self._readers, abandon_on_cancel=True
                 )
-                self._counters.add("bitswap_reads_failed", found.failures)
+                if found.failures:
+                    self._counters.add("bitswap_reads_failed", found.failures)
                 for want in found.wants:
                     if queue.get(want.key) is want:
                         del queue[want.key]

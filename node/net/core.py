@@ -89,6 +89,7 @@ class Core:
         self._host = make_host(plan.keys, plan.settings)
         swarm = self._host.get_network()
         patches.dial_nobody_unasked(swarm)
+        patches.tell_of_connections_only(swarm)
         patches.guard_streams(swarm, self._admit, self._stream_failed)
         counters = plan.counters
         inflow = Inflow()
@@ -101,6 +102,7 @@ class Core:
         self._bitswap = Bitswap(self._host, nursery, inflow, plan.blocks, counters)
         self._dht = Dht(
             self._host,
+            nursery,
             plan.settings.dht,
             inflow,
             counters,

@@ -41,6 +41,7 @@ class Dht:
     def __init__(
         self,
         host: Any,
+        nursery: trio.Nursery,
         mode: Mode,
         inflow: Inflow,
         counters: Counters,
@@ -54,7 +55,7 @@ class Dht:
         self._counters = counters
         self._records = records
         self._lookups = trio.CapacityLimiter(limits.MAX_DHT_LOOKUPS)
-        self._peers = DhtPeers(host, inflow, counters, connections=connections, own=own)
+        self._peers = DhtPeers(host, nursery, inflow, counters, connections=connections, own=own)
         self.keep: Final = self._peers.keep
         if mode == "server":
             DhtServer(host, inflow, counters, self._peers.closest, records=records)
@@ -190,5 +191,5 @@ class Dht:
                 self._counters.add("dht_lookups")
                 lookup = Lookup(key, await self._peers.seeds(key), ask, own=self._own_id, enough=enough)
                 await lookup.run()
-        await self._peers.end_guests()
+        self._peers.end_guests()
         return lookup.closest if lookup is not None else []

@@ -17,7 +17,7 @@ K: Final = 20
 """How many servers keep a record, and how many closest ones a lookup settles on (the specification's k)."""
 
 _ALPHA: Final = 6
-"""Servers asked at one time (the specification proposes 10; Kubo has 10; half the sockets find as much here)."""
+"""Servers asked at one time. The specification proposes 10; each is a stream and perhaps a dial of ours."""
 
 
 class Asking(Protocol):

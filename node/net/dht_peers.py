@@ -53,6 +53,7 @@ class DhtPeers:
     def __init__(
         self,
         host: Any,
+        nursery: trio.Nursery,
         inflow: Inflow,
         counters: Counters,
         *,
@@ -60,6 +61,7 @@ class DhtPeers:
         own: Callable[[], Sequence[str]],
     ) -> None:
         self._host = host
+        self._nursery = nursery
         self._swarm = host.get_network()
         self._inflow = inflow
         self._counters = counters
@@ -163,13 +165,13 @@ class DhtPeers:
         """Somebody else wants this connection: it is ours no longer to end."""
         self._guests.pop(peer, None)
 
-    async def end_guests(self) -> None:
+    def end_guests(self) -> None:
         """Hang up on those that were dialled for a question, except the last ones."""
         while len(self._guests) > MAX_GUESTS:
             peer, _ = self._guests.popitem(last=False)
             if not self._connections.keeps(peer):
                 for connection in self._swarm.get_connections(peer):
-                    await patches.hang_up(connection)
+                    self._nursery.start_soon(patches.hang_up, connection)
 
     # Questions
 

@@ -19,7 +19,7 @@ from node.net.dht_records import DhtRecords
 from node.net.streams import FrameReader, Inflow, drop
 from protocols import ipns, limits
 from protocols.errors import MalformedMessage, RemoteProtocolError
-from protocols.ratelimit import KeyedBuckets
+from protocols.ratelimit import KeyedBuckets, TokenBucket
 
 IDLE_S: Final = 60.0
 """A stream without requests is ended after this time."""
@@ -53,6 +53,7 @@ class DhtServer:
         self._values = records.values
         self._streams: Counter[ID] = Counter()
         self._rates = KeyedBuckets(limits.DHT_REQUESTS_PER_S, limits.DHT_REQUESTS_BURST, limits.MAX_RATED_KEYS)
+        self._all = TokenBucket(limits.DHT_ALL_REQUESTS_PER_S, limits.DHT_ALL_REQUESTS_BURST)
         for protocol in (wire.PROTOCOL, wire.LAN_PROTOCOL):
             host.set_stream_handler(protocol, self._handle)
 
@@ -86,7 +87,7 @@ class DhtServer:
                 await stream.close()
                 return
             for request in requests:
-                while not self._rates.allow(peer, trio.current_time()):
+                while not self._has_turn(peer):
                     self._counters.add("dht_paced")
                     await trio.sleep(PACE_S)
                 answer = self._answer(peer, wire.parse(request))
@@ -94,6 +95,16 @@ class DhtServer:
                 if answer is not None:
                     with trio.fail_after(WRITE_S):
                         await stream.write(answer)
+
+    def _has_turn(self, peer: ID) -> bool:
+        """Whether the peer may be answered now, by its own rate and by that of all together."""
+        now_s = trio.current_time()
+        if not self._rates.allow(peer, now_s):
+            return False
+        if self._all.allow(now_s):
+            return True
+        self._rates.give_back(peer)
+        return False
 
     def _answer(self, peer: ID, asked: wire.Incoming) -> bytes | None:
         """The framed answer, or None where there is none. Raises RemoteProtocolError for what is refused."""

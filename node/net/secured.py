@@ -72,7 +72,7 @@ class Session(SecureSession):  # type: ignore[misc] # the library is not typed f
 
     async def write(self, data: bytes) -> None:
         """Send it, in as many messages as it needs. Only one task may write at a time."""
-        parts = []
+        parts: list[bytes] = []
         for start in range(0, len(data), MAX_PLAIN_BYTES):
             sealed = self._encrypt(None, data[start : start + MAX_PLAIN_BYTES])
             parts += (len(sealed).to_bytes(2, "big"), sealed)

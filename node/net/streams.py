@@ -17,7 +17,7 @@ FRAME_S: Final = 30.0
 MAX_HALF_RECEIVED_BYTES: Final = 256 * 1024 * 1024
 """Frames that have begun, of all streams together. Connections times streams times the longest frame would be 10 GB."""
 
-_READ_BYTES: Final = 64 * 1024
+_READ_BYTES: Final = 512 * 1024
 
 
 class Inflow:
@@ -61,6 +61,7 @@ class FrameReader:
         """
         now = trio.current_time()
         ends_at = now + self._idle_s if self._begun_at is None else self._begun_at + FRAME_S
+        self._stream.muxed_stream.wake_at(self._decoder.missing_bytes)
         with trio.fail_at(max(ends_at, now)):
             chunk = await self._stream.read(_READ_BYTES)
         frames = self._decoder.feed(chunk)

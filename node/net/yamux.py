@@ -6,6 +6,7 @@ waits. Specification: https://github.com/hashicorp/yamux/blob/master/spec.md. Ru
 """
 
 import contextlib
+import logging
 import struct
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -17,8 +18,13 @@ from libp2p.exceptions import BaseLibp2pError
 from libp2p.stream_muxer.exceptions import MuxedConnUnavailable
 
 from node.net.secured import Session
-from node.net.yamux_stream import ACK, DATA, FIN, GO_AWAY, MAX_WINDOW_BYTES, PING, RST, SYN, WINDOW, YamuxStream
+from node.net.yamux_stream import ACK, FIN, GO_AWAY, MAX_WINDOW_BYTES, PING, RST, SYN, WINDOW, YamuxStream
 from protocols.errors import MalformedMessage
+
+logger = logging.getLogger(__name__)
+
+_GONE: Final = (BaseLibp2pError, OSError, trio.BrokenResourceError, trio.ClosedResourceError)
+"""What the library and trio raise when the other side, or the socket, has gone."""
 
 _HEADER: Final = struct.Struct("!BBHII")
 
@@ -103,8 +109,10 @@ class Yamux(IMuxedConn):  # type: ignore[misc] # the library is not typed for us
                         self._take(message)
                     while self._waiting_bytes > MAX_CONTROL_BYTES and not self.is_closed:
                         await self._room.wait()
-            except (BaseLibp2pError, OSError, trio.BrokenResourceError, trio.ClosedResourceError, MalformedMessage):
+            except (*_GONE, MalformedMessage):
                 pass
+            except Exception:
+                logger.exception("A connection ended with an error of a kind that is not expected.")
             nursery.cancel_scope.cancel()
         await self._end()
 
@@ -157,7 +165,7 @@ class Yamux(IMuxedConn):  # type: ignore[misc] # the library is not typed for us
 
     async def _write(self) -> None:
         """Write what waits, all of it at once."""
-        with contextlib.suppress(BaseLibp2pError, OSError, trio.BrokenResourceError, trio.ClosedResourceError):
+        with contextlib.suppress(*_GONE):
             while not self.is_closed:
                 if not self._waiting:
                     self._more = trio.Event()
@@ -168,7 +176,7 @@ class Yamux(IMuxedConn):  # type: ignore[misc] # the library is not typed for us
                 self._waiting_bytes -= size_bytes
                 self._room.set()
                 self._room = trio.Event()
-        with contextlib.suppress(Exception):
+        with contextlib.suppress(*_GONE):
             await self.secured_conn.close()
 
     def _take(self, message: bytes) -> None:
@@ -210,7 +218,7 @@ class Yamux(IMuxedConn):  # type: ignore[misc] # the library is not typed for us
                 self.send(PING, 0, ACK, value)
             return
         if kind == GO_AWAY:
-            raise MalformedMessage("the peer says goodbye")
+            raise MuxedConnUnavailable("the peer says goodbye")
         stream = self._new_stream(stream_id) if flags & SYN else self._streams.get(stream_id)
         if kind == WINDOW:
             if stream is not None:
@@ -258,7 +266,7 @@ class Yamux(IMuxedConn):  # type: ignore[misc] # the library is not typed for us
             stream.die()
         self._streams.clear()
         self._accept_sender.close()
-        with contextlib.suppress(BaseLibp2pError, OSError, trio.BrokenResourceError, trio.ClosedResourceError):
+        with contextlib.suppress(*_GONE):
             await self.secured_conn.close()
         if self.on_close is not None:
             await self.on_close()

@@ -35,7 +35,7 @@ QUICK_S: Final = 0.2
 """A window that is used up in this time is too small."""
 
 STALLED_S: Final = 10.0
-"""How long a peer may take nothing of what is written to a stream."""
+"""How long a peer may take nothing of what is written to a stream; then the stream is given up."""
 
 _SMALL_BYTES: Final = 1024
 """Shorter pieces are copied together: each on its own would cost many times its size."""
@@ -73,20 +73,21 @@ class YamuxStream(IMuxedStream):  # type: ignore[misc] # the library is not type
         self._may_get_bytes = FIRST_WINDOW_BYTES
         self._window_bytes = WINDOW_BYTES
         self._read_bytes = 0
+        self._wake_at_bytes = 1
         self._told_at = -math.inf
         self._readable = trio.Event()
         self._writable = trio.Event()
 
     async def read(self, n: int | None = None) -> bytes:
         """At least one byte of what has come, and at most `n`. Raises MuxedStreamEOF or MuxedStreamReset."""
-        while not self._pieces:
-            if self.reset_received:
-                raise MuxedStreamReset("the stream was reset")
-            if self._got_all:
-                raise MuxedStreamEOF("the stream has ended")
+        await trio.lowlevel.checkpoint()
+        while self.unread_bytes < self._wake_at_bytes and not self._got_all:
             self._readable = trio.Event()
             await self._readable.wait()
-        await trio.lowlevel.checkpoint()
+        if self.reset_received:
+            raise MuxedStreamReset("the stream was reset")
+        if not self._pieces:
+            raise MuxedStreamEOF("the stream has ended")
         data = self._pop(self.unread_bytes if n is None or n < 0 else n)
         self._tell_window(len(data))
         return data
@@ -105,6 +106,10 @@ class YamuxStream(IMuxedStream):  # type: ignore[misc] # the library is not type
             self._carrier.send(DATA, self.stream_id, 0, size_bytes, rest[:size_bytes])
             rest = rest[size_bytes:]
             await self._carrier.wait_room()
+
+    def wake_at(self, size_bytes: int) -> None:
+        """Let `read` wait for so many bytes, unless the stream ends: half of a window at most, lest nothing comes."""
+        self._wake_at_bytes = max(min(size_bytes, self._window_bytes // 2), 1)
 
     async def close(self) -> None:
         """Send no more. The stream is over when the peer has done the same."""
@@ -157,7 +162,8 @@ class YamuxStream(IMuxedStream):  # type: ignore[misc] # the library is not type
             self._pieces[-1] += piece
         else:
             self._pieces.append(bytearray(piece))
-        self._readable.set()
+        if self.unread_bytes >= self._wake_at_bytes:
+            self._readable.set()
 
     def grant(self, size_bytes: int) -> None:
         """The peer takes more."""

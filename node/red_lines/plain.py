@@ -34,7 +34,7 @@ _BOXED: Final = {
 _WORD: Final = re.compile(r"[^\W_]+")
 _RUN: Final = re.compile(r"\S+")
 _LETTER: Final = re.compile(r"[^\W\d_]")
-_ENDINGS: Final = ("ing", "ed", "es", "s")
+_ENDINGS: Final = tuple(ending.translate(_TABLE) for ending in ("ing", "ed", "es", "s"))
 
 
 def reading(text: str) -> str:
@@ -69,7 +69,9 @@ class Readable:
         # Read once more with what stands inside a word left out: pri.vate, k-e-y, pa$$word.
         closed = [_word(re.sub(r"[\W_]", "", _masked(run))) for run in _RUN.findall(read)]
         spelt = [_put_together(words) for words in (plain, closed)]
-        self._readings = [[_stem(word) for word in words] for words in (plain, closed, *(words for words, _ in spelt))]
+        different = {tuple(words) for words in (plain, closed, *(words for words, _ in spelt))}
+        self._readings = [[_stem(word) for word in words] for words in different]
+        self._words = {word for words in self._readings for word in words}
         self._runs = [run for _, runs in spelt for run in runs]
         self._compact = "".join(plain)
 
@@ -81,6 +83,8 @@ class Readable:
             return True  # scripts without capitals are often written without spaces between words
         if any(phrase.letters in run for run in self._runs):
             return True
+        if not self._words.issuperset(phrase.words):
+            return False
         return any(_follows(words, phrase.words) for words in self._readings)
 
 
@@ -111,7 +115,7 @@ def _word(word: str) -> str:
 def _stem(word: str) -> str:
     """Without the usual endings, so that keys are key and revealing is reveal."""
     for ending in _ENDINGS:
-        if word.endswith(ending.translate(_TABLE)) and len(word) - len(ending) >= 3:
+        if word.endswith(ending) and len(word) - len(ending) >= 3:
             word = word[: -len(ending)]
             break
     return word[:-1] if len(word) > 3 and word.endswith("e") else word

@@ -145,7 +145,11 @@ class RedLines:
 
     async def crossed(self, texts: Sequence[tuple[str, str]]) -> Found:
         """Which lines are crossed by texts, given as (where, text)."""
-        return await asyncio.to_thread(self._crossed, texts)
+        return (await self.crossed_each([texts]))[0]
+
+    async def crossed_each(self, many: Sequence[Sequence[tuple[str, str]]]) -> list[Found]:
+        """The same for the texts of many documents, each by itself."""
+        return await asyncio.to_thread(lambda: [self._crossed(texts) for texts in many])
 
     async def _reload(self) -> None:
         self._use(await self._database.read(rows.everything))

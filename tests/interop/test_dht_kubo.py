@@ -5,6 +5,7 @@ Kubo keeps two DHTs apart; on loopback and private networks it speaks `/ipfs/lan
 
 import asyncio
 import contextlib
+import json
 import os
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -18,6 +19,7 @@ from node.clock import now_ms
 from node.net.libp2p_network import Libp2pNetwork, open_network
 from node.net.settings import NetSettings
 from protocols import ipns
+from protocols.profile import Profile
 from tests.interop.kubo import Kubo, running_kubo
 from tests.node.net.support import Blocks
 
@@ -60,7 +62,7 @@ async def ipfs(kubo: Kubo, *arguments: str, stdin: bytes = b"") -> bytes:
 async def in_its_table(kubo: Kubo, network: Libp2pNetwork) -> None:
     """Wait until Kubo asks us as a server."""
     async with asyncio.timeout(LISTED_S):
-        while network.peer_id.encode() not in await ipfs(kubo, "stats", "dht", "lan"):
+        while network.peer_id.encode() not in await ipfs(kubo, "stats", "dht", "lan"):  # noqa: ASYNC110 - it tells nobody
             await asyncio.sleep(0.2)
 
 
@@ -150,5 +152,32 @@ def test_names_go_both_ways_through_the_dht(kubo: Kubo) -> None:
             found = await twin.get_value(theirs.routing_key)
             assert found is not None
             assert ipns.verify_record(theirs, found, now_ms=now_ms()).value == "/ipfs/bafkqaaa"
+
+    asyncio.run(main())
+
+
+def test_kubo_reads_a_twins_profile_by_its_name(kubo: Kubo) -> None:
+    async def main() -> None:
+        keys, blocks = KeyPair(os.urandom(32)), Blocks()
+        name = ipns.IpnsName(keys.public)
+        head = blocks.put(b"stands for a head")
+        profile = Profile(
+            did=name.did, name="Ada", capabilities=("ask",), playbooks={"common": (head,)}, updated_ms=now_ms()
+        )
+        cid, block = profile.to_block()
+        blocks[cid] = block
+        record = ipns.create_record(
+            keys.sign, value=f"/ipfs/{cid}", sequence=1, valid_until_ms=now_ms() + 3_600_000, ttl_s=60
+        )
+        async with open_node(server=True) as relay, open_node(blocks) as twin:
+            await twin.dial(relay.addresses()[0])
+            await ipfs(kubo, "swarm", "connect", relay.addresses()[0])
+            await in_its_table(kubo, relay)
+            assert await twin.put_value(name.routing_key, record) >= 1
+            assert await twin.provide(cid) >= 1
+            shown = json.loads(await ipfs(kubo, "dag", "get", f"/ipns/{name}"))
+            assert (shown["name"], shown["did"]) == ("Ada", name.did)
+            assert shown["playbooks"] == {"common": [{"/": str(head)}]}
+            assert await ipfs(kubo, "cat", f"/ipns/{name}/playbooks/common/0") == b"stands for a head"
 
     asyncio.run(main())

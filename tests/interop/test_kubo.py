@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import os
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,25 +22,13 @@ from protocols.playbook.revision import Revision, SignedRevision, new_ops, next_
 from protocols.unixfs.layout import CHUNK_BYTES, MAX_LINKS, build_file
 from storage.blocks import BlockStore
 from storage.database import Database
-from tests.interop.kubo import Kubo, KuboFailed, running_kubo
+from tests.interop.kubo import Kubo, KuboFailed
 from tests.protocols.unixfs.corpus import FileVector, file_vectors
 
 pytestmark = [pytest.mark.kubo, pytest.mark.slow]
 
 TWO_LEVELS = (MAX_LINKS + 3) * CHUNK_BYTES + 12_345
 """A file whose tree has two levels of nodes above its chunks."""
-
-
-@pytest.fixture(scope="module")
-def kubo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kubo]:
-    """The peer; where there is none, the test is skipped, or fails if PAGI_REQUIRE_PEERS=1."""
-    binary = os.environ.get("PAGI_TEST_KUBO")
-    if not binary:
-        if os.environ.get("PAGI_REQUIRE_PEERS") == "1":
-            pytest.fail("PAGI_REQUIRE_PEERS=1, but PAGI_TEST_KUBO names no Kubo; scripts/kubo builds one")
-        pytest.skip("PAGI_TEST_KUBO names no Kubo; scripts/kubo builds one")
-    with running_kubo(Path(binary), tmp_path_factory.mktemp("kubo") / "repository") as running:
-        yield running
 
 
 @dataclass(frozen=True, slots=True)

@@ -227,6 +227,7 @@ def new_hive(
     embedder: Embedder | None = None,
     model: LocalModel | None = None,
     attempt: Attempt = _nobody_answers,
+    said: Sequence[tuple[Did, Attestation]] = (),
 ) -> Hive:
     embedder = embedder or WordEmbedder(dimensions=1024)
     parts = JudgingParts.of(
@@ -236,7 +237,7 @@ def new_hive(
         blocks=node.blocks,
         gossip=node.gossip,
         trust=node.trust,
-        reputation=new_reputation(node),
+        reputation=new_reputation(node, said),
         embedder=embedder,
         retrieval=Retrieval(embedder),
         model=model or LocalModel("there is no model in this test"),
@@ -250,7 +251,7 @@ def new_hive(
         network=node.network,
         gossip=node.gossip,
         trust=node.trust,
-        reputation=new_reputation(node),
+        reputation=new_reputation(node, said),
         events=node.events,
         names=names,
         parts=parts,

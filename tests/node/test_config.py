@@ -41,6 +41,7 @@ def test_the_command_line_lies_over_the_file(tmp_path: Path) -> None:
         ("[network]\nsync_every_s = inf", "network.sync_every_s"),
         ("[mail]\nretry_first_s = 0", "mail.retry_first_s"),
         ('log_level = "LOUD"', "log_level"),
+        ('[public]\ngateway_denies = ["tide"]', "public.gateway_denies"),
     ],
 )
 def test_what_is_wrong_is_named(tmp_path: Path, text: str, says: str) -> None:

@@ -3,12 +3,17 @@
 import contextlib
 import http.client
 import json
+import time
 from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
 
+from identity.cid import Cid
+from identity.multibase import CODEC_RAW
 from node.errors import ConfigInvalid, PortInUse
+from protocols import ipns
+from protocols.ipld.car import CarReader
 from tests.node.processes import Machine, Process, pagi, wait_until
 
 pytestmark = pytest.mark.slow
@@ -47,6 +52,44 @@ def test_the_listener_answers(machine: Machine) -> None:
     assert asked(f"{url}/.well-known/did.json")[0] == 404  # without a public URL there is no did:web
     for path in ("/v1/id", "/live", "/metrics", "/v1/openapi.json"):
         assert asked(url + path)[0] == 404
+
+
+def fetched(url: str) -> tuple[int, bytes]:
+    """The status and the body that a stranger gets."""
+    place = urlsplit(url)
+    with contextlib.closing(http.client.HTTPConnection(place.netloc, timeout=30)) as connection:
+        connection.request("GET", f"{place.path}?{place.query}")
+        response = connection.getresponse()
+        return response.status, response.read()
+
+
+def test_strangers_get_blocks_and_the_record_of_the_name_and_nothing_that_is_elsewhere(machine: Machine) -> None:
+    twin = machine.twin("ada", *PUBLIC)
+    twin.start()
+    url = twin.first_line["public"]
+    file = machine.folder / "file"
+    file.write_bytes(b"tide" * 100_000)
+    root = Cid.parse(pagi("ipfs", "add", str(file), "--json", "--home", str(twin.home)).document["cid"])
+    status, body = fetched(f"{url}/ipfs/{root}?format=car")
+    reader = CarReader()
+    blocks = reader.feed(body)
+    reader.finish()
+    assert (status, reader.roots, len(blocks)) == (200, (root,), 3)
+    for cid, block in blocks:
+        assert fetched(f"{url}/ipfs/{cid}?format=raw") == (200, block)
+    assert fetched(f"{url}/ipfs/{Cid.of(CODEC_RAW, b'elsewhere')}?format=raw")[0] == 404
+    name = ipns.parse_name(twin.did)
+    own = wait_until(
+        lambda: found[1] if (found := fetched(f"{url}/ipns/{name}?format=ipns-record"))[0] == 200 else None,
+        "the record",
+    )
+    assert ipns.verify_record(name, own, now_ms=int(time.time() * 1000)).raw == own
+
+
+def test_a_gateway_can_be_without(machine: Machine) -> None:
+    twin = machine.twin("ada", *PUBLIC, config="[public]\ngateway = false\n")
+    twin.start()
+    assert asked(f"{twin.first_line['public']}/ipfs/bafkqaaa?format=raw")[0] == 404
 
 
 def test_two_owners_meet_by_an_invitation(machine: Machine) -> None:

@@ -30,8 +30,8 @@ MAX_PAIRS_OF_ONE: Final = 16
 """Pairs that are kept of one new bullet, the likest: enough that a group holds together."""
 
 MAX_TRIED_OF_ONE: Final = 64
-"""Bullets whose words are compared with those of one new bullet, the likest. An author can write thousands of texts that
-are nearly alike and say another number each; each would be compared with all others otherwise."""
+"""Bullets whose words are compared with those of one new bullet, the likest. An author can write thousands of texts
+that are nearly alike and say another number each; each would be compared with all others otherwise."""
 
 _FIRST_ROWS: Final = 256
 _AT_ONCE: Final = 256
@@ -59,9 +59,9 @@ class Duplicates:
 
         `keep`: they come into effect themselves, and are compared with from now on.
         """
-        return await asyncio.to_thread(self._pairs, playbook, added, keep) if added else []
+        return await asyncio.to_thread(self._pairs, playbook, added, keep=keep) if added else []
 
-    def _pairs(self, playbook: Playbook, added: Sequence[Bullet], keep: bool) -> list[Pair]:
+    def _pairs(self, playbook: Playbook, added: Sequence[Bullet], *, keep: bool) -> list[Pair]:
         with self._lock:
             sections = self._sections(playbook)
             found: dict[tuple[str, str], Pair] = {}

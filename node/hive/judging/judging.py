@@ -71,17 +71,24 @@ class Judging:
         `measured` are our own gate results, which are not measured again.
         """
         trust = trust or self._trust.current
-        standings: dict[Did, float] = {}
-        for author in {signed.revision.author for signed in revisions}:
-            standings[author] = await self.standing(author, trust)
+        authors = {signed.revision.author for signed in revisions}
+        standings: dict[Did, float] = {did: await self.standing(did, trust) for did in authors}
         twice = await self._said_twice(revisions, current)
+        crossed = await self._red_lines.crossed_each([texts_of(signed.revision) for signed in revisions])
         judged: list[Stages] = []
-        for signed in revisions:
+        for signed, found in zip(revisions, crossed, strict=True):
+            revision = signed.revision
             kept = {stage.name: stage for stage in (before or {}).get(signed.cid, ())}
-            found = (measured or {}).get(signed.cid)
-            stages = await self._own_way(
-                signed, current, trust, standings[signed.revision.author], found, twice.get(signed.cid, 0)
-            )
+            author = author_stage(revision.author, own=self._own, trust=trust, standing=standings[revision.author])
+            stages = [*_verified(signed), author]
+            if author.outcome != "rejected":
+                stages.append(red_lines_stage(revision, found, own=self._own))
+                stages.append(duplicates_stage(signed, twice.get(signed.cid, 0)))
+                may_try = stages[-2].outcome == "passed" and may_teach(
+                    revision.author, own=self._own, trust=trust, standing=standings[revision.author]
+                )
+                of_ours = (measured or {}).get(signed.cid)
+                stages.append(await self._gate_stage(revision, current, of_ours, may_try=may_try))
             if "owner" not in kept and "canary" not in kept and self._is_staged(signed.revision):
                 stages.append(canary_stage(self._config.canary_share))
             stages += [kept[name] for name in ("canary", "owner") if name in kept]
@@ -104,27 +111,6 @@ class Judging:
         """Whether a revision is to be tried on a share of the goals first, by the owner's setting."""
         adds = any(isinstance(op, Add) for op in revision.ops)
         return self._config.canary_share > 0 and adds and revision.author != self._own
-
-    async def _own_way(
-        self,
-        signed: SignedRevision,
-        current: Playbook,
-        trust: Trust,
-        standing: float,
-        measured: GateRow | None,
-        twice: int,
-    ) -> list[Stage]:
-        revision = signed.revision
-        author = author_stage(revision.author, own=self._own, trust=trust, standing=standing)
-        stages = [*_verified(signed), author]
-        if author.outcome == "rejected":
-            return stages
-        stages.append(red_lines_stage(revision, await self._red_lines.crossed(texts_of(revision)), own=self._own))
-        stages.append(duplicates_stage(signed, twice))
-        trusted = may_teach(revision.author, own=self._own, trust=trust, standing=standing)
-        may_try = trusted and not any(stage.outcome in ("quarantined", "rejected") for stage in stages[4:])
-        stages.append(await self._gate_stage(revision, current, measured, may_try=may_try))
-        return stages
 
     async def _said_twice(self, revisions: Sequence[SignedRevision], current: Playbook) -> Mapping[Cid, int]:
         """How many bullets of each revision say what another one says: all are compared in one go."""

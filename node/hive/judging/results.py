@@ -3,10 +3,10 @@
 A result holds counts and nothing of the checks. That of another twin is its word and no more: it decides nothing here.
 """
 
-import asyncio
 import logging
 from collections import Counter
 from collections.abc import Collection
+from contextlib import AbstractAsyncContextManager
 from sqlite3 import Connection
 from typing import Final
 
@@ -16,6 +16,7 @@ from identity.keys import KeyPair
 from node.clock import NowMs, now_ms
 from node.gossip import Gossip, Heard
 from node.hive.judging.gate import Measured
+from node.holding import holding
 from node.reputation.reputation import Reputation
 from node.trust import TrustList
 from protocols.playbook.gate import GateResult, SignedGateResult, sign_gate_result
@@ -57,9 +58,9 @@ class GateResults:
         self._now = now
         gossip.on(GATE_RESULT, self._on_result)
 
-    async def sign(self, playbook: str, revision: Cid, measured: Measured, *, by: str) -> SignedGateResult:
-        """Make a result of ours and put its blocks on disk. Its row belongs into the transaction that decides."""
-        signed = sign_gate_result(
+    def sign(self, playbook: str, revision: Cid, measured: Measured, *, by: str) -> SignedGateResult:
+        """Make a result of ours. Its blocks are put by `putting`, its row in the transaction that decides."""
+        return sign_gate_result(
             GateResult(
                 playbook=playbook,
                 revision=revision,
@@ -72,8 +73,11 @@ class GateResults:
             ),
             self._keys,
         )
-        await asyncio.to_thread(self._put, signed)
-        return signed
+
+    def putting(self, signed: SignedGateResult) -> AbstractAsyncContextManager[None]:
+        """Put the blocks of a result on disk; its row is to be written before this is left."""
+        blocks = [(signed.payload_cid, signed.payload_block), (signed.cid, signed.envelope_block)]
+        return holding(self._blocks, blocks)
 
     async def tell(self, signed: SignedGateResult) -> None:
         """Announce a result of ours that is kept."""
@@ -95,17 +99,14 @@ class GateResults:
             self._counters["gate_results_not_kept"] += 1
             return
         # It may come before its revision; then it is here when that one is judged.
-        await asyncio.to_thread(self._put, signed)
-        await self._database.write(lambda conn: rows.put_result(conn, row_of(signed)))
+        async with self.putting(signed):
+            await self._database.write(lambda conn: rows.put_result(conn, row_of(signed)))
         self._counters["gate_results_kept"] += 1
 
     async def _counts(self, author: Did) -> bool:
         if author in self._trust.named:
             return True
         return not self._trust.blocks(author) and (await self._reputation.of(author)).score >= MIN_STANDING
-
-    def _put(self, signed: SignedGateResult) -> None:
-        self._blocks.put_many([(signed.payload_cid, signed.payload_block), (signed.cid, signed.envelope_block)])
 
 
 def row_of(signed: SignedGateResult) -> GateRow:

@@ -17,6 +17,7 @@ from typing import Any
 import orjson
 from fake_credentials import FakeCredentials
 from fake_hive import KEYS, NOW_MS, FakeHive
+from fake_names import FakeRouting
 
 from identity.cid import Cid
 from identity.did import Did, DidDocument, PeerId, did_key, peer_id
@@ -564,6 +565,7 @@ class FakeTwin:
         self.executive = FakeExecutive(self.jobs)
         self.learning = FakeLearning()
         self.content = content_over(self.blocks)
+        self.routing = FakeRouting(KEYS, NOW_MS)
         self.mail = FakeMail(self.did)
         self.messaging = SimpleNamespace(exchange=FakeExchange(), invitations=FakeInvitations(self.did))
         self.events = FakeEvents(self.did)

@@ -16,7 +16,7 @@ from tests.node.processes import Machine
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
-TAGS: Final = ("self", "dids", "artifacts", "didcomm", "credentials", "tasks", "swarm", "trust")
+TAGS: Final = ("self", "dids", "artifacts", "didcomm", "credentials", "tasks", "swarm", "trust", "ipfs")
 
 WAITING: Final = ("/v1/swarm/connect", "/v1/didcomm/ping", "/v1/didcomm/discover")
 """Each of their requests waits for somebody else, for ten seconds and more where there is nobody."""

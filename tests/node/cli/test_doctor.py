@@ -152,3 +152,14 @@ def test_one_failure_makes_the_exit_status(
     (home / "identity.json").chmod(0o644)
     assert main(["doctor", "--home", str(home)]) == 1
     assert "chmod 600" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("used", "state"), [(10, "ok"), (95, "warn")])
+def test_where_content_is_and_how_full(home: Path, monkeypatch: pytest.MonkeyPatch, used: int, state: str) -> None:
+    usage = {"backend": "kubo", "detail": "Kubo 0.43", "size_bytes": used, "quota_bytes": 100, "blocks": None}
+    monkeypatch.setattr(Client, "of_home", lambda _: Client("http://127.0.0.1:1", "token"))
+    monkeypatch.setattr(Client, "get", lambda *_: usage)
+    assert doctor.check_content(call(home)).state == "ok", "nothing is known of a twin that does not run"
+    (home / "api").touch()
+    found = doctor.check_content(call(home))
+    assert (found.state, "Kubo 0.43" in found.detail, f"{used}%" in found.detail) == (state, True, True)

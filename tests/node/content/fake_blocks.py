@@ -7,8 +7,9 @@ from contextlib import asynccontextmanager
 
 from identity.cid import Cid
 from node.content.blocks import Backend, Collected, Roots, Usage
+from node.errors import ContentUnavailable
 from protocols.ipld.links import links_of
-from storage.errors import StorageFull
+from storage.errors import BlockMismatch, StorageFull
 from storage.page import Page
 from storage.pins import Pin, PinKind
 
@@ -62,6 +63,8 @@ class FakeBlocks:
 
     async def pin(self, cid: Cid, kind: PinKind, name: str | None = None) -> None:
         await asyncio.sleep(0)
+        if cid not in self.kept:
+            raise ContentUnavailable(f"{cid} is not here, so it cannot be pinned")
         seq = self.pinned[cid].seq if cid in self.pinned else len(self.pinned) + 1
         self.pinned[cid] = Pin(seq, cid, kind, name)
 
@@ -98,7 +101,7 @@ class FakeBlocks:
         return Usage(self.size_bytes, self.quota_bytes, len(self.kept))
 
     async def check(self) -> str:
-        return "a fake in memory"
+        return "embedded: a fake in memory"
 
 
 class FakeHold:
@@ -110,7 +113,9 @@ class FakeHold:
     async def put_many(self, blocks: Sequence[tuple[Cid, bytes]]) -> None:
         await asyncio.sleep(0)
         new = {cid: block for cid, block in blocks if cid not in self._store.kept}
-        assert all(cid.matches(block) for cid, block in blocks)
+        for cid, block in blocks:
+            if not cid.matches(block):
+                raise BlockMismatch(f"the bytes are not those of {cid}")
         if self._store.size_bytes + sum(map(len, new.values())) > self._store.quota_bytes:
             raise StorageFull("the fake is full")
         self._store.kept.update(new)

@@ -1,6 +1,7 @@
 """The content service over the port: what is acknowledged is whole and pinned, what fails leaves nothing behind."""
 
 import asyncio
+import hashlib
 import os
 from collections.abc import AsyncIterator, Collection, Sequence
 
@@ -22,6 +23,8 @@ from tests.node.content.content_parts import broken_off, content_over, pieces, t
 from tests.node.content.fake_blocks import FakeBlocks
 
 TREE: dict[str, bytes | str | None] = {"a.txt": b"tide", "sub": None, "sub/b.bin": bytes(300_000), "link": "sub/b.bin"}
+
+CAR_SHA256 = "a762d82e2b6fbbe2a69cbb6100583e9b3622e5a7425fdf3d14e2dd3d4695cfbc"
 
 
 def test_what_is_added_is_pinned_and_comes_back() -> None:
@@ -54,11 +57,12 @@ def test_a_stream_has_the_cid_of_its_bytes(chunk_bytes: int, piece_bytes: int) -
 
 
 def test_a_folder_has_the_cid_that_kubo_gives_it() -> None:
-    """`ipfs add -r --cid-version=1` of a.txt ("tide"), sub/b.bin (300,000 zeros) and link -> sub/b.bin."""
+    """`ipfs add -r --cid-version=1` (Kubo v0.43.0) of a.txt ("tide"), sub/b.bin (300,000 zeros), link -> sub/b.bin."""
 
     async def main() -> None:
         content = content_over(FakeBlocks())
         added = await content.add_tree(pieces(tar_of(TREE)))
+        assert str(added.cid) == "bafybeig7eij7qyr3r54q6mpe7jtmkwa2mj2jyizqs2h2mbzvradowkveku"
         assert added.size_bytes == 300_004
         listed = await content.ls(added.cid, limit=10)
         assert [(entry.name, entry.kind, entry.size_bytes, entry.target) for entry in listed.items] == [
@@ -77,9 +81,10 @@ def test_a_folder_has_the_cid_that_kubo_gives_it() -> None:
 def test_wrapping_puts_it_into_a_folder() -> None:
     async def main() -> None:
         content = content_over(FakeBlocks())
-        added = await content.add_stream(pieces(b"tide"), wrap="tide.txt")
+        added = await content.add_stream(pieces(b"tide"), wrap="a.txt")
+        assert str(added.cid) == "bafybeib6zm2myiyoqkqccmolcj4twosc4scwv6k6r7wz3ah77yzer6qkv4"  # `ipfs add -w`
         assert added.size_bytes == 4
-        assert await content.read(f"/ipfs/{added.cid}/tide.txt") == b"tide"
+        assert await content.read(f"/ipfs/{added.cid}/a.txt") == b"tide"
         folder = await content.add_tree(pieces(tar_of(TREE)), wrap="tides")
         assert await content.read(f"{folder.cid}/tides/a.txt") == b"tide"
         with pytest.raises(UnusableName):
@@ -304,10 +309,13 @@ def test_a_collection_spares_the_roots_and_what_is_being_read() -> None:
 
 
 def test_a_car_comes_back_as_it_was_and_is_pinned() -> None:
+    """The bytes are those of `ipfs dag export` (Kubo v0.43.0)."""
+
     async def main() -> None:
         there, here = FakeBlocks(), FakeBlocks()
         added = await content_over(there).add_tree(pieces(tar_of(TREE)))
         car = b"".join([piece async for piece in content_over(there).export_car(added.cid)])
+        assert hashlib.sha256(car).hexdigest() == CAR_SHA256
         assert await content_over(here).import_car(pieces(car, 1000), name="tides") == (added.cid,)
         assert here.kept == there.kept
         assert here.pinned[added.cid].name == "tides"

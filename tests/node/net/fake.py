@@ -198,6 +198,7 @@ class FakeNetwork:
         return found
 
     async def dht_servers(self) -> tuple[PeerId, ...]:
+        self.counts["dht_servers"] += 1
         up = self._swarm.up
         return tuple(peer for peer in self._swarm.neighbours(self.peer_id) if up[peer].dht_server)
 
@@ -217,10 +218,12 @@ class FakeNetwork:
     async def put_value(self, key: bytes, value: bytes) -> int:
         self._check_alive()
         record = ipns.verify_value(key, value, now_ms=now_ms())
-        held = self._swarm.values.get(key)
-        if await self.dht_servers() and (held is None or record.newer_than(ipns.verify_value(key, held, now_ms=now_ms()))):
+        held = self._swarm.values.get(key, value)
+        servers = await self.dht_servers()
+        if servers and not ipns.verify_value(key, held, now_ms=now_ms()).newer_than(record):
             self._swarm.values[key] = value
-        return len(await self.dht_servers())
+            return len(servers)
+        return 0
 
     async def get_value(self, key: bytes, *, timeout_s: float = 10) -> bytes | None:
         self._check_alive()

@@ -4,10 +4,12 @@ import asyncio
 import contextlib
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import trio
+import trio.testing
 from libp2p.exceptions import BaseLibp2pError
 from libp2p.kad_dht.pb.kademlia_pb2 import Message
 from libp2p.peer.id import ID
@@ -17,8 +19,12 @@ from identity.keys import KeyPair
 from identity.multibase import CODEC_RAW, encode_varint
 from node.clock import now_ms
 from node.net import dht_wire as wire
+from node.net.counters import Counters
+from node.net.dht_records import DhtRecords
+from node.net.dht_server import DhtServer
 from node.net.libp2p_network import Libp2pNetwork, open_network
 from node.net.settings import NetSettings
+from node.net.streams import Inflow
 from protocols import ipns, limits
 from protocols.framing import encode_frame
 from tests.node.net.raw import as_raw_peer, throwing
@@ -43,6 +49,12 @@ def record(keys: KeyPair, sequence: int, *, lasts_ms: int = 3_600_000) -> bytes:
     return ipns.create_record(
         keys.sign, value="/ipfs/bafkqaaa", sequence=sequence, valid_until_ms=now_ms() + lasts_ms, ttl_s=60
     )
+
+
+async def eventually(check: Callable[[], Awaitable[object]]) -> None:
+    async with asyncio.timeout(20):
+        while not await check():  # noqa: ASYNC110 - what a peer has told is told to nobody
+            await asyncio.sleep(0.05)
 
 
 async def is_served(relay: Libp2pNetwork) -> None:
@@ -136,6 +148,18 @@ def test_ten_thousand_records_of_one_peer_are_taken_slowly_and_not_all() -> None
             await flooding
 
     asyncio.run(main())
+
+
+def test_all_peers_together_are_served_only_so_fast() -> None:
+    async def main() -> int:
+        handlers: dict[str, Any] = {}
+        host = SimpleNamespace(set_stream_handler=handlers.__setitem__)
+        server = DhtServer(host, Inflow(), Counters(), lambda key: [], records=DhtRecords())
+        assert set(handlers) == {wire.PROTOCOL, wire.LAN_PROTOCOL}
+        return sum(server._has_turn(ID(number.to_bytes(34))) for number in range(10_000))
+
+    clock = trio.testing.MockClock()
+    assert trio.run(main, clock=clock) == limits.DHT_ALL_REQUESTS_BURST
 
 
 def test_one_peer_has_a_few_streams() -> None:
@@ -262,9 +286,7 @@ def test_servers_that_another_server_names_are_asked_too() -> None:
         async with node("server") as near, node("server") as far, node() as one, node() as two:
             await near.dial(far.addresses()[0])
             await one.dial(far.addresses()[0])
-            async with asyncio.timeout(10):
-                while far.peer_id not in await near.dht_servers():
-                    await asyncio.sleep(0.02)
+            await eventually(near.dht_servers)
             assert await one.provide(CID) >= 1
             await two.dial(near.addresses()[0])
             assert [provider.peer_id for provider in await two.find_providers(CID)] == [one.peer_id]
@@ -280,14 +302,10 @@ def test_a_server_keeps_its_records_when_its_thread_is_restarted() -> None:
             assert await one.provide(CID) == 1
             crash(relay)
             await until(relay, "restarts")
-            async with asyncio.timeout(20):
-                while not await two.find_providers(CID, timeout_s=3):
-                    await asyncio.sleep(0.1)
+            await eventually(lambda: two.find_providers(CID, timeout_s=3))
             crash(two)
             await until(two, "restarts")
-            async with asyncio.timeout(20):
-                while not await two.find_providers(CID, timeout_s=3):
-                    await asyncio.sleep(0.1)
+            await eventually(lambda: two.find_providers(CID, timeout_s=3))
 
     asyncio.run(main())
 
