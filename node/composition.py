@@ -35,6 +35,7 @@ from node.dids.succession import Successions
 from node.events import EventBus
 from node.gossip import Gossip
 from node.ground import Ground
+from node.hive.git.sync import GitSync
 from node.hive.hive import Hive
 from node.hive.judging.assembly import JudgingParts
 from node.hive.retrieval import Retrieval
@@ -55,7 +56,7 @@ from node.net.errors import MalformedAddress, NetError
 from node.net.libp2p_network import open_network
 from node.net.port import BlockSource, Network
 from node.net.settings import NetSettings
-from node.own_tools import didcomm_tools, identity_tools
+from node.own_tools import didcomm_tools, hive_tools, identity_tools
 from node.reputation.attestations import Attestations
 from node.reputation.reputation import Reputation
 from node.supervisor import keep_running
@@ -263,6 +264,14 @@ def _assembled(
         parts=judging,
         formerly=successions.formerly,
     )
+    git = GitSync(
+        config.hive.git,
+        did=did,
+        name=config.name,
+        hive=hive,
+        database=database,
+        folder=home.path / "git",
+    )
     colleagues = Colleagues(
         own=did,
         directory=directory,
@@ -333,6 +342,7 @@ def _assembled(
         identity_tools(did, keys.sign, resolver),
         didcomm_tools(mail, trust, successions.current),
         credentials_tools(credentials, reputation.claims),
+        hive_tools(git),
     ):
         tools.register(plugin)
     jobs = Jobs(database)
@@ -376,6 +386,7 @@ def _assembled(
         credentials=credentials,
         public_routes=(*public_routes(credentials.status_lists), *(gateway.routes() if gateway is not None else ())),
         hive=hive,
+        git=git,
         memory=memory,
         executive=executive,
         learning=learning,
@@ -400,7 +411,9 @@ def _assembled(
             messaging.answers.counters,
             messaging.delivery.counters,
             hive.counters,
+            git.counters,
             learning.counters,
+            content.counters,
             finder.counters,
             hosting.counters,
             *content_routing.counters,
@@ -427,6 +440,7 @@ async def _running(twin: Twin, relays: Sequence[str]) -> AsyncIterator[None]:
                 twin.mail,
                 twin.mediation,
                 twin.hive,
+                twin.git,
                 twin.rotation_news,
                 twin.tasks,
                 twin.learning,

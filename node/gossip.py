@@ -47,11 +47,15 @@ MAX_WAITING: Final = 4096
 
 @dataclass(frozen=True, slots=True)
 class Heard:
-    """A verified message that is newer than what was held, and the neighbour that it came from."""
+    """A verified message that is newer than what was held, and the neighbour that it came from.
+
+    Not `live`: it came by catching up, so that others may not have heard it either.
+    """
 
     message: Message
     author: Did
     via: PeerId
+    live: bool = True
 
 
 GossipListener = Callable[[Heard], Awaitable[None]]
@@ -211,7 +215,7 @@ class Gossip:
                 return "no room"
             if await self._store(unpacked.message, author, data, spare=spare):
                 self.counters["gossip_accepted"] += 1
-                await self._hand_on(Heard(unpacked.message, author, via))
+                await self._hand_on(Heard(unpacked.message, author, via, live))
             else:
                 self.counters["gossip_not_newer"] += 1
         return "taken"

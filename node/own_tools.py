@@ -1,6 +1,7 @@
-"""The built-in tools over this twin's own name and mail: what they are given of the node, and no more.
+"""The built-in tools over this twin's own name, mail and Git repository: what they are given of the node, and no more.
 
-They sign and write in the owner's name, so they are `owner_only`: no goal, memory or other twin makes one of them run.
+They sign, write and push in the owner's name, so they are `owner_only`: no goal, memory or other twin makes one of
+them run.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -11,9 +12,10 @@ from identity.did import Did, parse_did
 from identity.errors import PagiError
 from identity.resolver import Resolver
 from node.clock import rfc3339
+from node.hive.git.sync import GitSync
 from node.messaging.post_office import PostOffice
 from node.trust import TrustList
-from plugins.builtin import didcomm, identity
+from plugins.builtin import didcomm, hive, identity
 from plugins.builtin.didcomm import Received, Sent
 from plugins.builtin.identity import Signed
 from plugins.sdk import Plugin
@@ -57,6 +59,26 @@ def didcomm_tools(mail: PostOffice, trust: TrustList, current: Callable[[Did], D
         return [_received(row, trust) for row in (await mail.inbox(limit)).items]
 
     return didcomm.plugin(send, inbox)
+
+
+def hive_tools(git: GitSync) -> Plugin:
+    """Keeping the playbook's Git repository in step."""
+
+    async def pull() -> hive.Pulled:
+        try:
+            pulled = await git.pull()
+        except PagiError as error:
+            raise hive.Refused(_told(error)) from error
+        return hive.Pulled(pulled.commit, [str(cid) for cid in pulled.revisions], pulled.problems)
+
+    async def push() -> hive.Pushed | None:
+        try:
+            pushed = await git.push()
+        except PagiError as error:
+            raise hive.Refused(_told(error)) from error
+        return None if pushed is None else hive.Pushed(pushed.branch, [str(cid) for cid in pushed.revisions])
+
+    return hive.plugin(pull, push)
 
 
 def _received(row: InboxRow, trust: TrustList) -> Received:

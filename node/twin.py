@@ -21,6 +21,7 @@ from node.dids.second_copy import SecondCopy
 from node.dids.succession import Successions
 from node.events import EventBus
 from node.gossip import Gossip
+from node.hive.git.sync import GitSync
 from node.hive.hive import Hive
 from node.http.outside import Outside
 from node.http.public import Handler as PublicHandler
@@ -80,6 +81,7 @@ class Twin:
     mediation: Mediation
     credentials: Credentials
     hive: Hive
+    git: GitSync
     memory: Memory
     executive: Executive
     learning: Learning
@@ -124,7 +126,10 @@ class Twin:
         network = Check(True, f"{peers} peers") if self.network.alive else Check(False, "libp2p is being restarted")
         copied = self.second_copy.reason
         identity = Check(True, f"degraded: {copied}", degraded=True) if copied else Check(True, self.did)
-        return {"network": network, "storage": self._storage_health(), "model": model, "identity": identity}
+        checks = {"network": network, "storage": self._storage_health(), "model": model, "identity": identity}
+        if (trouble := self.git.health) is not None:
+            checks["git"] = Check(True, f"degraded: {trouble}", degraded=True) if trouble else Check(True, "in step")
+        return checks
 
     def _storage_health(self) -> Check:
         free_bytes = shutil.disk_usage(self.home.path).free

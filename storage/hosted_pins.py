@@ -98,13 +98,11 @@ def count(conn: sqlite3.Connection, client: Did | None = None) -> int:
     )
 
 
-def list_pins(
-    conn: sqlite3.Connection, *, limit: int, after: str | None = None, client: Did | None = None
-) -> Page[HostedPin]:
-    """Hosted pins, oldest first; of one client only if that is given."""
+def list_pins(conn: sqlite3.Connection, *, limit: int, after: str | None = None) -> Page[HostedPin]:
+    """Hosted pins, oldest first."""
     rows = conn.execute(
-        f"SELECT {_COLUMNS} FROM hosted_pins WHERE seq > ? AND (? IS NULL OR client = ?) ORDER BY seq LIMIT ?",
-        (position(after, start=0), client, client, limit + 1),
+        f"SELECT {_COLUMNS} FROM hosted_pins WHERE seq > ? ORDER BY seq LIMIT ?",
+        (position(after, start=0), limit + 1),
     )
     return page_of([_pin(row) for row in rows], limit, lambda pin: pin.seq)
 

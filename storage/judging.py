@@ -4,7 +4,7 @@ What a stage means and what follows from it is decided elsewhere; here it is kep
 """
 
 import sqlite3
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final, Literal, get_args
 
@@ -161,11 +161,6 @@ def result_cids(conn: sqlite3.Connection) -> set[Cid]:
     """Both blocks of every result that is kept."""
     rows = conn.execute("SELECT cid FROM gate_results UNION SELECT payload_cid FROM gate_results")
     return {Cid.parse(cid) for (cid,) in rows}
-
-
-def forget_results_of(conn: sqlite3.Connection, authors: Collection[Did]) -> None:
-    """Drop what these authors said."""
-    conn.executemany("DELETE FROM gate_results WHERE author = ?", [(author,) for author in authors])
 
 
 def _results(conn: sqlite3.Connection, where: str, values: tuple[object, ...]) -> list[GateRow]:

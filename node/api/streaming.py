@@ -83,6 +83,8 @@ async def send_progress(
     finally:
         working.cancel()
         await asyncio.wait([working])
+        if not working.cancelled():
+            working.exception()  # seen, though the client that it is for may be gone
     await response.write_eof()
     return response
 

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from node.cli import content_add, content_get, ipns
+from node.cli import content_add, content_get, hosting, ipns
 from node.cli.command import Call, Commands, add_paging, paging
 from node.cli.output import say
 from node.cli.progress import amount, bytes_progress
@@ -16,6 +16,7 @@ def register(commands: Commands) -> None:
     _register_looking(group)
     _register_keeping(group)
     ipns.register(group)
+    hosting.register(group)
 
 
 def _register_looking(group: Commands) -> None:
@@ -31,11 +32,14 @@ def _register_keeping(group: Commands) -> None:
     pin_parser.add_argument("cid", metavar="CID")
     pin_parser.add_argument("--direct", action="store_true", help="only this block, not what it names")
     pin_parser.add_argument("--name", metavar="NAME", help="what it is for, in your words")
+    pin_parser.add_argument("--at", metavar="TWIN", help="have another twin keep it, or `relay`, yours")
     unpin_parser = group.add("unpin", "keep content no longer: `gc` frees its room", unpin)
     unpin_parser.add_argument("cid", metavar="CID", nargs="+")
+    unpin_parser.add_argument("--at", metavar="TWIN", help="have that twin, or `relay`, keep it no longer")
     pins_parser = group.add("pins", "list what is kept", pins)
     pins_parser.add_argument("--kind", choices=("recursive", "direct"))
     pins_parser.add_argument("--name", metavar="NAME", help="only those of this name")
+    pins_parser.add_argument("--at", metavar="TWIN", help="what that twin keeps for you, or `relay`, or `all` of them")
     add_paging(pins_parser)
     group.add("gc", "remove every block that nothing needs", gc)
     group.add("usage", "show how much is kept, and how much may be", usage)
@@ -67,6 +71,9 @@ def stat(call: Call) -> None:
 
 
 def pin(call: Call) -> None:
+    if call.args.at is not None:
+        hosting.pin_at(call)
+        return
     show = bytes_progress("pinning", quiet_s=1.0)
 
     def on_progress(progress: dict[str, Any]) -> None:
@@ -79,6 +86,9 @@ def pin(call: Call) -> None:
 
 
 def unpin(call: Call) -> None:
+    if call.args.at is not None:
+        hosting.unpin_at(call)
+        return
     client = call.client()
     for cid in call.args.cid:
         client.delete("ipfs", "pins", cid)
@@ -86,6 +96,9 @@ def unpin(call: Call) -> None:
 
 
 def pins(call: Call) -> None:
+    if call.args.at is not None:
+        hosting.pins_at(call)
+        return
     query = {"kind": call.args.kind, "name": call.args.name, **paging(call.args)}
     document = call.client().get("ipfs", "pins", query=query)
     rows = [(item["cid"], item["kind"], item["name"]) for item in document["items"]]

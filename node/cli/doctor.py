@@ -209,6 +209,26 @@ def check_content(call: Call) -> Finding:
     return Finding("content", "warn", detail, hint)
 
 
+def check_git(call: Call) -> Finding:
+    """The Git repository beside a playbook, if one is configured."""
+    from node.config import load_config
+
+    config = load_config(call.home / "config.toml").hive.git
+    if config.url is None:
+        return Finding("git", "ok", "no repository is configured")
+    if not (call.home / "api").exists():
+        return Finding("git", "ok", "nothing is known while the twin is not running")
+    try:
+        _, health = call.client().ready()
+    except NodeNotRunning:
+        return Finding("git", "ok", "nothing is known while the twin is not running")
+    detail = str(health.get("checks", {}).get("git", {}).get("detail", "not looked at yet"))
+    if detail.startswith("degraded: "):
+        hint = f"See `pagi playbook git {config.playbook}`; the twin goes on trying by itself."
+        return Finding("git", "warn", detail.removeprefix("degraded: "), hint)
+    return Finding("git", "ok", detail)
+
+
 def check_model(call: Call) -> Finding:
     from node.config import load_config
     from node.inference.models import SMOLLM2, cache_folder
@@ -259,6 +279,7 @@ _CHECKS: Final[tuple[Check, ...]] = (
     check_network,
     check_identity,
     check_content,
+    check_git,
     check_model,
     check_disk,
     check_clock,

@@ -5,6 +5,7 @@ import json
 import re
 from typing import Any, Final
 
+from node.cli import playbook_files
 from node.cli.command import MAX_LIMIT, Call, Commands, add_paging, paging
 from node.cli.errors import ApiProblem, BadInput
 from node.cli.inputs import read_text
@@ -59,6 +60,7 @@ def register(commands: Commands) -> None:
     split_parser = group.add("split", "show two bullets by themselves from now on", split)
     split_parser.add_argument("bullets", metavar="BULLET", nargs=2)
     split_parser.add_argument("--name", metavar="NAME", default=COMMON, help=f"the playbook ({COMMON})")
+    playbook_files.register(group)
 
 
 def _register_propose(parser: argparse.ArgumentParser) -> None:

@@ -15,14 +15,15 @@ from collections.abc import (
     Iterator,
     Sequence,
 )
-from contextlib import aclosing, contextmanager
+from contextlib import aclosing, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import Final
 
 from identity.cid import Cid
+from identity.errors import PagiError
 from node.content import reading
 from node.content.adding import add_file, add_folder, add_tree
-from node.content.blocks import Backend, Blocks, Collected, Roots, Usage
+from node.content.blocks import Backend, Blocks, Collected, Hold, Roots, Usage
 from node.content.car import export_car, import_car
 from node.content.errors import NotPinned
 from node.content.reading import Listed, Opened, Stat
@@ -54,6 +55,7 @@ class Content:
         self._blocks = blocks
         self._roots = roots
         self._in_use: Counter[Cid] = Counter()
+        self.counters: Counter[str] = Counter()
 
     @property
     def backend(self) -> Backend:
@@ -120,12 +122,22 @@ class Content:
     async def _add(
         self, build: Callable[[Sink], Awaitable[tuple[Entry, int]]], *, name: str | None, pin: bool
     ) -> Added:
-        async with bringing_in(self._blocks) as bringing:
+        async with self._bringing_in() as bringing:
             async with writing(bringing.hold) as sink:
                 entry, size_bytes = await build(sink)
             if pin:
                 await self._pin_last(bringing, [entry.cid], name)
         return Added(entry.cid, size_bytes, entry.total_bytes)
+
+    @asynccontextmanager
+    async def _bringing_in(self) -> AsyncIterator[Bringing]:
+        try:
+            async with bringing_in(self._blocks) as bringing:
+                yield bringing
+        except BaseException:
+            self.counters["content_not_taken"] += 1
+            raise
+        self.counters["content_taken"] += 1
 
     async def _bounded(self, stream: AsyncIterable[bytes]) -> AsyncIterator[bytes]:
         """The stream, as far as it may go: what is longer than the quota cannot be kept, unless it repeats itself."""
@@ -205,7 +217,7 @@ class Content:
     async def fetch(self, cid: Cid, *, report: Report | None = None) -> Fetched:
         """Have the whole of a DAG here. What came stays if it fails, so the next time goes on from there."""
         async with self._blocks.hold() as hold:
-            return await fetch_dag(self._blocks, hold, cid, report=report)
+            return await self._fetch(hold, cid, report)
 
     async def pin(
         self, cid: Cid, kind: PinKind = "recursive", name: str | None = None, *, report: Report | None = None
@@ -213,8 +225,18 @@ class Content:
         """Have a DAG, or one block, here and keep it. The pin is made when everything is here; raises what `fetch`
         raises."""
         async with self._blocks.hold() as hold:
-            fetched = await fetch_dag(self._blocks, hold, cid, report=report, root_only=kind == "direct")
+            fetched = await self._fetch(hold, cid, report, root_only=kind == "direct")
             await self._blocks.pin(cid, kind, name)
+        return fetched
+
+    async def _fetch(self, hold: Hold, cid: Cid, report: Report | None, *, root_only: bool = False) -> Fetched:
+        try:
+            fetched = await fetch_dag(self._blocks, hold, cid, report=report, root_only=root_only)
+        except PagiError:
+            self.counters["content_fetches_failed"] += 1
+            raise
+        self.counters["content_fetches"] += 1
+        self.counters["content_blocks_fetched"] += fetched.new_blocks
         return fetched
 
     async def unpin(self, cid: Cid) -> None:
@@ -230,7 +252,9 @@ class Content:
 
     async def collect(self) -> Collected:
         """Remove every block that nothing needs: no pin, no transfer under way, nothing of `roots`."""
-        return await self._blocks.collect(self.live)
+        collected = await self._blocks.collect(self.live)
+        self.counters["content_blocks_collected"] += collected.blocks
+        return collected
 
     async def live(self) -> Collection[Cid]:
         """The roots of all that is needed besides the pins, what is being read included."""
@@ -254,7 +278,7 @@ class Content:
     ) -> tuple[Cid, ...]:
         """Keep what a CAR file has, and pin its roots. Raises CarRefused, MalformedMessage, TooLarge and StorageFull;
         then nothing of it is kept."""
-        async with bringing_in(self._blocks) as bringing:
+        async with self._bringing_in() as bringing:
             roots = await import_car(self._blocks, bringing.hold, self._bounded(stream))
             if pin:
                 await self._pin_last(bringing, roots, name)

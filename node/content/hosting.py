@@ -30,6 +30,7 @@ from storage import hosted_pins as rows
 from storage.database import Database
 from storage.errors import StorageFull
 from storage.hosted_pins import HostedPin, HostedStatus
+from storage.page import Page
 
 ShareOf = Callable[[sqlite3.Connection, Did], int]
 """How many bytes may be kept for a client, what is kept already included; 0 for whom nothing is kept."""
@@ -56,12 +57,20 @@ class Hosting:
         self._database = database
         self._blocks = blocks
         self._share_of = share_of
-        self._total_bytes = total_bytes
+        self.total_bytes: Final = total_bytes
         self._now = now
         self._jobs: dict[int, _Job] = {}
         self._rests: dict[int, tuple[int, int]] = {}  # by pin: not before, and the pause after that
         self._changed = asyncio.Event()
         self.counters: Counter[str] = Counter()
+
+    async def pins(self, *, limit: int, after: str | None = None) -> Page[HostedPin]:
+        """What is kept for others, oldest first."""
+        return await self._database.read(lambda conn: rows.list_pins(conn, limit=limit, after=after))
+
+    async def used_bytes(self) -> int:
+        """What counts against `total_bytes`."""
+        return await self._database.read(rows.used_bytes)
 
     # What clients ask
 
@@ -188,14 +197,15 @@ class Hosting:
             own_bytes = before.size_bytes if before is not None else 0
             room = own_bytes + min(
                 self._share_of(conn, job.pin.client) - rows.used_bytes(conn, job.pin.client),
-                self._total_bytes - rows.used_bytes(conn),
+                self.total_bytes - rows.used_bytes(conn),
             )
-            if wanted > room:
-                raise _too_large(room)
-            rows.note(conn, job.pin.seq, "pinning", size_bytes=wanted, reason=None, now_ms=now)
+            if wanted <= room:
+                rows.note(conn, job.pin.seq, "pinning", size_bytes=wanted, reason=None, now_ms=now)
             return room
 
         job.room_bytes = await self._database.write(admit)
+        if wanted > job.room_bytes:
+            raise _too_large(job.room_bytes)
 
     def _put_off(self, pin: HostedPin, reason: str | None) -> tuple[HostedStatus, str | None]:
         now = self._now()

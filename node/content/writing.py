@@ -21,7 +21,7 @@ MAX_BATCH_BYTES: Final = 8 * 1024 * 1024
 MAX_BATCH_BLOCKS: Final = 512
 """Blocks of one batch: small files are written by the hundred."""
 
-_WORTH_BYTES: Final = 1024 * 1024
+_WORTH_BYTES: Final = 2 * 1024 * 1024
 _WORTH_BLOCKS: Final = 128
 """What a writer waits for although it is idle: less than this would be one flush after another."""
 

@@ -62,11 +62,15 @@ class _Record:
 
 @dataclass(slots=True)
 class Wanted:
-    """An announcement, the neighbour that it came from, and the loop's time from which it may be tried."""
+    """An announcement, the neighbour that it came from, and the loop's time from which it may be tried.
+
+    `late`: it was not heard when it was made, so that others behind us may not have heard it either.
+    """
 
     update: Update
     author: Did
     via: PeerId | None
+    late: bool = False
     due_at: float = 0.0
     attempts: int = 0
 
@@ -83,9 +87,11 @@ class Following:
         self._records: dict[Did, _Record] = {}
         self._wake = asyncio.Event()
 
-    def want(self, update: Update, author: Did, via: PeerId | None) -> None:
+    def want(self, update: Update, author: Did, via: PeerId | None, *, late: bool = False) -> None:
         """Follow an announcement, in place of an older one of this author."""
-        self._wanted[update.playbook, author] = Wanted(update, author, via)
+        older = self._wanted.get((update.playbook, author))
+        late = late or (older is not None and older.late)
+        self._wanted[update.playbook, author] = Wanted(update, author, via, late)
         self._wake.set()
 
     async def run(self) -> None:

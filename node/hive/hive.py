@@ -8,25 +8,22 @@ import asyncio
 import logging
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
-from contextlib import AsyncExitStack
 from typing import Final
 
 from identity.cid import Cid
 from identity.did import Did, did_key
-from identity.errors import PagiError
 from identity.keys import KeyPair
 from node.clock import NowMs, now_ms
 from node.config import HiveConfig
 from node.events import EventBus
 from node.gossip import Gossip
-from node.hive.deciding import Changes, Deciding
+from node.hive.deciding import Deciding
+from node.hive.decisions import Decisions
 from node.hive.detail import Detail, detail_of
 from node.hive.effective import IN_EFFECT, Effective
 from node.hive.judging.assembly import JudgingParts
 from node.hive.judging.canaries import DEFAULT_SHARE
-from node.hive.judging.duplicates import Lesson, leaving
-from node.hive.judging.gate import Measured, tried_stage, unmeasured_stage
-from node.hive.judging.results import row_of
+from node.hive.judging.duplicates import Lesson
 from node.hive.judging.verdict import Status
 from node.hive.own_snapshots import OwnSnapshots
 from node.hive.proposal import write_revision
@@ -47,7 +44,6 @@ from storage import revisions as rows
 from storage.blocks import BlockStore
 from storage.checks import Check
 from storage.database import Database
-from storage.judging import GateRow
 from storage.page import Page
 from storage.trust import Trust
 
@@ -59,8 +55,7 @@ COUNT_WEIGHT: Final = 0.1
 JOINED: Final = "joins heads, and changes nothing"
 """The critique of a revision that only joins heads."""
 
-COMPARE_EVERY_S: Final = 60.0
-"""How often it is looked whether a canary has had enough outcomes."""
+REJECTED: Final = "rejected by the owner"
 
 
 class Hive:
@@ -96,9 +91,8 @@ class Hive:
         self._names = tuple(names)
         self._now = now
         self._lock = asyncio.Lock()
-        self._judging, self._results, self._trials = parts.judging, parts.results, parts.trials
+        self._judging, self._trials = parts.judging, parts.trials
         self.red_lines, self.checks = parts.red_lines, parts.checks
-        self._model_name = parts.model_name
         self.counters: Counter[str] = parts.counters
         self._effective = Effective(
             shelf=self._shelf,
@@ -108,14 +102,25 @@ class Hive:
             events=events,
             now=now,
         )
-        self._deciding = Deciding(
+        deciding = Deciding(
             shelf=self._shelf,
             database=database,
             effective=self._effective,
             judging=self._judging,
-            results=self._results,
+            results=parts.results,
             trust=trust,
             formerly=formerly,
+        )
+        self._decisions = Decisions(
+            lock=self._lock,
+            config=self._config,
+            shelf=self._shelf,
+            effective=self._effective,
+            deciding=deciding,
+            results=parts.results,
+            sharing=self._sharing,
+            model_name=parts.model_name,
+            look_for_trials=parts.trials.look,
         )
         self._provisionals = Provisionals(
             database=database,
@@ -156,8 +161,8 @@ class Hive:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._receiving.run())
             tasks.create_task(self._sharing.run())
-            tasks.create_task(self._trials.run(self))
-            tasks.create_task(self._compare_canaries())
+            tasks.create_task(self._trials.run(self._decisions))
+            tasks.create_task(self._decisions.compare_canaries())
             while True:
                 for name in self._effective.names:
                     await self._sharing.share(self._effective.view(name), gossip=False)
@@ -293,36 +298,30 @@ class Hive:
 
     async def approve(self, name: str, cid: Cid, *, canary: bool = False, share: float = DEFAULT_SHARE) -> Playbook:
         """The owner adopts a revision, as a canary for a share of the goals. Raises RevisionUnknown, AuthorBlocked."""
-        async with self._lock:
-            changes = await self._deciding.approve(name, cid, share=share if canary else None)
-            return await self._carry_out(name, changes, share=share)
+        return await self._decisions.approve(name, cid, share=share if canary else None)
 
     async def reject(self, name: str, cid: Cid, reason: str) -> Playbook:
         """The owner rejects a revision, adopted or not; its bullets leave the playbook. Raises RevisionUnknown."""
-        async with self._lock:
-            changes = await self._deciding.reject(name, cid, reason or "rejected by the owner")
-            return await self._carry_out(name, changes)
+        return await self._decisions.reject(name, cid, reason or REJECTED)
 
     async def reject_author(self, name: str, author: Did, reason: str) -> int:
         """The owner rejects all that an author wrote in a playbook so far; how many revisions that were."""
-        async with self._lock:
-            changes = await self._deciding.reject_author(name, author, reason or "rejected by the owner")
-            await self._carry_out(name, changes)
-            return len(changes)
+        return await self._decisions.reject_author(name, author, reason or REJECTED)
 
     async def rollback(self, name: str, cid: Cid) -> Playbook:
         """Keep only `cid` and its history; all else that is in effect is rejected.
 
         Raises RevisionUnknown, and RevisionRefused if `cid` is not adopted itself.
         """
-        async with self._lock:
-            return await self._carry_out(name, await self._deciding.rollback(name, cid))
+        return await self._decisions.rollback(name, cid)
 
     async def split(self, name: str, a: str, b: str) -> None:
         """Two bullets that are shown as one are shown by themselves from now on. Raises NotDuplicates."""
-        async with self._lock:
-            shown = self._effective.lessons(name, with_canaries=True)
-            await self._effective.split(name, leaving(shown, a, b))
+        await self._decisions.split(name, a, b)
+
+    async def judge_canaries(self, name: str) -> None:
+        """Keep, or take back, the canaries that have had enough outcomes."""
+        await self._decisions.judge_canaries(name)
 
     # Receiving
 
@@ -370,11 +369,13 @@ class Hive:
         for name in sorted({signed.revision.playbook for signed in revisions}):
             await self._sharing.share(self._effective.view(name), gossip=False)
 
+    async def tell_everyone(self, name: str) -> None:
+        """Announce the heads of a playbook to those who may not have heard of them."""
+        await self._sharing.share(self._effective.view(name), gossip=True)
+
     async def followed(self, update: Update, author: Did) -> None:
         """All that `author` announced is here and judged."""
-        async with self._lock:
-            changes = await self._deciding.vouched(update.playbook, update.heads, author)
-            await self._carry_out(update.playbook, changes)
+        await self._decisions.followed(update, author)
 
     async def _is_missed(self, signed: SignedRevision) -> bool:
         """Whether a revision was put into effect and is not, since the disk had lost its blocks."""
@@ -409,65 +410,14 @@ class Hive:
         found = await self._database.read(lambda conn: [rows.get(conn, signed.cid) for signed in new])
         self.counters.update(f"revisions_{row.status}" for row in found if row is not None)
 
-    # Trust, red lines, trials and comparisons decide
+    # Judging again
 
     async def _on_trust_change(self, trust: Trust) -> None:
         """Judge again what was decided by its author, and follow the heads of twins named now."""
-        for name in self._effective.names:
-            async with self._lock:
-                await self._carry_out(name, await self._deciding.after_trust(name, trust))
+        await self._decisions.after_trust(trust)
         await self._provisionals.look_again()
         await self._receiving.follow_held()
 
     async def _on_red_lines_change(self) -> None:
-        for name in self._effective.names:
-            async with self._lock:
-                await self._carry_out(name, await self._deciding.after_red_lines(name))
+        await self._decisions.after_red_lines()
         await self._provisionals.look_again()
-
-    async def trial_over(self, name: str, cid: Cid, measured: Measured | None, why: str) -> None:
-        """A trial has ended: keep, tell and follow what it showed."""
-        mode, signed = self._config.gate, None
-        results: list[GateRow] = []
-        async with AsyncExitStack() as kept:
-            if measured is None:
-                stage = unmeasured_stage(why, mode)
-            else:
-                stage = tried_stage(measured, mode)
-                signed = self._results.sign(name, cid, measured, by=self._model_name())
-                results.append(row_of(signed))
-                await kept.enter_async_context(self._results.putting(signed))
-            async with self._lock:
-                await self._carry_out(name, await self._deciding.after_trial(name, cid, stage), results=results)
-        if signed is not None:
-            await self._results.tell(signed)
-
-    async def judge_canaries(self, name: str) -> None:
-        """Keep, or take back, the canaries that have had enough outcomes."""
-        async with self._lock:
-            await self._carry_out(name, await self._deciding.after_comparison(name))
-
-    async def _compare_canaries(self) -> None:
-        while True:
-            await asyncio.sleep(COMPARE_EVERY_S)
-            for name in self._effective.names:
-                try:
-                    await self.judge_canaries(name)
-                except PagiError as error:
-                    logger.warning("the canaries of playbook %s could not be compared: %s", name, error)
-
-    async def _carry_out(
-        self, name: str, changes: Changes, *, share: float | None = None, results: Sequence[GateRow] = ()
-    ) -> Playbook:
-        """Put changes into effect and tell of them. The caller holds the lock."""
-        if not changes:
-            return self._effective.view(name)
-        before = (self._effective.view(name), self._effective.view_with_canaries(name))
-        await self._effective.change(
-            name, changes, share=share or self._config.canary_share or DEFAULT_SHARE, results=results
-        )
-        if before != (self._effective.view(name), self._effective.view_with_canaries(name)):
-            await self._effective.tell_updated(name)
-            await self._sharing.share(self._effective.view(name), gossip=True)
-        self._trials.look()
-        return self._effective.view(name)

@@ -66,6 +66,9 @@ class Taker(Protocol):
     async def take_in(self, revisions: Sequence[SignedRevision]) -> None:
         """Store, judge and perhaps adopt verified revisions, parents first. Raises TooLarge if they are too many."""
 
+    async def tell_everyone(self, name: str) -> None:
+        """Announce the heads of a playbook to those who may not have heard of them."""
+
     async def followed(self, update: Update, author: Did) -> None:
         """All that `author` announced is here and judged."""
 
@@ -109,19 +112,19 @@ class Receiving:
             try:
                 message = verify_signed(signed).message
                 if message.from_ is not None and message.from_ != self._did:
-                    await self._offer(message, message.from_, None)
+                    await self._offer(message, message.from_, None, late=True)
             except ProtocolError as error:
                 logger.warning("an announcement on disk cannot be read any more: %s", error)
 
     async def _on_update(self, heard: Heard) -> None:
-        await self._offer(heard.message, heard.author, heard.via)
+        await self._offer(heard.message, heard.author, heard.via, late=not heard.live)
 
-    async def _offer(self, message: Message, author: Did, via: PeerId | None) -> None:
+    async def _offer(self, message: Message, author: Did, via: PeerId | None, *, late: bool) -> None:
         update = Update.from_body(message.body)
         # Only what twins announce that the owner named, or let in by their standing, is fetched: a stranger cannot
         # make us store anything.
         if self._taker.follows(update.playbook) and await self._taker.may_teach(author):
-            self._following.want(update, author, via)
+            self._following.want(update, author, via, late=late)
         else:
             self._counters["updates_not_followed"] += 1
 
@@ -143,6 +146,8 @@ class Receiving:
                 self._staging.done(name, author)
                 raise
             self._staging.done(name, author)
+            if wanted.late:
+                await self._taker.tell_everyone(name)
         await self._provisionals.settle(name, author, self._taker.effective(name))
         await self._taker.followed(wanted.update, author)
 

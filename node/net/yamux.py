@@ -99,21 +99,15 @@ class Yamux(IMuxedConn):  # type: ignore[misc] # the library is not typed for us
         return self.secured_conn.get_remote_address()
 
     async def start(self) -> None:
-        """Run until the connection ends."""
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(self._write)
-            self.event_started.set()
-            try:
-                while not self.is_closed:
-                    for message in await self.secured_conn.receive():
-                        self._take(message)
-                    while self._waiting_bytes > MAX_CONTROL_BYTES and not self.is_closed:
-                        await self._room.wait()
-            except (*_GONE, MalformedMessage):
-                pass
-            except Exception:
-                logger.exception("A connection ended with an error of a kind that is not expected.")
-            nursery.cancel_scope.cancel()
+        """Run until the connection ends. Its socket is closed then, also when this is cancelled."""
+        try:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._write)
+                self.event_started.set()
+                await self._read()
+                nursery.cancel_scope.cancel()
+        finally:
+            await self._hang_up()
         await self._end()
 
     async def open_stream(self) -> YamuxStream:
@@ -163,6 +157,23 @@ class Yamux(IMuxedConn):  # type: ignore[misc] # the library is not typed for us
 
     # Inside
 
+    async def _read(self) -> None:
+        try:
+            while not self.is_closed:
+                for message in await self.secured_conn.receive():
+                    self._take(message)
+                while self._waiting_bytes > MAX_CONTROL_BYTES and not self.is_closed:
+                    await self._room.wait()
+        except (*_GONE, MalformedMessage):
+            pass
+        except Exception:
+            logger.exception("A connection ended with an error of a kind that is not expected.")
+
+    async def _hang_up(self) -> None:
+        with contextlib.suppress(*_GONE), trio.move_on_after(CLOSE_S) as scope:
+            scope.shield = True
+            await self.secured_conn.close()
+
     async def _write(self) -> None:
         """Write what waits, all of it at once."""
         with contextlib.suppress(*_GONE):
@@ -176,8 +187,9 @@ class Yamux(IMuxedConn):  # type: ignore[misc] # the library is not typed for us
                 self._waiting_bytes -= size_bytes
                 self._room.set()
                 self._room = trio.Event()
-        with contextlib.suppress(*_GONE):
-            await self.secured_conn.close()
+        self.event_shutting_down.set()
+        self._room.set()
+        await self._hang_up()
 
     def _take(self, message: bytes) -> None:
         """Read what one message holds: frames may begin and end anywhere in it. Raises MalformedMessage."""
@@ -266,7 +278,6 @@ class Yamux(IMuxedConn):  # type: ignore[misc] # the library is not typed for us
             stream.die()
         self._streams.clear()
         self._accept_sender.close()
-        with contextlib.suppress(*_GONE):
-            await self.secured_conn.close()
+        await self._hang_up()
         if self.on_close is not None:
             await self.on_close()

@@ -51,7 +51,12 @@ def write_artifact(
         "revisions": [str(cid) for cid in revisions],
     }
     text = render_values(head) + "\n" + render(playbook, under=_UPDATED)
-    return text if form == "toml" else json.dumps(tomllib.loads(text), ensure_ascii=False, indent=2) + "\n"
+    return text if form == "toml" else as_json(text)
+
+
+def as_json(toml: str) -> str:
+    """TOML text of ours as JSON; text that ends with a line feed."""
+    return json.dumps(tomllib.loads(toml), ensure_ascii=False, indent=2) + "\n"
 
 
 def read_document(text: str) -> Artifact | PlaybookFile:

@@ -35,7 +35,7 @@ CASES: Final = (
 
 
 def run() -> list[Row]:
-    """Four rows a case, each a share in percent over all swarms."""
+    """Three rows a case, summed over all swarms."""
     embedder = WordLlamaEmbedder()
     rows = []
     for number, case in enumerate(CASES, 1):
@@ -65,4 +65,4 @@ def _sums(outcomes: Sequence[Outcome], side: Literal["hostile", "honest"]) -> tu
 
 
 def _row(name: str, count: int, of: int, better: Literal["higher", "lower"], aim: str) -> Row:
-    return Row(f"{name}, of {of}", count, None, "", "", better, aim)
+    return Row(name, count, None, f"of {of}", "", better, aim)

@@ -11,6 +11,9 @@ from node.cli.demo_swarm import Member, wait_until
 
 UP = (sys.executable, "-m", "node.cli", "up", "--model", "none", "--no-mdns", "--unsealed", "--api", "127.0.0.1:0")
 
+ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "RAYON_NUM_THREADS": "1"}
+"""The environment of twins that share the cores with many others."""
+
 HTTP_ONLY = """[network]
 listen = []
 allow_private_addresses = true

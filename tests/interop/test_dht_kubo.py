@@ -8,7 +8,6 @@ import contextlib
 import json
 import os
 from collections.abc import AsyncIterator, Iterator
-from pathlib import Path
 
 import pytest
 
@@ -20,7 +19,7 @@ from node.net.libp2p_network import Libp2pNetwork, open_network
 from node.net.settings import NetSettings
 from protocols import ipns
 from protocols.profile import Profile
-from tests.interop.kubo import Kubo, running_kubo
+from tests.interop.kubo import Kubo, kubo_for_tests
 from tests.node.net.support import Blocks
 
 pytestmark = [pytest.mark.kubo, pytest.mark.slow]
@@ -37,13 +36,8 @@ _ROUTING = {
 
 @pytest.fixture(scope="module")
 def kubo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kubo]:
-    """The peer, with its DHT on; where there is none, the test is skipped, or fails if PAGI_REQUIRE_PEERS=1."""
-    binary = os.environ.get("PAGI_TEST_KUBO")
-    if not binary:
-        if os.environ.get("PAGI_REQUIRE_PEERS") == "1":
-            pytest.fail("PAGI_REQUIRE_PEERS=1, but PAGI_TEST_KUBO names no Kubo; scripts/kubo builds one")
-        pytest.skip("PAGI_TEST_KUBO names no Kubo; scripts/kubo builds one")
-    with running_kubo(Path(binary), tmp_path_factory.mktemp("kubo") / "repository", _ROUTING) as running:
+    """The peer, with its DHT on."""
+    with kubo_for_tests(tmp_path_factory.mktemp("kubo") / "repository", _ROUTING) as running:
         yield running
 
 

@@ -4,7 +4,6 @@ import asyncio
 import json
 import os
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,7 +12,7 @@ from identity.keys import KeyPair
 from node.clock import now_ms
 from protocols import ipns
 from protocols.errors import ForgedSignature
-from tests.interop.kubo import Kubo, running_kubo
+from tests.interop.kubo import Kubo, kubo_for_tests
 
 pytestmark = [pytest.mark.kubo, pytest.mark.slow]
 
@@ -23,13 +22,8 @@ PATH = "/ipfs/bafkqaaa"
 
 @pytest.fixture(scope="module")
 def kubo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kubo]:
-    """The peer; where there is none, the test is skipped, or fails if PAGI_REQUIRE_PEERS=1."""
-    binary = os.environ.get("PAGI_TEST_KUBO")
-    if not binary:
-        if os.environ.get("PAGI_REQUIRE_PEERS") == "1":
-            pytest.fail("PAGI_REQUIRE_PEERS=1, but PAGI_TEST_KUBO names no Kubo; scripts/kubo builds one")
-        pytest.skip("PAGI_TEST_KUBO names no Kubo; scripts/kubo builds one")
-    with running_kubo(Path(binary), tmp_path_factory.mktemp("kubo") / "repository") as running:
+    """The peer."""
+    with kubo_for_tests(tmp_path_factory.mktemp("kubo") / "repository") as running:
         yield running
 
 

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import plugins.builtin
-from plugins.builtin import calculator, clock, didcomm, identity
+from plugins.builtin import calculator, clock, didcomm, hive, identity
 from plugins.builtin.calculator import MAX_BITS, calculate
 from plugins.errors import BadArguments, ToolFailed
 from plugins.host import PluginHost
@@ -31,6 +31,7 @@ ALL = (
     clock.plugin(lambda: NOON),
     identity.plugin(lambda _: identity.Signed("", "", None), _unused),
     didcomm.plugin(_unused, _unused),
+    hive.plugin(_unused, _unused),
 )
 
 
@@ -254,5 +255,33 @@ def test_a_full_inbox_of_the_longest_messages_fits_one_result() -> None:
         host = PluginHost()
         host.register(didcomm.plugin(send, inbox))
         assert 1 < len(await host.execute("didcomm_get_inbox", {"limit": 50})) < 50
+
+    asyncio.run(main())
+
+
+def test_the_repository_is_pulled_and_pushed_by_the_owner_only() -> None:
+    pushed: list[hive.Pushed | None] = [hive.Pushed("swarm/improvement/1-x", ["r2"]), None]
+
+    async def pull() -> hive.Pulled:
+        return hive.Pulled("c0ffee", ["r1"], ["playbook.toml: not TOML"])
+
+    async def push() -> hive.Pushed | None:
+        if not pushed:
+            raise hive.Refused("nobody answers")
+        return pushed.pop(0)
+
+    async def main() -> None:
+        host = PluginHost()
+        host.register(hive.plugin(pull, push))
+        assert {info.name for info in host.list() if info.owner_only} == {"hive_pull", "hive_push"}
+        assert await host.execute("hive_pull", {}) == {
+            "commit": "c0ffee",
+            "revisions": ["r1"],
+            "problems": ["playbook.toml: not TOML"],
+        }
+        assert await host.execute("hive_push", {}) == {"branch": "swarm/improvement/1-x", "revisions": ["r2"]}
+        assert await host.execute("hive_push", {}) == {"branch": None, "revisions": []}
+        with pytest.raises(ToolFailed, match="nobody answers"):
+            await host.execute("hive_push", {})
 
     asyncio.run(main())

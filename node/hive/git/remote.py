@@ -6,9 +6,12 @@ Whatever comes back says nothing of the owner's credentials: a URL may hold some
 import asyncio
 import json
 import os
+import shutil
 import signal
 import sys
+import tempfile
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -71,6 +74,10 @@ class Remote:
         """The URL without user and password."""
         return without_secrets(self._url)
 
+    def clear(self) -> None:
+        """Remove what an earlier process was cut off from removing. Blocks the calling thread."""
+        shutil.rmtree(self._folder, ignore_errors=True)
+
     async def look(self, *, known: str | None, have: Mapping[str, str]) -> Look:
         """The base branch, if its newest commit is not `known`; of its artifacts those that are not in `have`.
 
@@ -102,14 +109,30 @@ class Remote:
 
     async def _ask(self, **request: Any) -> dict[str, Any]:
         self._folder.mkdir(parents=True, exist_ok=True)
-        whole = {
-            "url": self._url,
-            "base_branch": self._base_branch,
-            "folder": str(self._folder),
-            "max_memory_bytes": self._bounds.memory_bytes,
-            "max_pack_bytes": self._bounds.pack_bytes,
-            **request,
-        }
+        folder = tempfile.mkdtemp(dir=self._folder)
+        try:
+            out = await self._run(
+                {
+                    "url": self._url,
+                    "base_branch": self._base_branch,
+                    "folder": folder,
+                    "max_memory_bytes": self._bounds.memory_bytes,
+                    "max_pack_bytes": self._bounds.pack_bytes,
+                    **request,
+                }
+            )
+        finally:
+            await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
+        try:
+            answer: dict[str, Any] = json.loads(out)
+        except ValueError as error:  # the system ended it: it took more than it may
+            raise GitRefused(f"{self.shown} is too large to be looked at") from error
+        if kind := answer.get("failed"):
+            cause = f"{self.shown}: {without_secrets_of(self._url, answer['cause'])}"
+            raise GitUnreachable(cause) if kind == "unreachable" else GitRefused(cause)
+        return answer
+
+    async def _run(self, request: Mapping[str, Any]) -> bytes:
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "node.hive.git.worker"),
             stdin=asyncio.subprocess.PIPE,
@@ -119,21 +142,15 @@ class Remote:
         )
         try:
             async with asyncio.timeout(self._bounds.request_s):
-                out, _ = await process.communicate(json.dumps(whole).encode())
+                out, _ = await process.communicate(json.dumps(request).encode())
         except TimeoutError as error:
             raise GitUnreachable(f"{self.shown} gave no whole answer within {self._bounds.request_s:g} s") from error
         finally:
             if process.returncode is None:
-                os.killpg(process.pid, signal.SIGKILL)
+                with suppress(ProcessLookupError):
+                    os.killpg(process.pid, signal.SIGKILL)
                 await process.communicate()
-        try:
-            answer: dict[str, Any] = json.loads(out)
-        except ValueError as error:  # the system ended it: it took more than it may
-            raise GitRefused(f"{self.shown} is too large to be looked at") from error
-        if kind := answer.get("failed"):
-            cause = f"{self.shown}: {without_secrets_of(self._url, answer['cause'])}"
-            raise GitUnreachable(cause) if kind == "unreachable" else GitRefused(cause)
-        return answer
+        return out
 
 
 def without_secrets(url: str) -> str:

@@ -102,13 +102,18 @@ class GitSync:
         self._records = Records(database, config.playbook, config.url or "", config.base_branch)
         self._taking = Taking(config.playbook, did=did, hive=hive, database=database)
         self._lock = asyncio.Lock()
+        self._problems: Sequence[str] = ()
         self.failing: str | None = None
         self.counters: Counter[str] = Counter()
 
     async def run(self) -> None:
         """Pull and push now and then, until cancelled; at once if nothing is configured."""
+        if self._remote is None:
+            return
+        async with self._lock:
+            await asyncio.to_thread(self._remote.clear)
         failures = 0
-        while self._remote is not None:
+        while True:
             try:
                 await self.pull()
                 if self._config.push:
@@ -119,6 +124,13 @@ class GitSync:
                 logger.log(logging.WARNING if failures == 1 else logging.INFO, "Git: %s", error)
             usual_s = self._config.pull_every_s
             await asyncio.sleep(min(RETRY_FIRST_S * 2.0 ** min(failures - 1, 16), usual_s) if failures else usual_s)
+
+    @property
+    def health(self) -> str | None:
+        """What the owner should see to, in one line, or "" if all is well; None if nothing is configured."""
+        if self._remote is None:
+            return None
+        return self.failing or "; ".join(f"not taken: {problem}" for problem in self._problems)
 
     async def status(self, playbook: str | None = None) -> GitStatus:
         """How the repository is doing. Raises GitNotConfigured."""
@@ -138,6 +150,7 @@ class GitSync:
                     look = await remote.look(known=record.commit, have=record.blobs)
                     if look.commit is None:
                         raise GitRefused(f"{remote.shown} has no branch {self._config.base_branch!r} yet")
+                    self._problems = record.problems
                     if look.commit == record.commit:
                         return Pulled(look.commit, (), record.problems)
                     taken = await self._taking.take(look, record)
@@ -152,6 +165,7 @@ class GitSync:
                         pulled_ms=self._now(),
                     )
                     await self._records.put(record)
+                    self._problems = record.problems
                     self.counters["git_revisions_pulled"] += len(taken.revisions)
                     if not look.more:
                         return Pulled(look.commit, tuple(made), tuple(problems))

@@ -1,6 +1,7 @@
 """What people merged becomes revisions of ours: playbook.toml as what they changed in it, artifacts as what they add.
 
-Red lines and limits hold as for any revision of ours. What is not taken is told in words, and keeps nothing else out.
+Red lines and limits hold as for any revision of ours, and settings under `ethics` are left out: the owner alone changes
+those. What is not taken is told in words, and keeps nothing else out.
 """
 
 import asyncio
@@ -16,11 +17,13 @@ from node.errors import GitRefused, NodeError
 from node.hive.files import Proposing, changes, propose_all
 from node.hive.git.record import Record
 from node.hive.git.remote import ARTIFACTS, FILE, Look
+from node.hive.judging.texts import ETHICS
 from protocols import limits
 from protocols.errors import RemoteProtocolError
 from protocols.playbook.artifact import Artifact, read_document
 from protocols.playbook.delta import NOTHING, ApiOp
 from protocols.playbook.file import parse
+from protocols.playbook.keys import split_key
 from protocols.playbook.ops import Metric
 from storage import revisions as rows
 from storage.database import Database
@@ -62,7 +65,7 @@ class Taking:
             problems.append(f"{FILE}: there is none")
         elif look.file != record.file:
             try:
-                made += await self._file(look.file, record.file, look.commit)
+                made += await self._file(look.file, record.file, look.commit, problems)
                 file = look.file
             except (RemoteProtocolError, NodeError) as error:
                 problems.append(f"{FILE}: {error}")
@@ -70,24 +73,24 @@ class Taking:
             if look.blobs[name] in record.pushed_blobs:
                 continue
             try:
-                made += await self._artifact(f"{ARTIFACTS}/{name}", text, look.commit)
+                made += await self._artifact(f"{ARTIFACTS}/{name}", text, look.commit, problems)
             except (RemoteProtocolError, NodeError) as error:
                 problems.append(f"{ARTIFACTS}/{name}: {error}")
         for problem in problems:
             logger.warning("Git: not taken: %s", problem)
         return Taken(made, problems, file)
 
-    async def _file(self, text: str, before: str | None, commit: str | None) -> list[Cid]:
+    async def _file(self, text: str, before: str | None, commit: str | None, problems: list[str]) -> list[Cid]:
         """What changed between two states of playbook.toml. The first one only adds: nobody has taken anything out."""
         wanted = await asyncio.to_thread(parse, text)
         base = NOTHING if before is None else await asyncio.to_thread(parse, before)
-        ops = await changes(self._hive, self._playbook, wanted, base=base)
+        ops = _without_ethics(await changes(self._hive, self._playbook, wanted, base=base), FILE, problems)
         evidence = f"{FROM_GIT}{commit}"
         if any(op["op"] == "metric" for op in ops) and await self._reported(evidence):
             ops = _without_metrics(ops)
         return await propose_all(self._hive, self._playbook, _MERGED, ops, evidence=[evidence])
 
-    async def _artifact(self, path: str, text: str, commit: str | None) -> list[Cid]:
+    async def _artifact(self, path: str, text: str, commit: str | None, problems: list[str]) -> list[Cid]:
         """What an artifact adds. It was made of another state, so nothing is taken out for want of it, and its metrics,
         which are means over what many reported, are not added to ours."""
         artifact = await asyncio.to_thread(read_document, text)
@@ -100,7 +103,8 @@ class Taking:
             raise GitRefused("it shows a revision that was rejected here")
         if statuses == {"adopted"}:
             return []
-        ops = _without_metrics(await changes(self._hive, self._playbook, artifact.updated_playbook, base=NOTHING))
+        ops = await changes(self._hive, self._playbook, artifact.updated_playbook, base=NOTHING)
+        ops = _without_ethics(_without_metrics(ops), path, problems)
         evidence = [f"{FROM_GIT}{commit}", path[: limits.MAX_EVIDENCE_CHARS]]
         return await propose_all(self._hive, self._playbook, artifact.critique or _MERGED, ops, evidence=evidence)
 
@@ -124,6 +128,14 @@ class Taking:
                 if evidence in revision.evidence and any(isinstance(op, Metric) for op in revision.ops):
                     return True
         return False
+
+
+def _without_ethics(ops: Sequence[ApiOp], path: str, problems: list[str]) -> list[ApiOp]:
+    """The operations but for those on settings under `ethics`, which are noted as a problem of the file."""
+    kept = [op for op in ops if op["op"] != "set" or split_key(op["key"])[0].casefold() != ETHICS]
+    if len(kept) < len(ops):
+        problems.append(f"{path}: [ethics] is changed by its owner alone: import the file yourself to take that too")
+    return kept
 
 
 def _without_metrics(ops: Sequence[ApiOp]) -> list[ApiOp]:

@@ -3,6 +3,7 @@
 A repository is somebody else's: its packs may unfold to any size, its server may never answer. So the work is done
 here, under limits on memory, processor time and file size that the system keeps, and whoever started it ends it when
 its time is over. A request comes as one JSON document on stdin, the answer goes as one to stdout; nothing is logged.
+What is fetched lies in an empty folder that the caller removes.
 """
 
 import errno
@@ -13,7 +14,6 @@ import resource
 import socket
 import stat
 import sys
-import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Final
@@ -48,8 +48,7 @@ def main() -> int:
     request = json.load(sys.stdin)
     _limit(request["max_memory_bytes"], request["max_pack_bytes"])
     try:
-        with tempfile.TemporaryDirectory(dir=request["folder"]) as folder:
-            answer = _ACTIONS[request["action"]](request, folder)
+        answer = _ACTIONS[request["action"]](request, request["folder"])
     except Refusal as error:
         answer = {"failed": REFUSED, "cause": str(error)}
     except MemoryError:

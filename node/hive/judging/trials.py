@@ -6,7 +6,7 @@ asked is told what was measured, or why nothing could be.
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from typing import Final, Protocol
 
 from identity.cid import Cid
@@ -30,9 +30,10 @@ LOOK_AGAIN_S: Final = 60.0
 
 
 class Tried(Protocol):
-    """Whoever waits for a trial: the hive."""
+    """Whoever waits for trials."""
 
-    async def view(self, name: str) -> Playbook: ...
+    def effective(self, name: str) -> Playbook:
+        """What a revision is tried on."""
 
     def held(self, cid: Cid) -> SignedRevision | None:
         """Blocks the calling thread."""
@@ -51,13 +52,11 @@ class Trials:
         checks: Checks,
         retrieval: Retrieval,
         attempt: Attempt,
-        busy: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
         self._database = database
         self._checks = checks
         self._retrieval = retrieval
         self._attempt = attempt
-        self._quiet = busy
         self._wake = asyncio.Event()
         self._one_at_a_time = asyncio.Lock()
 
@@ -84,7 +83,7 @@ class Trials:
             for check in checks:
                 try:
                     found = await measure(
-                        [check], without=bullets, with_it=bullets, retrieval=self._retrieval, attempt=self._answer
+                        [check], without=bullets, with_it=bullets, retrieval=self._retrieval, attempt=self._attempt
                     )
                 except NotTried as error:
                     raise NoModelToTry(str(error)) from error
@@ -96,7 +95,7 @@ class Trials:
         if signed is None:
             await tried.trial_over(name, cid, None, "its blocks are missing here")
             return
-        current = await tried.view(name)
+        current = tried.effective(name)
         texts = changed_bullets(signed.revision, current)
         checks = await self._checks.fitting(name, texts, most=MAX_CHECKS_OF_ONE)
         if not checks:
@@ -109,18 +108,12 @@ class Trials:
                     without=_aged(current),
                     with_it=_aged(merge.apply(current, signed)),
                     retrieval=self._retrieval,
-                    attempt=self._answer,
+                    attempt=self._attempt,
                 )
         except NotTried as error:
             await tried.trial_over(name, cid, None, str(error))
             return
         await tried.trial_over(name, cid, measured, "")
-
-    async def _answer(self, goal: str, bullets: Sequence[str]) -> str:
-        """One answer, when nothing of the owner's waits for the model."""
-        if self._quiet is not None:
-            await self._quiet()
-        return await self._attempt(goal, bullets)
 
 
 def _aged(playbook: Playbook) -> list[tuple[Bullet, int]]:

@@ -6,7 +6,7 @@ from typing import Any
 from identity.cid import Cid
 from identity.did import Did, did_key
 from identity.keys import KeyPair
-from node.errors import RevisionUnknown
+from node.errors import RevisionRefused, RevisionUnknown
 from node.hive.detail import Detail, Taught
 from node.hive.judging.duplicates import Lesson
 from node.hive.judging.errors import CheckUnknown, NoModelToTry, NotDuplicates
@@ -16,7 +16,7 @@ from node.red_lines.patterns import Pattern
 from node.red_lines.red_lines import Found, Hit
 from protocols.playbook.merge import EMPTY, Playbook, apply
 from protocols.playbook.ops import Add, new_ops
-from protocols.playbook.revision import Revision, sign_revision
+from protocols.playbook.revision import Revision, SignedRevision, sign_revision
 from storage.checks import Check
 from storage.judging import GateRow, Stage
 from storage.page import Page
@@ -95,6 +95,7 @@ class FakeHive:
         self.playbooks: dict[str, Playbook] = {}
         self.rows: dict[str, list[RevisionRow]] = {}
         self.revised: dict[Cid, Revision] = {}
+        self.signed: dict[Cid, SignedRevision] = {}
         self.red_lines = FakeRedLines()
         self.checks = FakeChecks()
 
@@ -146,14 +147,29 @@ class FakeHive:
     async def view(self, name: str) -> Playbook:
         return self.playbooks.get(name) or EMPTY(name)
 
+    async def check(self, name: str, ops: Sequence[Mapping[str, object]], *, anyway: bool = False) -> None:
+        if any("forbidden" in str(op) for op in ops) and not anyway:
+            raise RevisionRefused("that is forbidden here")
+
+    async def stored(self, name: str, cid: Cid) -> SignedRevision:
+        await self._known(name, cid)
+        return self.signed[cid]
+
     async def propose(
-        self, name: str, critique: str, ops: Sequence[Mapping[str, object]], *, anyway: bool = False
+        self,
+        name: str,
+        critique: str,
+        ops: Sequence[Mapping[str, object]],
+        evidence: Sequence[str] = (),
+        *,
+        anyway: bool = False,
     ) -> Cid:
         current = await self.view(name)
         author, height = did_key(KEYS.public), current.height + 1
         made = new_ops(ops, author=author, height=height)
-        revision = Revision(name, current.next_parents, height, author, NOW_MS, critique, (), made)
+        revision = Revision(name, current.next_parents, height, author, NOW_MS, critique, tuple(evidence), made)
         signed = sign_revision(revision, KEYS)
+        self.signed[signed.cid] = signed
         self.playbooks[name] = apply(current, signed)
         self.revised[signed.cid] = signed.revision
         row = RevisionRow(

@@ -16,7 +16,9 @@ from typing import Any
 
 import orjson
 from fake_credentials import FakeCredentials
+from fake_git import FakeGit
 from fake_hive import KEYS, NOW_MS, FakeHive
+from fake_hosting import FakeHosting, FakeRemotePins
 from fake_names import FakeRouting
 
 from identity.cid import Cid
@@ -554,6 +556,7 @@ class FakeTwin:
     jobs: FakeJobs = field(default_factory=FakeJobs)
     memory: FakeMemory = field(default_factory=FakeMemory)
     hive: FakeHive = field(default_factory=FakeHive)
+    git: FakeGit = field(default_factory=lambda: FakeGit(Cid.of(CODEC_DAG_JOSE, b"merged")))
     trust: FakeTrust = field(default_factory=FakeTrust)
     reputation: FakeReputation = field(default_factory=FakeReputation)
     tasks: FakeTasks = field(default_factory=FakeTasks)
@@ -565,6 +568,8 @@ class FakeTwin:
         self.executive = FakeExecutive(self.jobs)
         self.learning = FakeLearning()
         self.content = content_over(self.blocks)
+        self.hosting = FakeHosting(OTHER, NOW_MS)
+        self.remote_pins = FakeRemotePins(NOW_MS)
         self.routing = FakeRouting(KEYS, NOW_MS)
         self.mail = FakeMail(self.did)
         self.messaging = SimpleNamespace(exchange=FakeExchange(), invitations=FakeInvitations(self.did))

@@ -164,6 +164,7 @@ def test_a_full_disk_in_the_middle_leaves_nothing_of_this_add() -> None:
             await content.add_stream(pieces(shared + os.urandom(30_000_000)))
         assert blocks.kept == before
         assert set(blocks.pinned) == {first}
+        assert (content.counters["content_taken"], content.counters["content_not_taken"]) == (1, 1)
         assert await content.read(first) == shared
 
     asyncio.run(main())
@@ -234,6 +235,7 @@ def test_a_pin_fetches_first() -> None:
         with pytest.raises(ContentUnavailable):
             await content.pin(cid)
         assert not here.pinned
+        assert content.counters["content_fetches_failed"] == 1
         here.elsewhere = there
         fetched = await content.pin(cid, name="tides")
         assert here.kept == there.kept

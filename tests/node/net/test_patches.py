@@ -5,6 +5,7 @@ A test named `test_the_library_…` fails once upstream has mended the fault: ta
 
 import contextlib
 import gc
+import inspect
 import os
 import socket
 import subprocess
@@ -32,7 +33,8 @@ from libp2p.pubsub.rpc_queue import RpcQueue
 from libp2p.pubsub.score import PeerScorer, ScoreParams, TopicScoreParams
 from libp2p.rcmgr.manager import ResourceLimits, ResourceManager
 from libp2p.security.insecure.transport import PLAINTEXT_PROTOCOL_ID, InsecureTransport
-from libp2p.stream_muxer.yamux.yamux import YamuxStream
+from libp2p.stream_muxer.yamux.yamux import MAX_WINDOW_SIZE, Yamux, YamuxStream
+from libp2p.stream_muxer.yamux.yamux import PROTOCOL_ID as YAMUX
 from multiaddr import Multiaddr
 
 from node.net import patches
@@ -44,9 +46,6 @@ from node.net.host import make_host
 from node.net.settings import NetSettings
 from node.net.streams import Inflow
 from tests.node.net.support import TOPIC, new_keys
-
-LIBRARY_WINDOW_UPDATE = YamuxStream._auto_tune_and_send_window_update
-"""As the library has it: this module is imported before any test patches it."""
 
 LISTEN = Multiaddr("/ip4/127.0.0.1/tcp/0")
 
@@ -418,43 +417,88 @@ def test_only_our_topics_are_noted() -> None:
     assert gossip._counters["gossip_refused_topic"] == 2
 
 
-class YamuxReader:
-    """A yamux stream of which small pieces are read, and the window updates that it sends."""
-
-    def __init__(self) -> None:
-        connection = types.SimpleNamespace(stream_buffers={}, rtt=lambda: 0.001)
-        self.stream = YamuxStream(1, connection, is_initiator=True)
-        self.updates: list[int] = []
-        self.stream.send_window_update = self._record
-
-    async def _record(self, increment: int, skip_lock: bool = False) -> None:
-        self.updates.append(increment)
-
-    async def read(self, update: Any, size: int, times: int) -> None:
-        for _ in range(times):
-            self.stream.recv_window -= size
-            await update(self.stream, bytes_read=size)
+# Streams
 
 
-def test_the_library_updates_the_window_after_nearly_every_read() -> None:
+class Muxer:
+    """Stands where a muxer is expected."""
+
+    def __init__(self, conn: Any, peer: Any) -> None:
+        self.conn, self.peer = conn, peer
+
+
+@pytest.mark.parametrize("ours", [False, True])
+def test_the_library_muxes_by_its_own_yamux_whatever_it_is_given_and_we_by_ours(ours: bool) -> None:
     async def main() -> None:
-        reader = YamuxReader()
-        await reader.read(LIBRARY_WINDOW_UPDATE, 1000, 50)
-        assert len(reader.updates) > 25
+        host = new_host(muxer_opt={YAMUX: Muxer})
+        swarm = host.get_network()
+        if ours:
+            patches.multiplex_by(swarm, Muxer)
+        selector = swarm.upgrader.muxer_multistream._selector
+
+        async def select(*args: Any) -> Any:
+            return YAMUX, Muxer
+
+        selector.select = select
+        conn = types.SimpleNamespace(is_initiator=True)
+        muxed = await swarm.upgrader.upgrade_connection(conn, some_peer())
+        assert type(muxed) is (Muxer if ours else Yamux)
 
     trio.run(main)
 
 
-def test_the_window_is_updated_by_halves() -> None:
+@pytest.mark.parametrize("ours", [False, True])
+def test_the_library_starts_a_task_for_each_who_could_hear_of_a_stream_and_we_none(ours: bool) -> None:
+    told: list[str] = []
+
+    class Listener:
+        async def opened_stream(self, network: Any, stream: Any) -> None:
+            told.append("opened")
+
+        async def closed_stream(self, network: Any, stream: Any) -> None:
+            told.append("closed")
+
+        async def disconnected(self, network: Any, conn: Any) -> None:
+            told.append("disconnected")
+
     async def main() -> None:
-        patches.update_windows_by_halves()
-        reader = YamuxReader()
-        ours = YamuxStream._auto_tune_and_send_window_update
-        await reader.read(ours, 1000, 50)
-        assert reader.updates == []
-        await reader.read(ours, 64 * 1024, 100)
-        assert reader.updates
-        assert reader.stream.recv_window >= reader.stream.target_recv_window // 2
+        swarm = new_host().get_network()
+        if ours:
+            patches.tell_of_connections_only(swarm)
+        swarm.notifees[:] = [Listener()]
+        await swarm.notify_opened_stream(types.SimpleNamespace())
+        await swarm.notify_closed_stream(types.SimpleNamespace())
+        await swarm._notify("disconnected", None)
+
+    trio.run(main)
+    assert told == (["disconnected"] if ours else ["opened", "closed", "disconnected"])
+
+
+def test_the_library_asks_again_and_again_whether_it_may_send() -> None:
+    """It sleeps 10 ms between two looks, whenever a window is used up. Ours is woken: `yamux_stream`."""
+    source = inspect.getsource(YamuxStream.write)
+    assert "await trio.sleep(0.01)" in source
+
+
+@pytest.mark.slow
+def test_the_library_takes_more_than_it_has_allowed() -> None:
+    """Ours ends the connection: `test_yamux`."""
+    too_much = MAX_WINDOW_SIZE + 1024
+
+    async def unread(stream: Any) -> None:
+        await trio.sleep_forever()
+
+    async def main() -> None:
+        async with running(new_host()) as host, running(new_host()) as peer:
+            host.set_stream_handler("/unread", unread)
+            await peer.connect(info(host))
+            stream = (await peer.new_stream(host.get_id(), ["/unread"])).muxed_stream
+            (back,) = host.get_network().get_connections(peer.get_id())
+            stream.send_window = too_much
+            await stream.write(bytes(too_much))
+            with trio.fail_after(10):
+                while sum(map(len, back.muxed_conn.stream_buffers.values())) < too_much:  # noqa: ASYNC110 - no event
+                    await trio.sleep(0.01)
 
     trio.run(main)
 

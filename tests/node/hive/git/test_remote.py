@@ -96,6 +96,7 @@ def test_a_server_that_says_nothing_costs_a_bounded_time_and_leaves_no_process(t
         url = f"git://127.0.0.1:{server.getsockname()[1]}/x"
         with pytest.raises(GitUnreachable, match="no whole answer"):
             look(url, tmp_path, Bounds(request_s=2))
+    assert not list((tmp_path / "git").iterdir())
     assert {child.pid for child in psutil.Process().children(recursive=True)} <= before
 
 

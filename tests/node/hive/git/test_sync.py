@@ -105,7 +105,7 @@ def test_what_people_merge_becomes_revisions_and_what_the_swarm_wrote_stays(
             first = repository.commit({"playbook.toml": "[a]\nc = 1\n" + bullets("one", "two")})
             pulled = await twin.git.pull("common")
             assert (pulled.commit, len(pulled.revisions), pulled.problems) == (first, 1, ())
-            assert await twin.texts() == ["swarm wisdom", "one", "two"]
+            assert await twin.texts() == ["one", "swarm wisdom", "two"]
             assert dict((await twin.view()).settings) == {"a.b": 1, "a.c": 1}
             made = (await twin.hive.stored("common", pulled.revisions[0])).revision
             assert (made.author, made.evidence) == (twin.node.did, (f"git:{first}",))
@@ -113,7 +113,7 @@ def test_what_people_merge_becomes_revisions_and_what_the_swarm_wrote_stays(
             await twin.propose(BULLET | {"text": "later"}, {"op": "set", "key": "a.c", "value": 2})
             repository.commit({"playbook.toml": "[a]\nc = 1\nd = 3\n" + bullets("one", "three")})
             assert len((await twin.git.pull()).revisions) == 1
-            assert await twin.texts() == ["swarm wisdom", "later", "one", "three"]
+            assert await twin.texts() == ["later", "one", "swarm wisdom", "three"]
             assert dict((await twin.view()).settings) == {"a.b": 1, "a.c": 2, "a.d": 3}
             repository.commit({"README.md": "nothing about the playbook"})
             assert (await twin.git.pull()).revisions == ()
@@ -341,6 +341,27 @@ def test_what_is_broken_or_crosses_a_red_line_keeps_nothing_else_out(repository:
             repository.commit({"playbook.toml": bullets("two")})
             assert len((await twin.git.pull()).problems) == 0
             assert await twin.texts() == ["Ask.", "two"]  # compared with the last file that could be read
+
+    asyncio.run(main())
+
+
+def test_the_ethics_are_changed_by_the_owner_alone(repository: Repository, tmp_path: Path) -> None:
+    async def main() -> None:
+        async with open_twin(repository, tmp_path) as twin:
+            await twin.propose({"op": "set", "key": "ethics.red_lines.never", "value": ["lie"]})
+            base = render(await twin.view())
+            repository.commit({"playbook.toml": base})
+            assert (await twin.git.pull()).problems == ()
+            theirs = artifact_of({"op": "set", "key": "ethics", "value": 0}, {"op": "set", "key": "a", "value": 1})
+            changed = base.replace('["lie"]', "[]") + bullets("one")
+            repository.commit({"playbook.toml": changed, "swarm_artifacts/x.toml": theirs})
+            pulled = await twin.git.pull()
+            assert [problem.partition(": [ethics]")[0] for problem in pulled.problems] == [
+                "playbook.toml",
+                "swarm_artifacts/x.toml",
+            ]
+            assert dict((await twin.view()).settings) == {"a": 1, "ethics.red_lines.never": ["lie"]}
+            assert await twin.texts() == ["one"]
 
     asyncio.run(main())
 

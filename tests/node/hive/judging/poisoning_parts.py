@@ -21,6 +21,7 @@ from node.hive.retrieval import Retrieval
 from node.inference.embedder import Embedder
 from node.inference.local import LocalModel
 from node.reputation.standing import Attestation
+from protocols.playbook.ops import Add
 from protocols.playbook.revision import SignedRevision
 from tests.node.hive.judging.pipeline_parts import taught
 from tests.node.inference.fake import ScriptedEngine
@@ -80,7 +81,7 @@ class Swarm:
             for n in range(size)
         ]
         swarm = cls(authors, truth={topic.strip(): f"right{n}" for n, topic in enumerate(topics)})
-        for n, author in enumerate(authors):
+        for n, author in reversed(list(enumerate(authors))):  # the honest ones first: the others pick on their bullets
             swarm._teach(author, [topic for k, topic in enumerate(swarm.truth) if k % 5 == n % 5], rng)
         rng.shuffle(swarm.revisions)
         return swarm
@@ -92,12 +93,12 @@ class Swarm:
             self.revisions += [taught(author.keys, rule(topic, self.truth[topic])) for topic in topics]
             return
         own = [taught(author.keys, rule(topic, "wrong")) for topic in topics]
-        bullets = [op.id for signed in own for op in signed.revision.ops if hasattr(op, "id")]
+        bullets = [op.id for signed in own for op in signed.revision.ops if isinstance(op, Add)]
         honest = [
             op.id
             for signed in self.revisions
             for op in signed.revision.ops
-            if signed.revision.author not in self.hostile and hasattr(op, "id")
+            if isinstance(op, Add) and signed.revision.author not in self.hostile
         ]
         self.revisions += [*own, taught(author.keys, rng.choice(DISGUISES))]
         self.revisions.append(taught(author.keys, *({"op": "helpful", "id": key, "n": 1000} for key in bullets)))
@@ -144,7 +145,6 @@ class Outcome:
     honest_bullets: int
     offered_hostile: int
     offered_honest: int
-    hostile_counts: int
     right: int
     wrong: int
 
@@ -157,27 +157,22 @@ async def poison(home: Path, swarm: Swarm, case: Case, embedder: Embedder) -> Ou
             await _tried(hive)
         playbook = await hive.view("common")
         hostile = swarm.hostile
+        shown = [lesson.bullet for lesson in await hive.lessons("common")]
         answers = {}
         for topic in swarm.truth:
-            found = retrieval.fitting(
-                _goal(topic),
-                [lesson.bullet for lesson in await hive.lessons("common")],
-                ages=[0] * len(await hive.lessons("common")),
-                tokens=200,
-            )
+            found = retrieval.fitting(_goal(topic), shown, ages=[0] * len(shown), tokens=200)
             answers[topic] = await _believes(_goal(topic), [one.bullet.text for one in found])
         adds = [
-            (signed.revision.author in hostile)
+            signed.revision.author in hostile
             for signed in swarm.revisions
             for op in signed.revision.ops
-            if type(op).__name__ == "Add"
+            if isinstance(op, Add)
         ]
         return Outcome(
             hostile_bullets=sum(bullet.author in hostile for bullet in playbook.bullets),
             honest_bullets=sum(bullet.author not in hostile for bullet in playbook.bullets),
             offered_hostile=sum(adds),
             offered_honest=len(adds) - sum(adds),
-            hostile_counts=sum(author in hostile for bullet in playbook.bullets for author in bullet.counts),
             right=sum(answers[topic] == truth for topic, truth in swarm.truth.items()),
             wrong=sum(answer == "wrong" for answer in answers.values()),
         )
@@ -213,7 +208,7 @@ async def _twin(home: Path, swarm: Swarm, case: Case, embedder: Embedder) -> Asy
 
 async def _tried(hive: Hive) -> None:
     """Hold the trials that wait, as the node does in the background."""
-    task = asyncio.create_task(hive._trials.run(hive))
+    task = asyncio.create_task(hive._trials.run(hive._decisions))
     while any("is being tried" in (row.reason or "") for row in (await hive.revisions("common", "quarantined")).items):
         hive._trials.look()
         await asyncio.sleep(0)
