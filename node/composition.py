@@ -237,7 +237,9 @@ def _assembled(
     intake.answer(credential_status.STATUS_REQUEST, credentials.answer_status, strangers=True)
     attestations = Attestations(credentials, trust)
     writer, retrieval = Writer(model, events), Retrieval(embedder)
-    trying = Trying(memory=memory, model=model, writer=writer, recall_items=config.mind.recall_items)
+    trying = Trying(
+        database=database, memory=memory, model=model, writer=writer, recall_items=config.mind.recall_items
+    )
     judging = JudgingParts.of(
         config=config.hive,
         keys=keys,

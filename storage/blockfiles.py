@@ -25,8 +25,8 @@ _FAN_OUT: Final = "abcdefghijklmnopqrstuvwxyz234567"
 the fsync of a folder, and a batch of 32 takes up to twice as long (docs/decisions/storage.md)."""
 
 _WRITERS: Final = 8
-"""Threads that write the files of one batch: each waits for its own flush, and the file system flushes together what
-waits together."""
+"""Threads that write the files of a batch, and flush its folders: each waits for its own flush, and the file system
+flushes together what waits together. With 8 a stream is written at about twice the rate that 4 give."""
 
 logger = logging.getLogger(__name__)
 
@@ -70,7 +70,7 @@ class BlockFiles:
             return None
 
     def write(self, blocks: Mapping[Cid, bytes]) -> None:
-        """Write, rename, then fsync each folder once: all of them, or none if the disk refuses."""
+        """Write, rename, then fsync each folder once: all of the blocks, or none if the disk refuses."""
         written: list[tuple[Path, Path]] = []
         placed: list[Path] = []
         try:
@@ -78,8 +78,8 @@ class BlockFiles:
             for temporary, path in written:
                 temporary.replace(path)
                 placed.append(path)
-            for folder in {path.parent for path in placed}:
-                fsync_directory(folder)
+            folders = {path.parent for path in placed}
+            list((map if len(folders) == 1 else self._pool.map)(fsync_directory, folders))
         except OSError as error:
             for path in placed:
                 path.unlink(missing_ok=True)

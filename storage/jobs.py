@@ -109,6 +109,11 @@ def list_jobs(conn: sqlite3.Connection, *, limit: int, after: str | None = None)
     return page_of([JobRow(*row) for row in rows], limit, lambda job: job.seq)
 
 
+def count(conn: sqlite3.Connection, status: str) -> int:
+    """How many jobs have this status."""
+    return int(conn.execute("SELECT COUNT(*) FROM jobs WHERE status = ?", (status,)).fetchone()[0])
+
+
 def add_log(conn: sqlite3.Connection, job_id: str, ts_ms: int, level: str, text: str) -> None:
     """Add a line to a job's log. The job must be here."""
     conn.execute("INSERT INTO job_log (job_id, ts_ms, level, text) VALUES (?,?,?,?)", (job_id, ts_ms, level, text))

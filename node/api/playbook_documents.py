@@ -10,12 +10,13 @@ from node.clock import rfc3339
 from node.hive.detail import Detail, Taught
 from node.hive.judging.verdict import Status
 from protocols import limits
+from protocols.playbook.keys import MAX_CHARS as MAX_KEY_CHARS
 from protocols.playbook.merge import Bullet, MetricTotal
 from storage.judging import GateRow, Outcome, StageName
 from storage.revisions import RevisionRow
 
 Label = Annotated[str, Field(min_length=1, max_length=64)]
-Key = Annotated[str, Field(min_length=1, max_length=519)]
+Key = Annotated[str, Field(min_length=1, max_length=MAX_KEY_CHARS)]
 Text = Annotated[str, Field(min_length=1, max_length=limits.MAX_TEXT_BYTES)]
 
 

@@ -39,7 +39,8 @@ def _say_bullet(bullet: dict[str, Any], mark: str, who: Who) -> None:
         say(f"           {line}")
     notes = [f"taught by {who(bullet['author'])}", bullet["id"]]
     if bullet["same"]:
-        notes.append(f"{_count(len(bullet['same']), 'other')} with it say the same")
+        others = len(bullet["same"])
+        notes.append(f"{others} other{'s say' if others > 1 else ' says'} the same")
     if mark:
         notes.append(mark)
     say(f"           {' · '.join(notes)}")

@@ -19,7 +19,7 @@ from protocols.errors import ProtocolError
 from protocols.ipld.links import links_of
 from storage.blocks import BlockStore
 
-CHECK_EVERY_S: Final = 15.0
+CHECK_EVERY_S: Final = 5.0
 """How old a playbook in Kubo may get; also the rest after a Kubo that does not answer."""
 
 _BLOCKS_AT_ONCE: Final = 256

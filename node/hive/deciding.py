@@ -27,7 +27,7 @@ from storage import judging as stage_rows
 from storage import learning
 from storage import revisions as rows
 from storage.database import Database
-from storage.judging import GateRow, Stage
+from storage.judging import Stage
 from storage.revisions import RevisionRow
 from storage.trust import Trust
 
@@ -188,7 +188,7 @@ class Deciding:
             trust = replace(trust, allow=trust.allow | {row.author for row in found}, auto_adopt=True)
         held = await asyncio.to_thread(lambda: [self._shelf.held(row.cid) for row in found])
         signed = [one for one in held if one is not None]
-        measured = await self._results.own([one.cid for one in signed])
+        measured = await self._results.tried([one.cid for one in signed])
         judged = await self._judge(signed, name, before, measured, trust)
         status = {row.cid: (row.status, row.reason) for row in found}
         changes: Changes = {}
@@ -205,7 +205,7 @@ class Deciding:
         signed: Sequence[SignedRevision],
         name: str,
         before: Mapping[Cid, Sequence[Stage]],
-        measured: Mapping[Cid, GateRow],
+        measured: Collection[Cid],
         trust: Trust,
     ) -> list[tuple[Stage, ...]]:
         return await self._judging.judge(

@@ -38,6 +38,10 @@ class Embedder(Protocol):
         ...
 
 
+VECTORS_KEPT: Final = 2048
+"""Vectors of the texts that were embedded last, 1 KB each and the text."""
+
+
 class WordLlamaEmbedder:
     """The embedded default: wordllama's l2_supercat, 256 dimensions."""
 
@@ -46,6 +50,8 @@ class WordLlamaEmbedder:
 
     def __init__(self) -> None:
         self._loading = threading.Lock()
+        self._keeping = threading.Lock()
+        self._kept: dict[str, NDArray[np.float32]] = {}
         self._model: Any = None
 
     def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
@@ -54,11 +60,27 @@ class WordLlamaEmbedder:
         model = self._loaded()
         vectors = np.zeros((len(texts), self.dimensions), np.float32)
         for row, text in enumerate(texts):
-            # One text at a time: a batch is padded to its longest text, which costs memory and changes the last bits.
-            vectors[row] = model.embed([text[:MAX_EMBED_CHARS]])[0]
+            vectors[row] = self._vector(model, text[:MAX_EMBED_CHARS])
         norms = np.linalg.norm(vectors, axis=1, keepdims=True)
         np.divide(vectors, norms, out=vectors, where=norms > 0)
         return vectors
+
+    def _vector(self, model: Any, text: str) -> NDArray[np.float32]:
+        """One text at a time: a batch is padded to its longest text, which costs memory and changes the last bits.
+
+        The same text is often embedded again a moment later, by another part of the node.
+        """
+        with self._keeping:
+            known = self._kept.pop(text, None)
+            if known is not None:
+                self._kept[text] = known
+                return known
+        vector: NDArray[np.float32] = model.embed([text])[0]
+        with self._keeping:
+            self._kept[text] = vector
+            if len(self._kept) > VECTORS_KEPT:
+                del self._kept[next(iter(self._kept))]
+        return vector
 
     def _loaded(self) -> Any:
         with self._loading:

@@ -1,8 +1,11 @@
 """Answering a check as a goal of the owner would be answered: recalled from memory, written by the local model.
 
-Nobody is asked and nothing is remembered of it, so that trying a playbook's bullets leaves no trace.
+Nobody is asked and nothing is remembered of it, so that trying a playbook's bullets leaves no trace. The owner's goals
+go first: while one is worked on, no check is begun, for a while.
 """
 
+import asyncio
+import time
 from collections.abc import Sequence
 from typing import Final
 
@@ -10,6 +13,14 @@ from node.hive.judging.gate import NotTried
 from node.inference.local import LocalModel
 from node.memory.memory import Memory
 from node.mind.answering import Writer
+from node.mind.jobs import RUNNING
+from storage import jobs
+from storage.database import Database
+
+PATIENCE_S: Final = 60.0
+"""How long a check waits for goals that are worked on. One that waits for a person must not hold everything up."""
+
+_LOOK_EVERY_S: Final = 0.5
 
 _KINDS: Final = ("semantic", "episodic")
 """What answers a goal, as in executive.py."""
@@ -18,7 +29,10 @@ _KINDS: Final = ("semantic", "episodic")
 class Trying:
     """The model's side of a trial. The writer takes the likeliest token each time, so an answer is always the same."""
 
-    def __init__(self, *, memory: Memory, model: LocalModel, writer: Writer, recall_items: int) -> None:
+    def __init__(
+        self, *, database: Database, memory: Memory, model: LocalModel, writer: Writer, recall_items: int
+    ) -> None:
+        self._database = database
         self._memory = memory
         self._model = model
         self._writer = writer
@@ -28,8 +42,16 @@ class Trying:
         """See `Attempt`."""
         if await self._model.ready() is None:
             raise NotTried(f"there is no model here: {self._model.reason}")
+        await self._let_goals_go_first()
         notes = await self._memory.search(goal, k=self._recall_items, kinds=_KINDS)
         written = await self._writer.write(goal, notes, guidance=bullets)
         if written.degraded:
             raise NotTried(f"the model did not answer: {written.reason}")
         return written.text
+
+    async def _let_goals_go_first(self) -> None:
+        until = time.monotonic() + PATIENCE_S
+        while time.monotonic() < until:
+            if not await self._database.read(lambda conn: jobs.count(conn, RUNNING)):
+                return
+            await asyncio.sleep(_LOOK_EVERY_S)

@@ -127,18 +127,16 @@ class Network(Protocol):
         """
 
     async def fetch_block(self, cid: Cid, peers: Sequence[PeerId], *, timeout_s: float = 30) -> bytes:
-        """Fetch one block by bitswap, asking the peers in turn; its hash is checked, and it is not stored.
-
-        `timeout_s` is shared evenly between the peers. Raises BlockNotFound.
-        """
+        """Fetch one block by bitswap, as `fetch_blocks` does. Raises BlockNotFound."""
 
     async def fetch_blocks(
         self, cids: Sequence[Cid], peers: Sequence[PeerId], *, timeout_s: float = 30
     ) -> dict[Cid, bytes]:
         """Fetch up to `limits.MAX_BLOCKS_AT_ONCE` blocks by bitswap: those that some of the peers gave in time.
 
-        All are asked for at once; what a peer does not have is asked of the next one. Hashes are checked, and nothing
-        is stored.
+        The work is spread over the peers that are connected, those first that have delivered before. What one does not
+        have, or does not bring soon, is asked of another; once nobody is left to ask, the rest is given up. Several
+        calls may be under way, also for the same blocks. Hashes are checked, and nothing is stored.
         """
 
     async def dht_servers(self) -> tuple[PeerId, ...]:

@@ -9,6 +9,7 @@ import re
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final, Self
 
 MAX_GAP: Final = 2
@@ -35,6 +36,9 @@ _WORD: Final = re.compile(r"[^\W_]+")
 _RUN: Final = re.compile(r"\S+")
 _LETTER: Final = re.compile(r"[^\W\d_]")
 _ENDINGS: Final = tuple(ending.translate(_TABLE) for ending in ("ing", "ed", "es", "s"))
+
+_WORDS_KEPT: Final = 16_384
+"""Words whose forms are remembered: the vocabulary of a language, and most texts are made of little more."""
 
 
 def reading(text: str) -> str:
@@ -107,11 +111,13 @@ def _masked(text: str) -> str:
     return re.sub(r"(?<=\w)[@$|](?=[\w@$|])", lambda match: match[0].translate(_TABLE), text)
 
 
+@lru_cache(maxsize=_WORDS_KEPT)
 def _word(word: str) -> str:
     """One word by its looks; a number stays a number."""
     return word.translate(_TABLE) if _LETTER.search(word) else word
 
 
+@lru_cache(maxsize=_WORDS_KEPT)
 def _stem(word: str) -> str:
     """Without the usual endings, so that keys are key and revealing is reveal."""
     for ending in _ENDINGS:

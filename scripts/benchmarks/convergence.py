@@ -9,8 +9,8 @@ the same requests cost at a twin that is alone; so nothing else may talk over lo
 *Way*: one twin proposes now and then; the clock runs from the request until each of the others broadcasts the event
 that the revision is adopted, that is, after it is on its disk. The peer is the loop that the original design had: as
 many clones, each pulling a bare repository once a second with the `git` program, until the pull that brought the commit
-has ended; a push comes at a moment that has nothing to do with the pulls. The clients, which are this process, take part of
-the machine, as does Git's on its turn.
+has ended; a push comes at a moment that has nothing to do with the pulls. The clients, which are this process, take
+part of the machine, as does Git's on its turn.
 
 PAGI_BENCH_TWINS, PAGI_BENCH_REVISIONS and PAGI_BENCH_WAYS make it smaller.
 """

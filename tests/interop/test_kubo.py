@@ -18,7 +18,10 @@ from node.content.assembly import make_content
 from node.content.content import Content
 from node.net.errors import BlockNotFound
 from node.net.libp2p_network import Libp2pNetwork, open_network
+from protocols.playbook.gate import GateResult, sign_gate_result
+from protocols.playbook.merge import from_revisions
 from protocols.playbook.revision import Revision, SignedRevision, new_ops, next_height, sign_revision, verify_revision
+from protocols.playbook.snapshot import read_snapshot, verify_snapshot, write_snapshot
 from protocols.unixfs.layout import CHUNK_BYTES, MAX_LINKS, build_file
 from storage.blocks import BlockStore
 from storage.database import Database
@@ -104,6 +107,34 @@ def test_kubo_pins_a_playbook_head_and_then_has_all_of_its_history(kubo: Kubo, t
     for signed in history:
         envelope = kubo.ipfs("block", "get", str(signed.cid))
         assert verify_revision(envelope, kubo.ipfs("block", "get", str(signed.payload_cid))) == signed
+
+
+def test_kubo_pins_a_snapshot_and_then_has_the_history_that_it_names(kubo: Kubo, tmp_path: Path) -> None:
+    history, keys = make_history(), KeyPair(os.urandom(32))
+    playbook = from_revisions(history[0].revision.playbook, history)
+    snapshot, chunks = write_snapshot(playbook, keys=keys, now_ms=1)
+    head = history[-1]
+    tried = GateResult(playbook.name, head.cid, did_key(keys.public), 1, 10, 6, 8, "a model")
+    gate = sign_gate_result(tried, keys)
+    blocks = {**blocks_of(history), **chunks}
+
+    async def main() -> None:
+        async with open_node(tmp_path) as node:
+            node.blocks.put_many(blocks.items())
+            node.blocks.put_many([(gate.cid, gate.envelope_block), (gate.payload_cid, gate.payload_block)])
+            await connect(kubo, node)
+            for root in (snapshot.cid, gate.cid):
+                await ipfs(kubo, "pin", "add", "--recursive", str(root))
+
+    asyncio.run(main())
+    reached = {str(snapshot.cid), *kubo.lines("refs", "--recursive", "--unique", str(snapshot.cid))}
+    assert reached == {str(cid) for cid in blocks}
+    found = verify_snapshot(
+        kubo.ipfs("block", "get", str(snapshot.cid)), kubo.ipfs("block", "get", str(snapshot.payload_cid))
+    )
+    view = read_snapshot(found.root, [kubo.ipfs("block", "get", str(cid)) for cid in found.root.chunks])
+    assert view.state_hash == playbook.state_hash
+    assert str(head.cid) in kubo.lines("refs", "--recursive", "--unique", str(gate.cid))
 
 
 def test_kubo_follows_an_envelope_to_its_payload_and_to_its_parents(kubo: Kubo, tmp_path: Path) -> None:

@@ -29,6 +29,8 @@ class TooManyChecks(NodeError):
 
 
 class NoModelToTry(NodeError):
+    """There is no model that could answer the checks."""
+
     code = 50387
     hint = "Checks are answered by the local model: `pagi doctor` says why there is none."
 

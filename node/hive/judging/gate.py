@@ -16,13 +16,13 @@ from protocols.playbook.merge import Bullet, Playbook
 from protocols.playbook.ops import Add, Remove
 from protocols.playbook.revision import Revision
 from storage.checks import Check
-from storage.judging import GateRow, Stage
+from storage.judging import Stage
 
 MAX_CHECKS_OF_ONE: Final = 8
 """Checks by which one revision is tried: twice as many answers of the model, half a minute to some minutes."""
 
-CHECK_TIMEOUT_S: Final = 120.0
-"""One answer. A model that needs longer is too busy to be asked now."""
+CHECK_TIMEOUT_S: Final = 180.0
+"""One answer, with a minute for goals that go first. A model that needs longer is too busy to be asked now."""
 
 TRIAL_S: Final = 900.0
 """One trial. What was measured until then counts, unless it is nothing."""
@@ -45,11 +45,16 @@ same."""
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """How many of `checks` were answered rightly without and with a revision, and by which model."""
+    """How many of `checks` were answered rightly without and with a revision.
+
+    It changed the words of `changed` answers; `changed_right` of these are right with it.
+    """
 
     checks: int
     passed_without: int
     passed_with: int
+    changed: int
+    changed_right: int
 
 
 def changed_bullets(revision: Revision, current: Playbook) -> list[str]:
@@ -72,7 +77,7 @@ async def measure(
     Where a goal is given the same bullets either way it is answered once.
     """
     began = time.monotonic()
-    done = right_without = right_with = 0
+    done = right_without = right_with = changed = changed_right = 0
     for check in checks:
         if done and time.monotonic() - began > TRIAL_S:
             break
@@ -86,9 +91,13 @@ async def measure(
             except TimeoutError as error:
                 raise NotTried(f"the model needed more than {CHECK_TIMEOUT_S:.0f} s for one answer") from error
         done += 1
-        right_without += expected.met_by(answers[given[0]])
-        right_with += expected.met_by(answers[given[1]])
-    return Measured(done, right_without, right_with)
+        before, after = answers[given[0]], answers[given[1]]
+        is_right = expected.met_by(after)
+        right_without += expected.met_by(before)
+        right_with += is_right
+        changed += before != after
+        changed_right += before != after and is_right
+    return Measured(done, right_without, right_with, changed, changed_right)
 
 
 def _guidance(retrieval: Retrieval, goal: str, bullets: Sequence[tuple[Bullet, int]]) -> tuple[str, ...]:
@@ -101,11 +110,17 @@ def _guidance(retrieval: Retrieval, goal: str, bullets: Sequence[tuple[Bullet, i
 # What follows from it
 
 
-def tried_stage(measured: Measured | GateRow, mode: GateMode) -> Stage:
-    """The gate's stage after a trial."""
+def tried_stage(measured: Measured, mode: GateMode) -> Stage:
+    """The gate's stage after a trial.
+
+    Where a revision makes a difference, one answer at least must be right: what replaces "I do not know" by something
+    wrong is no better for having replaced nothing that was right.
+    """
     counts = f"of {_checks(measured.checks)} {measured.passed_without} right without it, {measured.passed_with} with it"
     if measured.passed_with < measured.passed_without:
         return Stage("gate", "quarantined", f"it makes answers worse: {counts}")
+    if measured.changed and not measured.changed_right:
+        return Stage("gate", "quarantined", f"of the answers that it changes none is right: {counts}")
     if not measured.passed_with:
         return unmeasured_stage(f"none of {_checks(measured.checks)} is answered rightly, with it or without", mode)
     return Stage("gate", "passed", counts)

@@ -5,7 +5,7 @@ of its author and the red lines. It is the same in whatever order revisions come
 """
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Final
 
 from identity.cid import Cid
@@ -16,7 +16,7 @@ from node.hive.judging.canaries import canary_stage
 from node.hive.judging.checks import Checks
 from node.hive.judging.duplicates import Duplicates
 from node.hive.judging.errors import RedLineCrossed
-from node.hive.judging.gate import MAX_CHECKS_OF_ONE, changed_bullets, tried_stage, unmeasured_stage, waiting_stage
+from node.hive.judging.gate import MAX_CHECKS_OF_ONE, changed_bullets, unmeasured_stage, waiting_stage
 from node.hive.judging.texts import ethics_changed, texts_of
 from node.red_lines.red_lines import Found, RedLines
 from node.reputation.reputation import Reputation
@@ -24,7 +24,7 @@ from node.trust import TrustList
 from protocols.playbook.merge import Bullet, Playbook
 from protocols.playbook.ops import Add
 from protocols.playbook.revision import Revision, SignedRevision
-from storage.judging import GateRow, Stage
+from storage.judging import Stage
 from storage.trust import Trust
 
 Stages = tuple[Stage, ...]
@@ -63,12 +63,12 @@ class Judging:
         *,
         trust: Trust | None = None,
         before: Mapping[Cid, Sequence[Stage]] | None = None,
-        measured: Mapping[Cid, GateRow] | None = None,
+        measured: Collection[Cid] = (),
     ) -> list[Stages]:
         """The stages of revisions of one playbook, which is `current` now.
 
         `before` are the stages of those that were judged already: the owner's word and a canary's comparison stay.
-        `measured` are our own gate results, which are not measured again.
+        `measured` are those that have been tried here: they are not tried again.
         """
         trust = trust or self._trust.current
         authors = {signed.revision.author for signed in revisions}
@@ -87,8 +87,8 @@ class Judging:
                 may_try = stages[-2].outcome == "passed" and may_teach(
                     revision.author, own=self._own, trust=trust, standing=standings[revision.author]
                 )
-                of_ours = (measured or {}).get(signed.cid)
-                stages.append(await self._gate_stage(revision, current, of_ours, may_try=may_try))
+                gate = kept.get("gate") if signed.cid in measured else None
+                stages.append(gate or await self._gate_stage(revision, current, may_try=may_try))
             if "owner" not in kept and "canary" not in kept and self._is_staged(signed.revision):
                 stages.append(canary_stage(self._config.canary_share))
             stages += [kept[name] for name in ("canary", "owner") if name in kept]
@@ -119,12 +119,8 @@ class Judging:
         twice = {key for pair in pairs for key in (pair.a, pair.b)}
         return Counter(bullet.revision for bullet in added if bullet.id in twice)
 
-    async def _gate_stage(
-        self, revision: Revision, current: Playbook, measured: GateRow | None, *, may_try: bool
-    ) -> Stage:
+    async def _gate_stage(self, revision: Revision, current: Playbook, *, may_try: bool) -> Stage:
         mode = self._config.gate
-        if measured is not None:
-            return tried_stage(measured, mode)
         if revision.author == self._own:
             return Stage("gate", "passed", "written here: not tried")
         if mode == "off":
@@ -156,7 +152,7 @@ def duplicates_stage(signed: SignedRevision, twice: int) -> Stage:
         return Stage("duplicates", "passed", "it adds no bullet")
     if not twice:
         return Stage("duplicates", "passed", "nothing that says the same is here")
-    return Stage("duplicates", "noted", f"{twice} of its bullets say what another one says: shown as one")
+    return Stage("duplicates", "noted", f"bullets that say what another one says, shown as one: {twice}")
 
 
 def red_lines_stage(revision: Revision, found: Found, *, own: Did) -> Stage:

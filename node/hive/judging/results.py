@@ -83,12 +83,11 @@ class GateResults:
         """Announce a result of ours that is kept."""
         await self._gossip.publish(topic_of(signed.result.playbook), GATE_RESULT, GateNotice(signed).to_body())
 
-    async def own(self, cids: Collection[Cid]) -> dict[Cid, GateRow]:
-        """Our own results on these revisions."""
+    async def tried(self, cids: Collection[Cid]) -> set[Cid]:
+        """Those of these revisions on which we have a result of our own."""
 
-        def read(conn: Connection) -> dict[Cid, GateRow]:
-            found = {cid: rows.results_of(conn, cid) for cid in cids}
-            return {cid: row for cid, results in found.items() for row in results if row.author == self._did}
+        def read(conn: Connection) -> set[Cid]:
+            return {cid for cid in cids if any(row.author == self._did for row in rows.results_of(conn, cid))}
 
         return await self._database.read(read)
 

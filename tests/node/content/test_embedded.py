@@ -234,3 +234,30 @@ def test_without_anybody_nothing_is_found(tmp_path: Path) -> None:
             assert await parts.blocks.fetch([raw(b"one")[0]]) == {}
 
     asyncio.run(main())
+
+
+def test_collections_of_two_over_one_store_take_turns(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with embedded(tmp_path / "twin") as parts:
+            other = EmbeddedBlocks(parts.store, database=parts.node.database, network=parts.node.network)
+            await keep(parts.blocks, raw(b"useless"))
+            asked, go_on = asyncio.Event(), asyncio.Event()
+
+            async def wait() -> Collection[Cid]:
+                asked.set()
+                await go_on.wait()
+                return ()
+
+            first = asyncio.create_task(parts.blocks.collect(wait))
+            await asked.wait()
+            second = asyncio.create_task(other.collect())
+            third = asyncio.create_task(other.collect())
+            for _ in range(5):
+                await asyncio.sleep(0)  # the loop is not held up by who waits
+            third.cancel()
+            go_on.set()
+            assert await first == Collected(1, 7)
+            assert await second == Collected(0, 0)
+            assert await parts.blocks.collect() == Collected(0, 0)
+
+    asyncio.run(main())

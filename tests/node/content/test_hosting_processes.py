@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.node.processes import Machine, Process, name_each_other, pagi, wait_until
+from tests.node.processes import Machine, Process, free_port, name_each_other, pagi, wait_until
 
 pytestmark = pytest.mark.slow
 
@@ -31,17 +31,26 @@ def stands(twin: Process, cid: str) -> dict[str, Any]:
     return wait_until(settled, "settled")
 
 
+def is_granted(twin: Process) -> bool:
+    return any(one["state"] == "granted" for one in twin.client.get("didcomm", "mediators")["items"])
+
+
+def connect(twin: Process, to: Process) -> None:
+    twin.client.post("swarm", "connect", body={"multiaddr": to.address})
+    wait_until(lambda: twin.client.get("swarm", "peers")["items"] or None, "connected")
+
+
+def kept_at_the_relay(twin: Process) -> set[str]:
+    return {pin["cid"] for pin in run(twin, "ipfs", "pins", "--at", "relay")["items"]}
+
+
 def test_a_relay_keeps_content_for_its_clients_and_for_nobody_else(machine: Machine, tmp_path: Path) -> None:
-    relay = machine.relay("--pin-bytes", str(64 * MB))
+    relay = machine.relay("--pin-bytes", str(64 * MB), listen=f"/ip4/127.0.0.1/tcp/{free_port()}")
     relay.start()
     a, b = (machine.twin(name, "--bootstrap", relay.address) for name in ("ada", "bela"))
     a.start()
     b.start()
-    for twin in (a, b):
-        granted = lambda twin=twin: [  # noqa: E731
-            one for one in twin.client.get("didcomm", "mediators")["items"] if one["state"] == "granted"
-        ]
-        wait_until(lambda granted=granted: granted() or None, "granted")
+    wait_until(lambda: (is_granted(a) and is_granted(b)) or None, "granted")
     (tmp_path / "tide").write_bytes(os.urandom(2 * MB))
     (tmp_path / "large").write_bytes(os.urandom(20 * MB))
     tide = run(a, "ipfs", "add", str(tmp_path / "tide"))["cid"]
@@ -56,14 +65,13 @@ def test_a_relay_keeps_content_for_its_clients_and_for_nobody_else(machine: Mach
     relay.kill()
     a.kill()
     relay.start()
-    run(b, "swarm", "connect", relay.address)
+    wait_until(lambda: b.client.get("swarm", "peers")["items"] or None, "connected again")
     run(b, "ipfs", "get", tide, "--output", str(tmp_path / "got"))
     assert (tmp_path / "got").read_bytes() == (tmp_path / "tide").read_bytes()
 
     a.start()
     run(a, "ipfs", "unpin", tide, "--at", "relay")
-    left = lambda: [pin for pin in run(a, "ipfs", "pins", "--at", "relay")["items"] if pin["cid"] == tide]  # noqa: E731
-    wait_until(lambda: None if left() else True, "ended")
+    wait_until(lambda: None if tide in kept_at_the_relay(a) else True, "ended")
 
 
 def test_a_friend_keeps_content_and_a_stranger_does_not(machine: Machine, tmp_path: Path) -> None:
@@ -71,9 +79,8 @@ def test_a_friend_keeps_content_and_a_stranger_does_not(machine: Machine, tmp_pa
     for twin in (a, b, c):
         twin.start()
     name_each_other(a, b)
-    for other in (b, c):
-        other.client.post("swarm", "connect", body={"multiaddr": a.address})
-        wait_until(lambda other=other: other.client.get("swarm", "peers")["items"] or None, "connected")
+    connect(b, a)
+    connect(c, a)
     (tmp_path / "tide").write_bytes(os.urandom(3 * MB))
     tide = run(a, "ipfs", "add", str(tmp_path / "tide"))["cid"]
     run(a, "ipfs", "pin", tide, "--at", b.did, "--name", "tides")
@@ -87,7 +94,7 @@ def test_a_friend_keeps_content_and_a_stranger_does_not(machine: Machine, tmp_pa
     assert (tmp_path / "got").read_bytes() == (tmp_path / "tide").read_bytes()
 
     theirs = run(c, "ipfs", "add", str(tmp_path / "tide"))["cid"]
-    c.client.post("swarm", "connect", body={"multiaddr": b.address})
+    connect(c, b)
     run(c, "ipfs", "pin", theirs, "--at", b.did)
     pin = wait_until(
         lambda: next((pin for pin in run(c, "ipfs", "pins", "--at", "all")["items"] if pin["reason"]), None), "answered"
@@ -96,7 +103,7 @@ def test_a_friend_keeps_content_and_a_stranger_does_not(machine: Machine, tmp_pa
     assert [hosted["client"] for hosted in run(b, "ipfs", "hosted")["items"]] == [a.did]
 
     a.start()
-    a.client.post("swarm", "connect", body={"multiaddr": b.address})
+    connect(a, b)
     run(a, "ipfs", "unpin", tide, "--at", b.did)
     wait_until(lambda: None if run(b, "ipfs", "hosted")["items"] else True, "let go")
     assert run(b, "ipfs", "gc")["size_bytes"] > 3 * MB

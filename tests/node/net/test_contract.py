@@ -285,3 +285,23 @@ def test_a_block_is_fetched_from_whichever_peer_has_it(opener: Opener) -> None:
                 await one.fetch_block(cid, [])
 
     run(main)
+
+
+def test_many_blocks_come_from_whoever_has_them(opener: Opener) -> None:
+    blocks, others = Blocks(), Blocks()
+    mine = [blocks.put(b"%d" % number) for number in range(20)]
+    theirs = [others.put(b"other %d" % number) for number in range(20)]
+    nobodys = Cid.of(CODEC_RAW, b"nobody has this")
+
+    async def main() -> None:
+        async with opener() as one, opener(blocks=blocks) as owner, opener(blocks=others) as other:
+            await one.dial(owner.addresses()[0])
+            await one.dial(other.addresses()[0])
+            peers = [owner.peer_id, other.peer_id]
+            assert await one.fetch_blocks([*mine, nobodys, *theirs], peers) == blocks | others
+            assert await one.fetch_blocks([mine[0], mine[0]], peers) == {mine[0]: blocks[mine[0]]}
+            assert await one.fetch_blocks([nobodys], peers) == {}
+            assert await one.fetch_blocks(mine, []) == {}
+            assert await one.fetch_blocks([], peers) == {}
+
+    run(main)

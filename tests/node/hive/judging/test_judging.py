@@ -162,7 +162,7 @@ def test_bullets_that_say_the_same_are_shown_as_one_until_the_owner_splits_them(
             await judge.hive.take_in([first])
             await judge.hive.take_in([second])
             note = (await judge.stages(second))["duplicates"]
-            assert (note.outcome, "1 of its bullets" in note.reason) == ("noted", True)
+            assert (note.outcome, "shown as one: 1" in note.reason) == ("noted", True)
             (lesson,) = await judge.hive.lessons("common")
             assert len(lesson.same) == 1
             before = (await judge.hive.view("common")).state_hash

@@ -126,13 +126,31 @@ def test_what_cannot_be_measured_goes_by_the_owners_setting(tmp_path: Path, mode
 
 def test_a_check_that_nobody_answers_measures_nothing(tmp_path: Path) -> None:
     async def main() -> None:
-        async with open_judge(tmp_path, attempt=attempt_with(usual="?"), run=True) as judge:
+        async def shrug(goal: str, bullets: Sequence[str]) -> str:
+            return "who knows"
+
+        async with open_judge(tmp_path, attempt=shrug, run=True) as judge:
             await judge.trust(ANNA)
-            await check(judge, expected="seven")
+            await check(judge)
             await judge.hive.take_in([HELPS])
             await judge.until(HELPS, "adopted")
             gate = (await judge.stages(HELPS))["gate"]
             assert (gate.outcome, "none of 1 check of yours is answered rightly" in gate.reason) == ("noted", True)
+
+    asyncio.run(main())
+
+
+def test_something_wrong_in_place_of_nothing_is_no_better(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with open_judge(tmp_path, attempt=attempt_with(usual="I do not know"), run=True) as judge:
+            await judge.trust(ANNA)
+            await check(judge)
+            await judge.hive.take_in([HARMS])
+            await soon(_measured(judge, HARMS.cid))
+            status, reason = await judge.status(HARMS)
+            assert (status, reason.partition(":")[0]) == ("quarantined", "of the answers that it changes none is right")
+            await judge.hive.red_lines.add("phrase", "zebras")  # judged again, not measured again
+            assert await judge.status(HARMS) == (status, reason)
 
     asyncio.run(main())
 

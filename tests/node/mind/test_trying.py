@@ -1,0 +1,61 @@
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from node.hive.judging.gate import NotTried
+from node.mind import trying
+from node.mind.trying import Trying
+from tests.node.inference.fake import ScriptedEngine
+from tests.node.mind.assembly import Mind, open_mind
+from tests.node.net.fake import FakeSwarm
+
+
+def trying_of(mind: Mind) -> Trying:
+    return Trying(database=mind.node.database, memory=mind.memory, model=mind.model, writer=mind.writer, recall_items=3)
+
+
+def test_a_check_is_answered_from_memory_with_the_bullets_as_rules(tmp_path: Path) -> None:
+    async def main() -> None:
+        engine = ScriptedEngine(script=lambda turns: "two tonnes")
+        async with open_mind(FakeSwarm(), tmp_path, engine=engine) as mind:
+            await mind.remember("flour mill tonnes two", namespace="private")
+            assert await trying_of(mind).attempt("flour mill tonnes", ["Name the unit."]) == "two tonnes"
+            system, user = engine.asked[-1]
+            assert "Name the unit." in system.content
+            assert "flour mill tonnes two" in user.content
+            assert (await mind.jobs.list(limit=5)).items == ()  # it leaves no trace
+            assert len((await mind.memory.list()).items) == 1
+
+    asyncio.run(main())
+
+
+def test_without_a_model_nothing_is_tried(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with open_mind(FakeSwarm(), tmp_path) as mind:
+            with pytest.raises(NotTried, match="there is no model here"):
+                await trying_of(mind).attempt("flour mill tonnes", [])
+
+    asyncio.run(main())
+
+
+def test_goals_go_first_but_not_for_ever(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(trying, "_LOOK_EVERY_S", 0.001)
+
+    async def main() -> None:
+        engine = ScriptedEngine(script=lambda turns: "two tonnes")
+        async with open_mind(FakeSwarm(), tmp_path, engine=engine) as mind:
+            await mind.remember("flour mill tonnes two")
+            job = await mind.jobs.start("a goal", None)
+            check = asyncio.create_task(trying_of(mind).attempt("flour mill tonnes", []))
+            for _ in range(50):
+                await asyncio.sleep(0)
+            assert not check.done()
+            assert engine.asked == []
+            await mind.jobs.finish(job, status="done", answer="", reflection=None)
+            assert await check == "two tonnes"
+            monkeypatch.setattr(trying, "PATIENCE_S", 0.0)
+            await mind.jobs.start("one that waits for a person", None)
+            assert await trying_of(mind).attempt("flour mill tonnes", []) == "two tonnes"
+
+    asyncio.run(main())
