@@ -39,8 +39,8 @@ def _say_bullet(bullet: dict[str, Any], mark: str, who: Who) -> None:
         say(f"           {line}")
     notes = [f"taught by {who(bullet['author'])}", bullet["id"]]
     if bullet["same"]:
-        others = len(bullet["same"])
-        notes.append(f"{others} other{'s say' if others > 1 else ' says'} the same")
+        number = len(bullet["same"])
+        notes.append(f"{number} other{'s say' if number > 1 else ' says'} the same")
     if mark:
         notes.append(mark)
     say(f"           {' · '.join(notes)}")

@@ -3,6 +3,7 @@
 Runs on the trio side.
 """
 
+import time
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Any, Final, Literal
 
@@ -70,7 +71,7 @@ class Dht:
             return 0
         key = _MULTIHASH + cid.digest
         if self._mode == "server":
-            self._records.providers.add(key, self._peers.ourselves(), trio.current_time())
+            self._records.providers.add(key, self._peers.ourselves(), time.monotonic())
 
         async def tell(peer: ID) -> bool:
             ours = self._peers.ourselves(peer)
@@ -95,7 +96,7 @@ class Dht:
             learn(answer.providers)
 
         if self._mode == "server":
-            learn(self._records.providers.get(key, trio.current_time(), limit=limit))
+            learn(self._records.providers.get(key, time.monotonic(), limit=limit))
         await self._look_up("get_providers", key, timeout_s, take, enough=lambda: len(found) >= limit)
         named = [Provider(PeerId(peer.to_base58()), addresses) for peer, addresses in found.items()]
         return tuple(named[:limit])
@@ -106,7 +107,7 @@ class Dht:
         if self._mode == "off":
             return 0
         if self._mode == "server":
-            self._records.values.put(key, record, self._own_id, now_s=trio.current_time(), now_ms=now_ms())
+            self._records.values.put(key, record, self._own_id, now_s=time.monotonic(), now_ms=now_ms())
         return await self._store(key, lambda peer: self._put(peer, key, value))
 
     async def get_value(self, key: bytes, timeout_s: float) -> bytes | None:
@@ -114,7 +115,7 @@ class Dht:
         ipns.name_of_key(key)
         given: dict[ID, ipns.IpnsRecord] = {}
         if self._mode == "server":
-            held = self._records.values.get(key, now_s=trio.current_time(), now_ms=now_ms())
+            held = self._records.values.get(key, now_s=time.monotonic(), now_ms=now_ms())
             if held is not None:
                 given[self._own_id] = held
 

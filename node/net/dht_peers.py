@@ -4,6 +4,7 @@ Runs on the trio side. Strangers name whom to ask next. Such a peer is dialled o
 to be, and the connection is ended again once newer ones have taken its place.
 """
 
+import heapq
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from typing import Any, Final
@@ -34,6 +35,9 @@ DIAL_S: Final = 5.0
 
 TOLD_S: Final = 2.0
 """How long a new peer is waited for to tell what it speaks, if there is nobody else to ask."""
+
+LATELY_S: Final = 1.0
+"""How long it is believed which of the connected peers are servers."""
 
 MAX_KNOWN: Final = 256
 """Servers that have answered and are remembered, with their addresses."""
@@ -67,6 +71,7 @@ class DhtPeers:
         self._counters = counters
         self._connections = connections
         self._own = own
+        self._lately: tuple[float, list[ID], dict[ID, wire.Peer]] | None = None
         self._known: OrderedDict[ID, wire.Peer] = OrderedDict()
         self._guests: OrderedDict[ID, None] = OrderedDict()
         self._dials = trio.CapacityLimiter(limits.MAX_DHT_DIALS_AT_ONCE)
@@ -78,9 +83,19 @@ class DhtPeers:
         return [peer for peer in self._connected() if not _SPOKEN.isdisjoint(self._protocols_of(peer))]
 
     def closest(self, key: bytes) -> list[wire.Peer]:
-        """Those of them that are closest to a key, with the addresses that they told."""
+        """Those of them that are closest to a key, with the addresses that they told. What a peer tells may take
+        `LATELY_S` to be seen: each question of a stranger asks for this, and looking at all peers costs milliseconds.
+        """
+        now_s = trio.current_time()
+        if self._lately is None or now_s - self._lately[0] >= LATELY_S:
+            self._lately = (now_s, self.servers(), {})
+        _, servers, described = self._lately
         target = target_of(key)
-        return [self._described(peer) for peer in sorted(self.servers(), key=lambda one: distance(one, target))[:K]]
+        chosen = heapq.nsmallest(K, servers, key=lambda one: distance(one, target))
+        for peer in chosen:
+            if peer not in described:
+                described[peer] = self._described(peer)
+        return [described[peer] for peer in chosen]
 
     async def seeds(self, key: bytes) -> list[wire.Peer]:
         """Where a lookup begins: the closest servers that are connected, then those that answered before."""
@@ -88,6 +103,7 @@ class DhtPeers:
         with trio.move_on_after(TOLD_S):
             while not self.servers() and any(not self._protocols_of(peer) for peer in self._connected()):  # noqa: ASYNC110
                 await trio.sleep(_TOLD_CHECK_S)
+        self._lately = None
         target = target_of(key)
         others = sorted(self._known.values(), key=lambda peer: distance(peer.peer, target))[:K]
         return [*self.closest(key), *others]
@@ -125,7 +141,7 @@ class DhtPeers:
             addresses = self._host.get_peerstore().addrs(peer)
         except PeerStoreError:
             addresses = []
-        return wire.Peer(peer, wire.write_addresses(map(str, addresses[: limits.MAX_DHT_ADDRESSES]), peer))
+        return wire.Peer(peer, wire.write_addresses(addresses[: limits.MAX_DHT_ADDRESSES], peer))
 
     def _rank_of(self, peer: ID) -> int:
         """How far away a connected peer is, as `node.reach.rank_of_address` counts."""

@@ -198,7 +198,8 @@ class ValueRecords:
 
 @dataclass(frozen=True, slots=True)
 class DhtRecords:
-    """All that one server keeps. It outlives the network's thread."""
+    """All that one server keeps. It outlives the network's thread: its times are of `time.monotonic`, since each run of
+    trio has a clock of its own."""
 
     providers: ProviderRecords = field(default_factory=ProviderRecords)
     values: ValueRecords = field(default_factory=ValueRecords)

@@ -4,6 +4,7 @@ Runs on the trio side. A request is answered on its own stream, and `add_provide
 does not read an answer and asks again on the same stream would take it for that of its next question.
 """
 
+import time
 from collections import Counter
 from collections.abc import Callable
 from typing import Any, Final
@@ -108,7 +109,7 @@ class DhtServer:
 
     def _answer(self, peer: ID, asked: wire.Incoming) -> bytes | None:
         """The framed answer, or None where there is none. Raises RemoteProtocolError for what is refused."""
-        key, now_s = asked.key, trio.current_time()
+        key, now_s = asked.key, time.monotonic()
         if asked.kind == "ping":
             return wire.write("ping", b"")
         if not key:
@@ -133,7 +134,7 @@ class DhtServer:
         if own is None:
             raise MalformedMessage("a provider record of somebody else")
         readable = tuple(address for address in own.addresses if wire.read_addresses([address], peer))
-        if not self._providers.add(asked.key, wire.Peer(peer, readable), trio.current_time()):
+        if not self._providers.add(asked.key, wire.Peer(peer, readable), time.monotonic()):
             self._counters.add("dht_records_refused")
             raise MalformedMessage("more provider records than one peer may have here")
         self._counters.add("dht_provider_records_taken")
@@ -142,7 +143,7 @@ class DhtServer:
         if asked.value is None:
             raise MalformedMessage("nothing to store")
         record = ipns.verify_value(asked.key, asked.value, now_ms=now_ms())
-        if not self._values.put(asked.key, record, peer, now_s=trio.current_time(), now_ms=now_ms()):
+        if not self._values.put(asked.key, record, peer, now_s=time.monotonic(), now_ms=now_ms()):
             self._counters.add("dht_records_refused")
             raise MalformedMessage("an older record than the one that is held, or too many of this peer")
         self._counters.add("dht_values_taken")

@@ -14,6 +14,7 @@ from libp2p.kad_dht.pb.kademlia_pb2 import Message
 from libp2p.peer.id import ID
 from multiaddr import Multiaddr
 
+from identity.multibase import encode_varint
 from protocols import limits
 from protocols.errors import MalformedMessage
 from protocols.framing import encode_frame
@@ -29,6 +30,9 @@ _KINDS: Final[tuple[Kind, ...]] = ("put_value", "get_value", "add_provider", "ge
 """By their numbers in the specification."""
 
 _MAX_PEER_ID_BYTES: Final = 64
+
+_P2P: Final = encode_varint(421)
+"""The code of a peer ID in a binary multiaddr."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,10 +103,12 @@ def read_addresses(addresses: Sequence[bytes], peer: ID) -> tuple[str, ...]:
     return tuple(dict.fromkeys(texts))
 
 
-def write_addresses(addresses: Iterable[str], peer: ID) -> tuple[bytes, ...]:
-    """The reverse, of addresses that are good."""
-    suffix = f"/p2p/{peer.to_base58()}"
-    return tuple(Multiaddr(address.removesuffix(suffix)).to_bytes() for address in addresses)
+def write_addresses(addresses: Iterable[str | Multiaddr], peer: ID) -> tuple[bytes, ...]:
+    """The reverse. Text must be good; an address that is not made from text need not have one that can be read."""
+    name = peer.to_bytes()
+    suffix = _P2P + encode_varint(len(name)) + name
+    written = (Multiaddr(address) if isinstance(address, str) else address for address in addresses)
+    return tuple(data for address in written if (data := address.to_bytes().removesuffix(suffix)))
 
 
 def _peers(entries: Any) -> tuple[Peer, ...]:

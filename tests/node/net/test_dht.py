@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import os
+import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
 from types import SimpleNamespace
 from typing import Any
@@ -13,6 +14,9 @@ import trio.testing
 from libp2p.exceptions import BaseLibp2pError
 from libp2p.kad_dht.pb.kademlia_pb2 import Message
 from libp2p.peer.id import ID
+from libp2p.peer.peerinfo import PeerInfo
+from multiaddr import Multiaddr
+from trio._core._run import SystemClock
 
 from identity.cid import Cid
 from identity.keys import KeyPair
@@ -29,6 +33,7 @@ from protocols import ipns, limits
 from protocols.framing import encode_frame
 from tests.node.net.raw import as_raw_peer, throwing
 from tests.node.net.support import LOOPBACK, Blocks, new_keys, until
+from tests.node.net.test_dht_wire import ODD_ADDRESS
 from tests.node.net.test_libp2p_network import crash
 
 pytestmark = pytest.mark.slow
@@ -306,6 +311,58 @@ def test_a_server_keeps_its_records_when_its_thread_is_restarted() -> None:
             crash(two)
             await until(two, "restarts")
             await eventually(lambda: two.find_providers(CID, timeout_s=3))
+
+    asyncio.run(main())
+
+
+def test_records_outlive_the_thread_whose_clock_begins_anywhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each run of trio adds another number to its clock: up to 190,000 s, where a record lives for 172,800."""
+    offsets = iter((10_000.0, 200_000.0, *[10_000.0] * 20))
+    system_clock: Any = SystemClock
+    monkeypatch.setattr(system_clock, "__init__", lambda clock: object.__setattr__(clock, "offset", next(offsets)))
+
+    async def main() -> None:
+        async with node("server") as relay:
+            records = relay._dht_records
+            assert records is not None
+            assert await relay.provide(CID) == 0
+            assert len(records.providers) == 1, "a server keeps its own"
+            crash(relay)
+            await until(relay, "restarts")
+            async with node() as twin:
+                await twin.dial(relay.addresses()[0])
+                assert [provider.peer_id for provider in await twin.find_providers(CID)] == [relay.peer_id]
+
+    asyncio.run(main())
+
+
+def test_a_server_with_an_address_that_has_no_text_spoils_nothing_for_others() -> None:
+    told, done = threading.Event(), threading.Event()
+
+    async def misname(host: Any, victim: Any) -> None:
+        async def ignore(stream: Any) -> None:
+            await stream.reset()
+
+        host.set_stream_handler(wire.PROTOCOL, ignore)
+        host.get_addrs = lambda: [Multiaddr(ODD_ADDRESS)]
+        info = PeerInfo(victim, host.get_peerstore().addrs(victim))
+        await host.disconnect(victim)
+        await host.connect(info)
+        told.set()
+        await trio.to_thread.run_sync(done.wait)
+
+    async def main() -> None:
+        async with node("server") as relay:
+            hostile = asyncio.create_task(as_raw_peer(relay.addresses()[0], misname))
+            try:
+                await asyncio.to_thread(told.wait, 10)
+                await eventually(relay.dht_servers)
+                await is_served(relay)
+                assert await relay.find_providers(Cid.of(CODEC_RAW, b"nobody has this"), timeout_s=3) == ()
+                assert relay.counters().get("streams_failed", 0) == 0
+            finally:
+                done.set()
+                await hostile
 
     asyncio.run(main())
 

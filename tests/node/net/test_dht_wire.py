@@ -7,6 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from libp2p.kad_dht.pb.kademlia_pb2 import Message
 from libp2p.peer.id import ID
+from multiaddr import Multiaddr
+from multiaddr.exceptions import Error as MultiaddrError
 
 from node.net import dht_wire as wire
 from protocols import limits
@@ -14,6 +16,7 @@ from protocols.errors import MalformedMessage
 from protocols.framing import FrameDecoder
 
 ADDRESS = b"\x04\x7f\x00\x00\x01\x06\x12\xc1"
+ODD_ADDRESS = b"\x2a\x03a/b" + ADDRESS
 TEXT = "/ip4/127.0.0.1/tcp/4801"
 PEERS = st.builds(wire.Peer, st.builds(ID, st.binary(min_size=2, max_size=64)), st.just((ADDRESS,)))
 
@@ -52,6 +55,16 @@ def test_addresses_that_cannot_be_read_are_left_out(addresses: list[bytes]) -> N
     assert f"{TEXT}/p2p/{peer.to_base58()}" in read
     assert all(address.endswith(f"/p2p/{peer.to_base58()}") for address in read)
     assert wire.write_addresses([f"{TEXT}/p2p/{peer.to_base58()}"], peer) == (ADDRESS,)
+
+
+def test_an_address_whose_text_is_none_is_written_all_the_same() -> None:
+    """A peer tells its addresses in binary; a zone with a '/' in its name has a text that nothing reads."""
+    peer = ID(b"\x12\x20" + bytes(32))
+    odd = Multiaddr(ODD_ADDRESS)
+    with pytest.raises(MultiaddrError):
+        Multiaddr(str(odd))
+    whole = Multiaddr(f"{TEXT}/p2p/{peer.to_base58()}")
+    assert wire.write_addresses([odd, whole, Multiaddr(f"/p2p/{peer.to_base58()}")], peer) == (ODD_ADDRESS, ADDRESS)
 
 
 def test_lists_without_end_are_cut() -> None:
