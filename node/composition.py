@@ -354,7 +354,6 @@ def _assembled(
         retrieval=retrieval,
         trust=trust,
         tokens=config.mind.playbook_tokens,
-        canary_share=config.mind.canary_share,
     )
     executive = Executive(
         config=config.mind,

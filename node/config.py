@@ -127,8 +127,7 @@ class MailConfig(Section):
 class MindConfig(Section):
     """`[mind]`: how the executive works.
 
-    `playbook_tokens` is the room for bullets in a prompt; `canary_share` is the part of all goals that are given the
-    bullets which the owner adopted for a share only.
+    `playbook_tokens` is the room for bullets in a prompt.
     """
 
     recall_items: int = Field(default=5, ge=1, le=32)
@@ -136,7 +135,6 @@ class MindConfig(Section):
     max_asked: int = Field(default=2, ge=0, le=8)
     playbook: str = Field(default="common", pattern=r"^[a-z0-9-]{1,64}$")
     playbook_tokens: int = Field(default=200, ge=0, le=32_768)
-    canary_share: float = Field(default=0.2, ge=0, le=1)
     reflect: bool = True
 
 

@@ -598,6 +598,10 @@ MAX_PUBLIC_UNREAD_BYTES: Final = 64 * 1024 * 1024
 """What all connections to the public listener have sent and nobody has read: 64 frames that do not end, each as long as
 a message may be. Whoever has most of it makes room."""
 
+PUBLIC_STALL_S: Final = 30.0
+"""How long what was written to a connection may wait to be taken, also while it is closed: whoever takes nothing would
+keep its place for ever."""
+
 PUBLIC_SEND_S: Final = 10.0
 """How long a WebSocket may take to accept a message that goes back over it."""
 

@@ -11,6 +11,7 @@ import os
 import secrets
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -111,7 +112,8 @@ class BlockFiles:
         """Every block's CID, in no order; those that come or go meanwhile may or may not be among them."""
         for folder in self._folders:
             for name in os.listdir(folder):  # noqa: PTH208 - names alone are wanted
-                yield Cid.parse(name)
+                with suppress(MalformedCid):  # somebody has put it there; the next opening moves it aside
+                    yield Cid.parse(name)
 
     def close(self) -> None:
         """End the writing threads."""
@@ -158,6 +160,7 @@ class BlockFiles:
                         size_bytes += entry.stat().st_size
             fsync_directory(folder)
         fsync_directory(self._root)
+        fsync_directory(self._root.parent)
         return count, size_bytes
 
     def _path(self, cid: Cid) -> Path:

@@ -5,8 +5,8 @@
     blocks/damaged/<cid>       a block whose bytes no longer have its hash, moved aside
 
 A block is on disk, content and name, when `put` returns. Synchronous and thread-safe; reading takes no lock. One lock
-guards the books: what is held, what is being written, how much there is. Nobody waits for a disk with it, but for
-removals: those must not come between somebody's look whether a block is here and their word that it is.
+guards the books: what is held, what is being written, how much there is. Nobody flushes a disk with it, but removals:
+those must not come between somebody's look whether a block is here and their word that it is.
 """
 
 import logging
@@ -105,7 +105,10 @@ class BlockStore:
 
     @contextmanager
     def hold(self) -> Iterator["StoreHold"]:
-        """A hold: until it is left, no collection takes what is put and kept through it."""
+        """A hold: until it is left, no collection takes what is put and kept through it.
+
+        Leaving it waits for what another thread is still writing through it; nothing more can be put or kept.
+        """
         hold = StoreHold(self)
         try:
             yield hold
@@ -120,7 +123,7 @@ class BlockStore:
 
     def cids(self) -> Iterator[Cid]:
         """Every CID that is kept, in no order; blocks that come or go meanwhile may or may not be among them."""
-        return chain(self._small.cids(), self._files.cids())
+        return chain(self._files.cids(), self._small.cids())
 
     def collect(self, live: Callable[[], Collection[Cid]]) -> tuple[int, int]:
         """Remove every block that is neither in `live()` nor held, nor put or kept while this runs.
@@ -155,6 +158,8 @@ class BlockStore:
 
     def _hold(self, hold: "StoreHold", cids: Iterable[Cid]) -> None:
         """From here on no collection takes these. What another hold brought in is no longer only that one's."""
+        if hold.left:
+            raise RuntimeError("the hold was left")  # else nobody would ever let go of what it holds from now on
         for cid in set(cids) - hold.held:
             hold.held.add(cid)
             self._held[cid] += 1
@@ -166,13 +171,18 @@ class BlockStore:
 
     def _release(self, hold: "StoreHold") -> None:
         with self._books:
-            for cid in hold.held:
-                self._held[cid] -= 1
-                if self._held[cid] == 0:
-                    del self._held[cid]
-                if self._brought.get(cid) is hold:
-                    del self._brought[cid]
-            hold.held.clear()
+            hold.left = True
+            self._wait_until_written(hold.held)  # by a thread whose caller has gone, it may be
+            self._let_go(hold)
+
+    def _let_go(self, hold: "StoreHold") -> None:
+        for cid in hold.held:
+            self._held[cid] -= 1
+            if self._held[cid] == 0:
+                del self._held[cid]
+            if self._brought.get(cid) is hold:
+                del self._brought[cid]
+        hold.held.clear()
 
     def _keep(self, hold: "StoreHold", cids: Iterable[Cid]) -> None:
         cids = set(cids)
@@ -222,10 +232,8 @@ class BlockStore:
         with self._books:
             self._wait_until_written(hold.held)
             own = [cid for cid in hold.held if self._brought.get(cid) is hold]
-            for cid in own:
-                del self._brought[cid]
+            self._let_go(hold)
             self._remove(own)
-        self._release(hold)
 
     # Removing
 
@@ -242,15 +250,19 @@ class BlockStore:
         return count, size_bytes
 
     def _remove(self, cids: Collection[Cid]) -> tuple[int, int]:
-        """Remove blocks that nobody is writing; how many there were, and their bytes. Holds the lock."""
-        sizes = list(self._small.remove(cids).values()) if cids else []
-        self._book(-len(sizes), -sum(sizes))
+        """Remove blocks that nobody is writing; how many there were, and their bytes. Holds the lock.
+
+        Files first: on a full disk rows can only be removed when there is a little room.
+        """
+        sizes: list[int] = []
         for cid in cids:
             size_bytes = self._files.remove(cid)
             if size_bytes is not None:
                 self._book(-1, -size_bytes)
                 sizes.append(size_bytes)
-        return len(sizes), sum(sizes)
+        rows = self._small.remove(cids).values() if cids else ()
+        self._book(-len(rows), -sum(rows))
+        return len(sizes) + len(rows), sum(sizes) + sum(rows)
 
     def _set_aside(self, cid: Cid, block: bytes) -> None:
         """Move a damaged block to where its owner may look at it. Holds the lock."""
@@ -312,6 +324,7 @@ class StoreHold:
     def __init__(self, store: BlockStore) -> None:
         self._store = store
         self.held: Final[set[Cid]] = set()
+        self.left = False
 
     def put_many(self, blocks: Iterable[tuple[Cid, bytes]]) -> None:
         """Keep blocks, as the store's `put_many` does, and hold them."""

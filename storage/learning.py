@@ -8,10 +8,13 @@ from typing import Final, Literal
 from identity.cid import Cid
 
 Arm = Literal["usual", "canary"]
+Given = Literal["adopted", "tried", "kept_back"]
 Outcome = Literal["good", "bad", "unknown"]
 Source = Literal["job", "owner"]
 
-_COLUMNS: Final = "job_id, playbook, arm, outcome, source, counted, updated_ms"
+_COLUMNS: Final = "job_id, playbook, outcome, source, counted, updated_ms"
+
+_USES: Final[dict[Arm, Given]] = {"usual": "kept_back", "canary": "tried"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +23,6 @@ class JobOutcome:
 
     job_id: str
     playbook: str
-    arm: Arm
     outcome: Outcome
     source: Source
     counted: bool
@@ -29,26 +31,26 @@ class JobOutcome:
 
 @dataclass(frozen=True, slots=True)
 class Use:
-    """A bullet that fitted a job; not `given` if it was kept from it for comparison."""
+    """A bullet that fitted a job: adopted, or tried on it, or kept back from it and tried on others."""
 
     bullet: str
     revision: Cid
-    given: bool
+    use: Given
 
 
 def put(conn: sqlite3.Connection, outcome: JobOutcome, uses: Iterable[Use]) -> None:
     """Note what came of a job and what it was given. One that is noted already stays as it is."""
     done = conn.execute(
-        f"INSERT INTO job_outcomes ({_COLUMNS}) VALUES (?,?,?,?,?,?,?) ON CONFLICT (job_id) DO NOTHING",
+        f"INSERT INTO job_outcomes ({_COLUMNS}) VALUES (?,?,?,?,?,?) ON CONFLICT (job_id) DO NOTHING",
         (
-            *(outcome.job_id, outcome.playbook, outcome.arm, outcome.outcome, outcome.source),
+            *(outcome.job_id, outcome.playbook, outcome.outcome, outcome.source),
             *(int(outcome.counted), outcome.updated_ms),
         ),
     )
     if done.rowcount:
         conn.executemany(
-            "INSERT INTO bullet_uses (job_id, bullet, revision, given) VALUES (?,?,?,?)",
-            [(outcome.job_id, use.bullet, str(use.revision), int(use.given)) for use in uses],
+            "INSERT INTO bullet_uses (job_id, bullet, revision, use) VALUES (?,?,?,?)",
+            [(outcome.job_id, use.bullet, str(use.revision), use.use) for use in uses],
         )
 
 
@@ -70,15 +72,15 @@ def get(conn: sqlite3.Connection, job_id: str) -> JobOutcome | None:
 
 def uses_of(conn: sqlite3.Connection, job_id: str) -> list[Use]:
     """The bullets that fitted a job, by id."""
-    rows = conn.execute("SELECT bullet, revision, given FROM bullet_uses WHERE job_id = ? ORDER BY bullet", (job_id,))
-    return [Use(bullet, Cid.parse(revision), bool(given)) for bullet, revision, given in rows]
+    rows = conn.execute("SELECT bullet, revision, use FROM bullet_uses WHERE job_id = ? ORDER BY bullet", (job_id,))
+    return [Use(bullet, Cid.parse(revision), use) for bullet, revision, use in rows]
 
 
 def uncounted(conn: sqlite3.Connection, playbook: str, limit: int) -> list[JobOutcome]:
     """Jobs whose outcome no revision has counted yet, with bullets to count."""
     rows = conn.execute(
         f"SELECT {_COLUMNS} FROM job_outcomes WHERE playbook = ? AND counted = 0 AND outcome != 'unknown' AND EXISTS"
-        " (SELECT 1 FROM bullet_uses WHERE bullet_uses.job_id = job_outcomes.job_id AND given = 1)"
+        " (SELECT 1 FROM bullet_uses WHERE bullet_uses.job_id = job_outcomes.job_id AND use != 'kept_back')"
         " ORDER BY updated_ms LIMIT ?",
         (playbook, limit),
     )
@@ -104,28 +106,16 @@ def outcomes(conn: sqlite3.Connection, playbook: str, revision: Cid) -> dict[Arm
 
     `canary` are those that were given them while they were tried, `usual` those that they were kept from.
     """
-    counts: dict[Arm, tuple[int, int]] = {"usual": (0, 0), "canary": (0, 0)}
-    rows = conn.execute(
-        "SELECT arm, SUM(outcome = 'good'), SUM(outcome = 'bad') FROM job_outcomes WHERE playbook = ? AND EXISTS"
-        " (SELECT 1 FROM bullet_uses WHERE bullet_uses.job_id = job_outcomes.job_id AND revision = ?"
-        " AND given = (arm = 'canary')) GROUP BY arm",
-        (playbook, str(revision)),
-    )
-    for arm, good, bad in rows:
-        counts[arm] = (good, bad)
+    counts: dict[Arm, tuple[int, int]] = {}
+    for arm, use in _USES.items():
+        counts[arm] = conn.execute(
+            "SELECT COALESCE(SUM(outcome = 'good'), 0), COALESCE(SUM(outcome = 'bad'), 0) FROM job_outcomes"
+            " WHERE playbook = ? AND job_id IN (SELECT job_id FROM bullet_uses WHERE revision = ? AND use = ?)",
+            (playbook, str(revision), use),
+        ).fetchone()
     return counts
 
 
-def times_given(conn: sqlite3.Connection, playbook: str) -> dict[str, int]:
-    """How often each bullet was given to a job of ours."""
-    rows = conn.execute(
-        "SELECT bullet, COUNT(*) FROM bullet_uses JOIN job_outcomes USING (job_id)"
-        " WHERE playbook = ? AND given = 1 GROUP BY bullet",
-        (playbook,),
-    )
-    return dict(rows)
-
-
-def _outcome(row: tuple[str, str, Arm, Outcome, Source, int, int]) -> JobOutcome:
-    job_id, playbook, arm, outcome, source, counted, updated_ms = row
-    return JobOutcome(job_id, playbook, arm, outcome, source, bool(counted), updated_ms)
+def _outcome(row: tuple[str, str, Outcome, Source, int, int]) -> JobOutcome:
+    job_id, playbook, outcome, source, counted, updated_ms = row
+    return JobOutcome(job_id, playbook, outcome, source, bool(counted), updated_ms)

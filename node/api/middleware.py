@@ -19,6 +19,7 @@ from identity.errors import PagiError
 from node.api.errors import ForbiddenHost, InvalidRequest, Unauthorized, Unexpected
 from node.api.metrics import Metrics
 from node.api.problem import from_http, problem_of, response_of
+from node.content.errors import RangeUnsatisfiable
 from node.trace import TRACE_ID, trace_id_of
 
 logger = logging.getLogger(__name__)
@@ -57,6 +58,8 @@ async def _answer(request: web.Request, handler: Handler, trace_id: str) -> web.
         problem = problem_of(error, trace_id)
         if problem.status >= 500:
             logger.warning("%s %s failed, trace %s: %s", request.method, _template(request), trace_id, error)
+        if isinstance(error, RangeUnsatisfiable):
+            headers["Content-Range"] = f"bytes */{error.size_bytes}"  # RFC 9110, section 15.5.17
     except web.HTTPException as error:
         problem = problem_of(from_http(error), trace_id)
         if "Allow" in error.headers:

@@ -135,6 +135,15 @@ class MetricOut(Wire):
     mean: float
 
 
+class ProvisionalOut(Wire):
+    """The `snapshot` by which a playbook is shown, and how many of its `revisions` are here already."""
+
+    snapshot: str
+    author: str
+    revisions: int
+    fetched: int
+
+
 class PlaybookOut(Wire):
     """`toml` is the whole as playbook.toml; the same accepted revisions give the same `state_hash` everywhere.
 
@@ -153,7 +162,7 @@ class PlaybookOut(Wire):
     toml: str
     state_hash: str
     canaries: list[BulletOut] = Field(default_factory=list)
-    provisional: bool = False
+    provisional: ProvisionalOut | None = None
     revisions: dict[str, int] = Field(default_factory=dict)
 
 

@@ -25,18 +25,17 @@ class JobOut(Wire):
 
 
 class UseOut(Wire):
-    """A bullet of the playbook that fitted. It was not `given` if it was kept back, to compare."""
+    """A bullet of the playbook that fitted; one that was kept back was not given, to compare."""
 
     bullet: str
     revision: str
-    given: bool
+    use: Literal["adopted", "tried", "kept_back"]
 
 
 class GuidanceOut(Wire):
     """What the playbook gave to a job, and the outcome that its bullets are counted by."""
 
     playbook: str
-    arm: Literal["usual", "canary"]
     outcome: Literal["good", "bad", "unknown"]
     source: Literal["job", "owner"]
     bullets: list[UseOut]
@@ -82,9 +81,11 @@ async def show_job(twin: Twin, id: str) -> JobDetail:  # noqa: A002 - the name i
 
 @routes.add("POST", "/v1/jobs/{id}/rate", "Say how a job went: its playbook bullets are counted by it.")
 async def rate_job(twin: Twin, id: str, body: Rating) -> GuidanceOut:  # noqa: A002 - the name in the path
-    await twin.jobs.get(id)
+    job = await twin.jobs.get(id)
     rated = _guidance(await twin.learning.rate(id, good=body.rating == "good"))
     assert rated is not None
+    if body.rating == "good" and job.answer:
+        await twin.hive.checks.add_from_history(rated.playbook, job.goal, job.answer)
     return rated
 
 
@@ -97,8 +98,8 @@ def _guidance(used: Used | None) -> GuidanceOut | None:
     if used is None:
         return None
     noted = used.outcome
-    uses = [UseOut(bullet=use.bullet, revision=str(use.revision), given=use.given) for use in used.uses]
-    return GuidanceOut(playbook=noted.playbook, arm=noted.arm, outcome=noted.outcome, source=noted.source, bullets=uses)
+    uses = [UseOut(bullet=use.bullet, revision=str(use.revision), use=use.use) for use in used.uses]
+    return GuidanceOut(playbook=noted.playbook, outcome=noted.outcome, source=noted.source, bullets=uses)
 
 
 def _line(line: LogLine) -> Line:

@@ -11,6 +11,7 @@ from node.api.playbook_documents import (
     PlaybookOut,
     PlaybookPage,
     Proposal,
+    ProvisionalOut,
     Reject,
     RejectAuthor,
     Rejected,
@@ -126,6 +127,15 @@ async def _line(twin: Twin, name: str) -> PlaybookLine:
     )
 
 
+def _provisional(twin: Twin, name: str) -> ProvisionalOut | None:
+    shown = twin.hive.provisional(name)
+    if shown is None:
+        return None
+    return ProvisionalOut(
+        snapshot=str(shown.snapshot), author=shown.author, revisions=shown.revisions, fetched=shown.fetched
+    )
+
+
 async def _playbook(twin: Twin, name: str) -> PlaybookOut:
     playbook, tried = await twin.hive.view(name), await twin.hive.view_with_canaries(name)
     shown = await twin.hive.lessons(name)
@@ -143,6 +153,6 @@ async def _playbook(twin: Twin, name: str) -> PlaybookOut:
         toml=render(playbook),
         state_hash=playbook.state_hash,
         canaries=[bullet_out(bullet) for bullet in tried.bullets if playbook.bullet(bullet.id) is None],
-        provisional=playbook.provisional,
+        provisional=_provisional(twin, name),
         revisions=dict(await twin.hive.overview(name)),
     )

@@ -69,7 +69,7 @@ def jobs(call: Call) -> None:
 
 def rate(call: Call) -> None:
     rated = call.client().post("jobs", call.args.id, "rate", body={"rating": call.args.rating})
-    given = sum(use["given"] for use in rated["bullets"])
+    given = sum(use["use"] != "kept_back" for use in rated["bullets"])
     call.show(rated, lambda: say(f"Noted: {call.args.rating}, for the {given} playbook bullets that it was given."))
 
 
@@ -87,7 +87,7 @@ def _show_job(call: Call) -> None:
         if job["answer"]:
             say(job["answer"])
         if guidance := job["guidance"]:
-            given = [use["bullet"] for use in guidance["bullets"] if use["given"]]
+            given = [use["bullet"] for use in guidance["bullets"] if use["use"] != "kept_back"]
             said = "you say" if guidance["source"] == "owner" else "it ended"
             bullets = ", ".join(given) or "nothing"
             say(f"Playbook {guidance['playbook']} gave it {bullets} ({said}: {guidance['outcome']}).")

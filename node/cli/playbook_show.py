@@ -18,6 +18,11 @@ def say_playbook(call: Call, playbook: dict[str, Any]) -> None:
         f"{playbook['name']}, version {playbook['version']}: {_count(len(shown), 'bullet')}"
         + (", provisional until its history is here" if playbook["provisional"] else "")
     )
+    if provisional := playbook["provisional"]:
+        say(
+            f"This is what a snapshot by {who(provisional['author'])} says: {provisional['fetched']:,} of its"
+            f" {provisional['revisions']:,} revisions are here, and none of it is checked yet."
+        )
     bullets = [(bullet, "") for bullet in shown]
     bullets += [(bullet, "tried on a share of the goals") for bullet in playbook["canaries"]]
     section = None

@@ -41,6 +41,9 @@ RENEW_BEFORE_MS: Final = 24 * 3600 * 1000
 TELL_AGAIN_MS: Final = 4 * 3600 * 1000
 """How often the same record is told again, as Kubo does: servers come and go."""
 
+TELL_NOBODY_MS: Final = 10 * 60 * 1000
+"""How long a record that nobody took waits for its next turn."""
+
 TTL_S: Final = 300
 """How long others may use what they have found without asking again (Kubo's own choice)."""
 
@@ -149,7 +152,8 @@ class OwnName:
                 await self._tell()
                 return
             all_told = self._told.all_of(await self._network.dht_servers())
-            if not all_told or not 0 <= self._now() - self._told_ms < TELL_AGAIN_MS:
+            wait_ms = TELL_AGAIN_MS if self.current.taken_by else TELL_NOBODY_MS
+            if not all_told or not 0 <= self._now() - self._told_ms < wait_ms:
                 await self._tell()
 
     def _is_outdated(self, record: ipns.IpnsRecord) -> bool:
@@ -191,8 +195,9 @@ class OwnName:
 
         def keep(conn: sqlite3.Connection) -> None:
             meta.put(conn, _META, kept)
-            if before is not None and before != cid:
-                pins.remove(conn, before)
+            kept_before = pins.get(conn, before) if before is not None and before != cid else None
+            if kept_before is not None and kept_before.name == PIN_NAME:  # else the owner has pinned it since
+                pins.remove(conn, kept_before.cid)
             pins.add(conn, cid, "direct", PIN_NAME)
 
         stack = ExitStack()
@@ -209,7 +214,8 @@ class OwnName:
         return self.current
 
     async def _look_what_was_seen(self) -> None:
-        """Once: the DHT may hold a later record of ours than this disk, which may be an old copy."""
+        """Once, and again after nobody took a record: the DHT may hold a later one of ours than this disk, which may be
+        an old copy."""
         if self._asked:
             return
         try:
@@ -229,6 +235,7 @@ class OwnName:
         servers = await self._network.dht_servers()
         self._told.note(servers)
         taken_by = await self._network.put_value(self.name.routing_key, current.record.raw)
+        self._asked = bool(taken_by)
         if taken_by:
             await self._network.provide(current.cid)
         self.current = replace(current, taken_by=taken_by)

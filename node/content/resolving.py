@@ -77,16 +77,23 @@ class Names:
         )
 
     async def find(self, text: str) -> ipns.IpnsName:
-        """The name that `text` is: an IPNS name, a peer ID, a did:key, `me`, or what the owner calls a twin.
+        """The name that `text` is: `me`, an IPNS name, a peer ID, a did:key, or what a twin that the owner named calls
+        itself, in this order: none of them can take the name of another by calling itself so.
 
         Raises UnusableIpnsName.
         """
         if text == "me":
             return self._own.name
-        meant = [did for did, name in (await self._named()).items() if name.casefold() == text.casefold()]
+        try:
+            return ipns.parse_name(text)
+        except UnusableIpnsName:
+            named = {} if text.startswith("did:") else await self._named()
+            meant = [did for did, name in named.items() if name.casefold() == text.casefold()]
+            if not meant:
+                raise
         if len(meant) > 1:
             raise UnusableIpnsName(f"{len(meant)} twins that you named call themselves {text!r}: write the DID")
-        return ipns.parse_name(meant[0] if meant else text)
+        return ipns.parse_name(meant[0])
 
     async def resolve(self, name: ipns.IpnsName) -> Resolved:
         """What the name stands for now, as far as can be found out. Raises NameNotFound."""
@@ -115,6 +122,7 @@ class Names:
         if held is not None and now < min(fresh_until_ms, held.valid_until_ms):
             return held
         found = await self._ask_twin(name) or await self._ask_dht(name)
+        held, _ = self._known.get(name, (None, 0))  # Another question may have found a newer one meanwhile.
         if held is not None and held.valid_until_ms > now and (found is None or held.newer_than(found)):
             found = held
         if found is None:

@@ -32,13 +32,15 @@ _SHUTDOWN_S: Final = 3.0
 class Bounds:
     """How much one listener admits. `per_host` is None behind a proxy, where every connection comes from one host.
 
-    When more than `unread_bytes` wait in all, the connection that has most of them is ended.
+    When more than `unread_bytes` wait in all, the connection that has most of them is ended; so is one that leaves what
+    was written to it untaken for `stall_s`, whether it is being closed or not.
     """
 
     connections: int = limits.MAX_PUBLIC_CONNECTIONS
     per_host: int | None = limits.MAX_PUBLIC_CONNECTIONS_PER_HOST
     head_s: float = limits.PUBLIC_HEAD_S
     unread_bytes: int = limits.MAX_PUBLIC_UNREAD_BYTES
+    stall_s: float = limits.PUBLIC_STALL_S
 
 
 def host_key(address: str | None) -> str:
@@ -171,6 +173,7 @@ class _Guarded(asyncio.Protocol):
         self._inner: asyncio.Protocol | None = None
         self._connection: asyncio.Transport | None = None
         self._slow: asyncio.TimerHandle | None = None
+        self._stalled: asyncio.TimerHandle | None = None
 
     def begun(self) -> None:
         """There is a request: from here on aiohttp's own times hold."""
@@ -195,12 +198,14 @@ class _Guarded(asyncio.Protocol):
             connection.abort()
             return
         self._host, self._inner, self._connection = host, self._doorman.make(), connection
+        connection.set_write_buffer_limits(high=0)  # so that any rest that waits is told by pause_writing
         self._slow = asyncio.get_running_loop().call_later(self._doorman.bounds.head_s, connection.abort)
         self._inner.connection_made(transport)
 
     def connection_lost(self, exc: Exception | None) -> None:
         if self._inner is not None:
             self.begun()
+            self._taken()
             self.read()
             self._doorman.leave(self._host)
             self._inner.connection_lost(exc)
@@ -216,8 +221,16 @@ class _Guarded(asyncio.Protocol):
 
     def pause_writing(self) -> None:
         if self._inner is not None:
+            self._stalled = asyncio.get_running_loop().call_later(self._doorman.bounds.stall_s, self.abort)
             self._inner.pause_writing()
 
     def resume_writing(self) -> None:
         if self._inner is not None:
+            self._taken()
             self._inner.resume_writing()
+
+    def _taken(self) -> None:
+        """Nothing that was written waits any more."""
+        if self._stalled is not None:
+            self._stalled.cancel()
+            self._stalled = None

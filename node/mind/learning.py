@@ -17,15 +17,16 @@ from identity.cid import Cid
 from identity.errors import PagiError
 from node.clock import NowMs, now_ms, wait_within
 from node.errors import JobNotRated
-from node.hive.canary import arm_of
+from node.hive.canary import is_tried_on
+from node.hive.judging.duplicates import Lesson
 from node.hive.retrieval import Fitting, Retrieval
 from node.mind.reflection import asked_by
 from node.trust import TrustList
 from protocols import limits
-from protocols.playbook.merge import Playbook
+from protocols.playbook.merge import Bullet, Playbook
 from storage import learning as rows
 from storage.database import Database
-from storage.learning import Arm, JobOutcome, Outcome, Use
+from storage.learning import JobOutcome, Outcome, Use
 
 logger = logging.getLogger(__name__)
 
@@ -42,9 +43,11 @@ OWNERS_WEIGHT: Final = 2
 class Playbooks(Protocol):
     """What this needs of the hive."""
 
-    async def view(self, name: str) -> Playbook: ...
-
     async def view_with_canaries(self, name: str) -> Playbook: ...
+
+    async def lessons(self, name: str, *, with_canaries: bool = False) -> Sequence[Lesson]: ...
+
+    async def canaries(self, name: str) -> Mapping[Cid, float]: ...
 
     async def propose(
         self, name: str, critique: str, ops: Sequence[Mapping[str, Any]], evidence: Sequence[str] = ()
@@ -53,12 +56,15 @@ class Playbooks(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Guidance:
-    """What a job is given of a playbook: `given`, best first. `kept_back` fitted too, and is compared with."""
+    """What a job is given of a playbook: `given`, best first. `kept_back` fitted too, and is compared with.
+
+    `tried` are the revisions that were given to this job and are given to a share of all jobs only.
+    """
 
     playbook: str
-    arm: Arm
     given: tuple[Fitting, ...]
     kept_back: tuple[Fitting, ...] = ()
+    tried: frozenset[Cid] = frozenset()
 
     @property
     def texts(self) -> list[str]:
@@ -68,8 +74,9 @@ class Guidance:
     @property
     def uses(self) -> list[Use]:
         """The rows of this."""
-        given = [Use(one.bullet.id, one.bullet.revision, given=True) for one in self.given]
-        return given + [Use(one.bullet.id, one.bullet.revision, given=False) for one in self.kept_back]
+        bullets = [one.bullet for one in self.given]
+        given = [Use(one.id, one.revision, "tried" if one.revision in self.tried else "adopted") for one in bullets]
+        return given + [Use(one.bullet.id, one.bullet.revision, "kept_back") for one in self.kept_back]
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +98,6 @@ class Learning:
         retrieval: Retrieval,
         trust: TrustList,
         tokens: int,
-        canary_share: float,
         now: NowMs = now_ms,
     ) -> None:
         self._database = database
@@ -99,30 +105,31 @@ class Learning:
         self._retrieval = retrieval
         self._trust = trust
         self._tokens = tokens
-        self._canary_share = canary_share
         self._now = now
         self._noted = asyncio.Event()
         self.counters: Counter[str] = Counter()
 
     async def guidance(self, name: str, job_id: str, goal: str) -> Guidance:
         """The bullets for a goal, of those adopted and, for a share of the jobs, of those that are being tried."""
-        usual, tried = await self._playbooks.view(name), await self._playbooks.view_with_canaries(name)
-        fitting = await asyncio.to_thread(self._fitting, usual, goal)
-        if tried == usual:
-            return Guidance(name, "usual", fitting)
-        with_tried = await asyncio.to_thread(self._fitting, tried, goal)
-        if arm_of(job_id, self._canary_share) == "canary":
-            return Guidance(name, "canary", with_tried)
-        adopted = usual.revisions
-        return Guidance(name, "usual", fitting, tuple(one for one in with_tried if one.bullet.revision not in adopted))
+        shares = await self._playbooks.canaries(name)
+        playbook = await self._playbooks.view_with_canaries(name)
+        lessons = [lesson.bullet for lesson in await self._playbooks.lessons(name, with_canaries=True)]
+        # A bullet that says whom to ask is no rule for an answer; `mind/colleagues.py` reads those.
+        bullets = [bullet for bullet in lessons if asked_by(bullet) is None]
+        tried = frozenset(cid for cid, share in shares.items() if is_tried_on(job_id, cid, share))
+        given = [bullet for bullet in bullets if bullet.revision not in shares or bullet.revision in tried]
+        fitting = await asyncio.to_thread(self._fitting, goal, given, playbook)
+        kept_back: tuple[Fitting, ...] = ()
+        if len(given) < len(bullets):
+            either = await asyncio.to_thread(self._fitting, goal, bullets, playbook)
+            kept_back = tuple(one for one in either if one.bullet.revision in shares.keys() - tried)
+        return Guidance(name, fitting, kept_back, tried)
 
     def note(self, conn: sqlite3.Connection, job_id: str, guidance: Guidance, outcome: Outcome) -> None:
         """Keep what a job was given and how it ended, in the transaction that is open."""
         uses = guidance.uses
         if uses:
-            noted = JobOutcome(
-                job_id, guidance.playbook, guidance.arm, outcome, "job", counted=False, updated_ms=self._now()
-            )
+            noted = JobOutcome(job_id, guidance.playbook, outcome, "job", counted=False, updated_ms=self._now())
             rows.put(conn, noted, uses)
 
     def noted(self) -> None:
@@ -185,19 +192,18 @@ class Learning:
 
     async def _counts(self, name: str, outcomes: Sequence[JobOutcome]) -> list[dict[str, Any]]:
         """The operations that count the bullets which these jobs were given, as far as they are still there."""
-        present = {bullet.id for bullet in (await self._playbooks.view_with_canaries(name)).bullets}
+        present = {lesson.bullet.id for lesson in await self._playbooks.lessons(name, with_canaries=True)}
         uses = await self._database.read(lambda conn: [rows.uses_of(conn, outcome.job_id) for outcome in outcomes])
         counts: Counter[tuple[str, str]] = Counter()
         for outcome, used in zip(outcomes, uses, strict=True):
             op = "helpful" if outcome.outcome == "good" else "harmful"
             weight = OWNERS_WEIGHT if outcome.source == "owner" else 1
-            counts.update({(op, use.bullet): weight for use in used if use.given and use.bullet in present})
+            given = (use.bullet for use in used if use.use != "kept_back" and use.bullet in present)
+            counts.update({(op, bullet): weight for bullet in given})
         return [{"op": op, "id": bullet, "n": n} for (op, bullet), n in sorted(counts.items())][: limits.MAX_OPS]
 
-    def _fitting(self, playbook: Playbook, goal: str) -> tuple[Fitting, ...]:
-        # A bullet that says whom to ask is no rule for an answer; `mind/colleagues.py` reads those.
-        bullets = [bullet for bullet in playbook.bullets if asked_by(bullet) is None]
-        ages = [playbook.height - playbook.revisions[bullet.revision] for bullet in bullets]
+    def _fitting(self, goal: str, bullets: Sequence[Bullet], playbook: Playbook) -> tuple[Fitting, ...]:
+        ages = [playbook.height - playbook.revisions.get(bullet.revision, playbook.height) for bullet in bullets]
         return self._retrieval.fitting(goal, bullets, ages=ages, tokens=self._tokens, trusted=self._trust.named)
 
 

@@ -13,6 +13,7 @@ import trio
 from libp2p.peer.id import ID
 
 from identity.errors import PagiError
+from identity.multibase import CODEC_RAW
 from node.net import bitswap_wire as wire
 from node.net.bitswap_ledger import Ledger
 from node.net.bitswap_sending import Sending
@@ -23,12 +24,16 @@ MAX_QUEUED: Final = 1024
 """Wants of one peer that wait, some 300 bytes each: as many as Kubo keeps. Those beyond are told that it is not here,
 which is true for them."""
 
-FULL_BYTES: Final = 1024 * 1024
+FULL_BYTES: Final = 512 * 1024
 """Blocks are gathered into one message until it has this size. With the largest block on top it is still one that the
 other implementations take."""
 
 MAX_SERVED_BYTES: Final = 2 * 1024 * 1024
 """The largest block that the other implementations take."""
+
+MAX_UNASKED_BYTES: Final = 1024
+"""A peer that only asks whether we have a block is sent a node of at most this size at once, as by Kubo: it saves a
+round trip, and 20 ms that Kubo waits before it asks again. A raw block is seldom so small, and is not read for that."""
 
 MAX_LOOKED_UP: Final = 128
 """Wants that are looked up in one go, so that an answer does not wait for a thousand blocks that are not there."""
@@ -121,11 +126,12 @@ class Serving:
                 break
             block = None
             try:
-                if not want.block and self._blocks.has(want.cid):
+                if want.block or want.cid.codec != CODEC_RAW:
+                    block = self._blocks.get(want.cid)
+                if not want.block and (len(block) > MAX_UNASKED_BYTES if block else self._blocks.has(want.cid)):
                     found.have.append(want.key)
                     found.wants.append(want)
                     continue
-                block = self._blocks.get(want.cid) if want.block else None
             except PagiError:
                 found.failures += 1
             if block is not None and len(block) <= MAX_SERVED_BYTES:

@@ -59,7 +59,7 @@ class Phrase:
     @classmethod
     def of(cls, text: str) -> Self:
         """A phrase as the owner wrote it."""
-        words = [_word(word) for word in _WORD.findall(reading(text))]
+        words = [_word(word) for word in _WORD.findall(_masked(reading(text)))]
         stems = tuple(_stem(word) for word in words)
         return cls(stems, "".join((*words[:-1], *stems[-1:])))
 

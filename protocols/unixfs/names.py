@@ -45,13 +45,11 @@ def split_names(path: str) -> tuple[str, ...]:
 def stays_inside(folder: Sequence[str], target: str) -> bool:
     """Whether a symbolic link that stands in `folder`, names from the top of what is written, never leads above that.
 
-    The text alone decides, at every step of the way: `a/../../b` leaves the top before it comes back, and is refused.
+    '..' may stand at the beginning of the target only, where each is a step up from a real folder. Behind a name, which
+    may be that of another link, it would lead elsewhere than the text says.
     """
-    if target.startswith("/") or "\0" in target or not target:
+    if not target or target.startswith("/") or "\0" in target:
         return False
-    depth = len(folder)
-    for part in target.split("/"):
-        depth += -1 if part == ".." else 0 if part in ("", ".") else 1
-        if depth < 0:
-            return False
-    return True
+    parts = [part for part in target.split("/") if part not in ("", ".")]
+    up = next((number for number, part in enumerate(parts) if part != ".."), len(parts))
+    return up <= len(folder) and ".." not in parts[up:]

@@ -5,8 +5,9 @@ file are under each, can only be checked where they are read (`protocols.unixfs.
 Modes and times of modification are allowed and not looked at.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Final, NamedTuple
 
 from identity.cid import Cid
@@ -31,6 +32,9 @@ MURMUR3: Final = 0x22
 
 FANOUTS: Final = frozenset({8, 16, 32, 64, 128, 256, 512, 1024})
 """Slots of a shard: Kubo writes 256, and can be set to no others than these."""
+
+_MAX_FIELDS: Final = 64
+"""Fields of the message besides the sizes of parts. There are nine, and room for what later versions add."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +110,7 @@ def read_node(block: bytes) -> Node:
     node = dag_pb.decode(block)
     if node.data is None:
         raise MalformedMessage("the block is not UnixFS: it says nothing about itself")
-    said = _read_data(node.data)
+    said = _read_data(node.data, len(node.links))
     if said.kind in (RAW, FILE):
         return _file(node.links, said)
     if said.kind == DIRECTORY:
@@ -130,9 +134,12 @@ class _Data:
     fanout: int | None
 
 
-def _read_data(data: bytes) -> _Data:
+def _read_data(data: bytes, parts: int) -> _Data:
+    """The message of a block with so many links: no more is read than such a block can need."""
     said = _Data(None, b"", None, [], None, None)
-    for number, value in fields(data):
+    for count, (number, value) in enumerate(fields(data)):
+        if count == parts + _MAX_FIELDS or len(said.block_sizes) > parts:
+            raise MalformedMessage("the block is not UnixFS: it says more about itself than it has parts")
         match number, value:
             case 1, int():
                 said.kind = value
@@ -143,7 +150,7 @@ def _read_data(data: bytes) -> _Data:
             case 4, int():
                 said.block_sizes.append(value)
             case 4, bytes():
-                said.block_sizes.extend(_packed(value))
+                said.block_sizes.extend(islice(_packed(value), parts + 1))
             case 5, int():
                 said.hash_type = value
             case 6, int():
@@ -155,16 +162,14 @@ def _read_data(data: bytes) -> _Data:
     return said
 
 
-def _packed(data: bytes) -> list[int]:
-    numbers: list[int] = []
+def _packed(data: bytes) -> Iterator[int]:
     offset = 0
     try:
         while offset < len(data):
             number, offset = decode_varint(data, offset)
-            numbers.append(number)
+            yield number
     except MalformedMultibase as error:
         raise MalformedMessage("the block is not UnixFS: its block sizes are no numbers") from error
-    return numbers
 
 
 def _file(links: Sequence[PbLink], said: _Data) -> FileNode:

@@ -2,9 +2,9 @@
 
 All twins name each other and know nothing but the relay. *Coming to one state*: twenty owners' clients propose fifty
 lessons each, all at the same time, through the API; the clock runs from the first request until every twin says that it
-has adopted all of them, and then all must have one `state_hash`. *On the wire* is what the kernel counted on the
-loopback interface meanwhile (/proc/net/dev: every packet once, TCP/IP headers and acknowledgements included), less what
-the same requests cost at a twin that is alone; so nothing else may talk over loopback meanwhile.
+has adopted all of them, and then all must have one `state_hash`. *On the wire* is what the kernel says, through
+`ss -ti`, that the open TCP connections to the twins' and the relay's libp2p ports have sent meanwhile, both ways:
+encrypted payload, without TCP/IP headers. The owners' requests go to other ports and do not count.
 
 *Way*: one twin proposes now and then; the clock runs from the request until each of the others broadcasts the event
 that the revision is adopted, that is, after it is on its disk. The peer is the loop that the original design had: as
@@ -18,9 +18,11 @@ PAGI_BENCH_TWINS, PAGI_BENCH_REVISIONS and PAGI_BENCH_WAYS make it smaller.
 import asyncio
 import json
 import os
+import re
+import subprocess
 import tempfile
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
 from pathlib import Path
 from statistics import quantiles
@@ -49,11 +51,8 @@ def run() -> list[Row]:
     with tempfile.TemporaryDirectory(prefix="pagi-hive-") as name, ExitStack() as stack:
         os.environ.update(ONE_THREAD)
         folder = Path(name)
-        alone = _started(stack, folder / "alone", [*UP, "--listen", LOOPBACK])
-        request_bytes = asyncio.run(_cost_of_a_request(alone))
-        alone.stop()
-        twins = _swarm(stack, folder)
-        figures = asyncio.run(_measure(twins, request_bytes))
+        relay, twins = _swarm(stack, folder)
+        figures = asyncio.run(_measure(twins, _ports([relay, *twins])))
         for twin in twins:
             twin.stop()
         pulls = measure_pulls(folder / "git", clones=TWINS - 1, pushes=WAYS // 2)
@@ -121,21 +120,19 @@ class Owner:
                         yield str(event["subject"])
 
 
-async def _measure(twins: Sequence[Member], request_bytes: float) -> Figures:
+async def _measure(twins: Sequence[Member], ports: Collection[str]) -> Figures:
     figures = Figures()
     async with AsyncExitStack() as stack:
         owners = [await stack.enter_async_context(Owner.of(twin)) for twin in twins]
-        before, began = _loopback_bytes(), time.perf_counter()
+        before, began = _sent_bytes(ports), time.perf_counter()
         await _propose_all(owners)
-        asked = 0
         for owner in owners:
             while (await owner.state())[0] < REVISIONS:
-                asked += 1
                 if time.perf_counter() - began > ALL_S:
                     raise RuntimeError(f"not all revisions came to all twins within {ALL_S:.0f} s")
                 await asyncio.sleep(POLL_S)
         figures.seconds = time.perf_counter() - began
-        figures.wire_bytes = round(_loopback_bytes() - before - (REVISIONS + asked + TWINS) * request_bytes)
+        figures.wire_bytes = _sent_bytes(ports) - before
         if len({await owner.state() for owner in owners}) != 1:
             raise RuntimeError("the twins have adopted the same revisions and do not have the same state")
         figures.ways_s = await _ways(owners)
@@ -179,27 +176,24 @@ async def _ways(owners: Sequence[Owner]) -> list[float]:
     return [at - begun[cid] for cid, at in seen if cid in begun]
 
 
-async def _cost_of_a_request(alone: Member) -> float:
-    """Bytes on loopback for one owner's request, measured where nothing follows from it."""
-    count = 50
-    async with Owner.of(alone) as owner:
-        await owner.propose(0)
-        before = _loopback_bytes()
-        for number in range(1, count + 1):
-            await owner.propose(number)
-        return (_loopback_bytes() - before) / count
+def _ports(members: Sequence[Member]) -> Collection[str]:
+    """The TCP ports on which these listen for libp2p."""
+    return {match[1] for member in members if (match := re.search(r"/tcp/(\d+)", member.first_line["listen"][0]))}
 
 
-def _loopback_bytes() -> int:
-    """What was sent over the loopback interface since the machine came up."""
-    for line in Path("/proc/net/dev").read_text().splitlines():
-        name, _, figures = line.partition(":")
-        if name.strip() == "lo":
-            return int(figures.split()[8])
-    raise RuntimeError("there is no loopback interface")
+def _sent_bytes(ports: Collection[str]) -> int:
+    """What the open connections to these ports have sent since they were opened, from either end."""
+    said = subprocess.run(["ss", "-tinH", "state", "established"], check=True, capture_output=True, text=True).stdout
+    total = 0
+    for head, details in zip(*[iter(said.splitlines())] * 2, strict=False):
+        here, there = head.split()[2:4]
+        if ports & {here.rpartition(":")[2], there.rpartition(":")[2]}:
+            found = re.search(r"bytes_sent:(\d+)", details)
+            total += int(found[1]) if found else 0
+    return total
 
 
-def _swarm(stack: ExitStack, folder: Path) -> list[Member]:
+def _swarm(stack: ExitStack, folder: Path) -> tuple[Member, list[Member]]:
     """A relay, and twins that name each other."""
     relay = Member("relay", [UP[0], "-m", "bootstrap", "--listen", LOOPBACK], folder / "relay")
     stack.callback(relay.stop)
@@ -214,7 +208,7 @@ def _swarm(stack: ExitStack, folder: Path) -> list[Member]:
         if time.monotonic() - began > ALL_S:
             raise RuntimeError("not all twins have found the relay")
         time.sleep(POLL_S)
-    return twins
+    return relay, twins
 
 
 def _started(stack: ExitStack, home: Path, command: Sequence[str]) -> Member:

@@ -31,7 +31,7 @@ from storage import revisions as rows
 from storage.blocks import BlockStore
 
 HISTORY: Final = int(os.environ.get("PAGI_BENCH_HISTORY", "10000"))
-ROUNDS: Final = 3
+ROUNDS: Final = int(os.environ.get("PAGI_BENCH_ROUNDS", "3"))
 ALL_S: Final = 120.0
 POLL_S: Final = 0.05
 AUTHORS: Final = tuple(KeyPair(bytes([number]) * 32) for number in range(1, 21))

@@ -1,10 +1,9 @@
--- Which bullets a job was given, and what came of the job. arm: usual, canary. outcome: good, bad, unknown.
--- source: job (how it ended), owner (what the owner said of it). counted: whether a revision has said so.
+-- What came of a job that a playbook had bullets for. outcome: good, bad, unknown. source: job (how it ended), owner (what
+-- the owner said of it). counted: whether a revision has said so.
 
 CREATE TABLE job_outcomes (
     job_id     TEXT PRIMARY KEY REFERENCES jobs (id) ON DELETE CASCADE,
     playbook   TEXT NOT NULL,
-    arm        TEXT NOT NULL,
     outcome    TEXT NOT NULL,
     source     TEXT NOT NULL,
     counted    INTEGER NOT NULL,
@@ -12,13 +11,13 @@ CREATE TABLE job_outcomes (
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX job_outcomes_uncounted ON job_outcomes (playbook) WHERE counted = 0;
 
--- given is 0 for a bullet that is tried on a share of the jobs, would have fitted this one, and was kept from it.
+-- The bullets that fitted. use: adopted, tried (given while it was tried on a share of the jobs), kept_back (not given,
+-- being tried on others).
 CREATE TABLE bullet_uses (
     job_id   TEXT NOT NULL REFERENCES jobs (id) ON DELETE CASCADE,
     bullet   TEXT NOT NULL,
     revision TEXT NOT NULL,
-    given    INTEGER NOT NULL,
+    use      TEXT NOT NULL,
     PRIMARY KEY (job_id, bullet)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX bullet_uses_revision ON bullet_uses (revision);
-CREATE INDEX bullet_uses_bullet ON bullet_uses (bullet) WHERE given = 1;

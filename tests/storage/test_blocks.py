@@ -357,6 +357,73 @@ def test_what_another_one_wants_while_it_is_written_is_not_rolled_back(
     assert store.get(cid) == block
 
 
+def test_a_hold_that_was_left_takes_nothing_more(tmp_path: Path, opened: Open) -> None:
+    """A thread cannot be stopped: it may come to its block when whoever sent it has been cancelled."""
+    store = opened(tmp_path, 1000)
+    kept, late = pair(b"kept"), pair(b"late")
+    store.put(*kept)
+    with store.hold() as hold:
+        pass
+    for use in (lambda: hold.put_many([late]), lambda: hold.keep([kept[0]])):
+        with pytest.raises(RuntimeError, match="was left"):
+            use()
+    assert store.collect(set) == (1, 4)
+    assert store.count == 0
+
+
+def test_a_hold_is_left_when_what_it_writes_is_written(
+    tmp_path: Path, opened: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = opened(tmp_path, 1000)
+    writing, leaving = threading.Event(), threading.Event()
+    wait, write = store._wait_until_written, store._write
+
+    def tell_and_wait(cids: Iterable[Cid]) -> None:
+        if store._writing:
+            leaving.set()
+        wait(cids)
+
+    def write_while_the_hold_is_left(blocks: Mapping[Cid, bytes]) -> None:
+        writing.set()
+        assert leaving.wait(10)
+        write(blocks)
+
+    with store.hold() as hold:
+        late = threading.Thread(target=hold.put_many, args=([pair(b"late")],))
+        monkeypatch.setattr(store, "_write", write_while_the_hold_is_left)
+        late.start()
+        assert writing.wait(10)
+        monkeypatch.setattr(store, "_wait_until_written", tell_and_wait)
+    assert (store._held, store._brought, store._writing) == ({}, {}, {})
+    assert store.collect(set) == (1, 4)
+    late.join()
+
+
+def test_a_full_disk_gives_up_its_files_before_its_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = BlockStore(tmp_path, 1000, small_bytes=8)
+    row, file = pair(b"row"), pair(b"a block in a file")
+    store.put_many([row, file])
+
+    def refuse(_: object) -> None:
+        raise StorageFull("the log of the rows cannot grow")
+
+    with monkeypatch.context() as full:
+        full.setattr(store._small, "remove", refuse)
+        with pytest.raises(StorageFull):
+            store.collect(set)
+    assert set(store.cids()) == {row[0]}
+    assert (store.count, store.size_bytes) == (1, 3)
+    assert store.collect(set) == (1, 3)
+
+
+def test_what_somebody_put_among_the_blocks_stops_no_collection(tmp_path: Path) -> None:
+    store = BlockStore(tmp_path, 1000, small_bytes=0)
+    store.put(*pair(b"tide"))
+    (tmp_path / "a" / ".DS_Store").write_bytes(b"not ours")
+    assert store.collect(set) == (1, 4)
+    assert (tmp_path / "a" / ".DS_Store").exists()
+
+
 def test_threads_never_pass_the_quota_nor_fall_short_of_it(tmp_path: Path, opened: Open) -> None:
     store = opened(tmp_path, 100)
     blocks = [pair(bytes([number] * 10)) for number in range(20)]

@@ -11,6 +11,7 @@ from node.hive.detail import Detail, Taught
 from node.hive.judging.duplicates import Lesson
 from node.hive.judging.errors import CheckUnknown, NoModelToTry, NotDuplicates
 from node.hive.judging.expecting import Expectation
+from node.hive.provisional import Provisional
 from node.red_lines.errors import RedLineUnknown
 from node.red_lines.patterns import Pattern
 from node.red_lines.red_lines import Found, Hit
@@ -75,6 +76,10 @@ class FakeChecks:
         self.checks[check.id] = check
         return check
 
+    async def add_from_history(self, playbook: str, goal: str, answer: str) -> bool:
+        await self.add(playbook, goal, answer)
+        return True
+
     async def list(self, playbook: str | None, *, limit: int, after: str | None = None) -> Page[Check]:
         return _page([one for one in self.checks.values() if playbook in (None, one.playbook)], limit, after)
 
@@ -93,6 +98,7 @@ class FakeHive:
 
     def __init__(self) -> None:
         self.playbooks: dict[str, Playbook] = {}
+        self.shown_by: dict[str, Provisional] = {}
         self.rows: dict[str, list[RevisionRow]] = {}
         self.revised: dict[Cid, Revision] = {}
         self.signed: dict[Cid, SignedRevision] = {}
@@ -143,6 +149,9 @@ class FakeHive:
         if not checks:
             raise NoModelToTry("there is no model here")
         return {check.id: check.goal == check.expected for check in checks}
+
+    def provisional(self, name: str) -> Provisional | None:
+        return self.shown_by.get(name)
 
     async def view(self, name: str) -> Playbook:
         return self.playbooks.get(name) or EMPTY(name)

@@ -529,10 +529,10 @@ class FakeLearning:
         self._rated: dict[str, Outcome] = {}
 
     async def of(self, job_id: str) -> Used:
-        use = Use("b" * 33, Cid.of(CODEC_DAG_JOSE, b"revision"), given=True)
+        use = Use("b" * 33, Cid.of(CODEC_DAG_JOSE, b"revision"), "adopted")
         rated = self._rated.get(job_id)
         source: Source = "owner" if rated else "job"
-        return Used(JobOutcome(job_id, "common", "usual", rated or "good", source, False, NOW_MS), (use,))
+        return Used(JobOutcome(job_id, "common", rated or "good", source, False, NOW_MS), (use,))
 
     async def rate(self, job_id: str, *, good: bool) -> Used:
         self._rated[job_id] = "good" if good else "bad"

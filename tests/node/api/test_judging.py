@@ -5,8 +5,12 @@ from typing import Any
 from fake_twin import FakeTwin
 from serving import Client, with_server
 
+from identity.cid import Cid
 from identity.did import did_key
 from identity.keys import KeyPair
+from identity.multibase import CODEC_DAG_JOSE
+from node.hive.provisional import Provisional
+from protocols.playbook.merge import EMPTY
 
 BASE = "/v1/playbooks/common"
 BULLET = {"op": "add", "section": "manners", "text": "Name the unit."}
@@ -19,6 +23,17 @@ async def proposed(client: Client, *ops: dict[str, Any], **more: Any) -> str:
     assert status == 200, document
     cid: str = document["cid"]
     return cid
+
+
+def test_a_playbook_that_is_shown_by_a_snapshot_says_by_which() -> None:
+    async def test(client: Client, twin: FakeTwin) -> None:
+        assert (await client("GET", BASE))[1]["provisional"] is None
+        cid = Cid.of(CODEC_DAG_JOSE, b"a snapshot")
+        twin.hive.shown_by["common"] = Provisional(cid, twin.did, 500, 120, EMPTY("common"))
+        shown = (await client("GET", BASE))[1]["provisional"]
+        assert shown == {"snapshot": str(cid), "author": twin.did, "revisions": 500, "fetched": 120}
+
+    with_server(test)
 
 
 def test_a_revision_with_all_that_is_known_of_it() -> None:
@@ -99,5 +114,15 @@ def test_checks() -> None:
         assert (await client("POST", "/v1/checks", json={"goal": "g", "expected": "/(/"}))[1]["code"] == 40087
         assert (await client("DELETE", f"/v1/checks/{check['id']}"))[1] == {"id": check["id"]}
         assert (await client("DELETE", f"/v1/checks/{check['id']}"))[1]["code"] == 40487
+
+    with_server(test)
+
+
+def test_a_goal_that_was_rated_good_becomes_a_check() -> None:
+    async def test(client: Client, twin: FakeTwin) -> None:
+        done = (await client("POST", "/v1/interact", json={"goal": "who mills"}))[1]
+        for rating, count in (("bad", 0), ("good", 1)):
+            await client("POST", f"/v1/jobs/{done['job_id']}/rate", json={"rating": rating})
+            assert len((await client("GET", "/v1/checks"))[1]["items"]) == count
 
     with_server(test)

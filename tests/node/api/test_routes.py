@@ -135,7 +135,7 @@ def test_a_goal_makes_a_job() -> None:
         assert (job["guidance"]["outcome"], job["guidance"]["source"]) == ("good", "job")
         rate = f"/v1/jobs/{outcome['job_id']}/rate"
         _, rated, _ = await client("POST", rate, json={"rating": "bad"})
-        assert (rated["outcome"], rated["source"], rated["bullets"][0]["given"]) == ("bad", "owner", True)
+        assert (rated["outcome"], rated["source"], rated["bullets"][0]["use"]) == ("bad", "owner", "adopted")
         assert (await client("POST", "/v1/jobs/unknown/rate", json={"rating": "bad"}))[1]["code"] == 40453
         assert (await client("POST", rate, json={"rating": "fair"}))[0] == 400
         _, plan, _ = await client("POST", "/v1/plan", json={"goal": "hello"})

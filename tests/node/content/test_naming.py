@@ -11,7 +11,7 @@ import pytest
 from identity.cid import Cid
 from identity.keys import KeyPair
 from identity.multibase import CODEC_DAG_JOSE
-from node.content.naming import VALID_MS, OwnName
+from node.content.naming import TELL_NOBODY_MS, VALID_MS, OwnName
 from protocols import ipns
 from protocols.profile import Profile
 from storage import meta, pins
@@ -154,6 +154,66 @@ def test_a_server_that_comes_or_comes_back_is_told(tmp_path: Path) -> None:
             async with here.relay(keys):
                 await until(lambda: here.in_the_dht() is not None)
             assert own.counters["ipns_records_made"] == 1
+
+    asyncio.run(main())
+
+
+def test_a_later_record_that_somebody_else_with_our_key_published_is_overtaken(tmp_path: Path) -> None:
+    """A second copy of the twin ran elsewhere for a while: servers take nothing of ours that is older."""
+
+    async def main() -> None:
+        here = Scene(tmp_path)
+        async with here.relay() as relay, here.twin() as (node, own):
+            await node.network.dial(relay.addresses()[0])
+            async with running(own.run()):
+                await until(lambda: own.counters["ipns_told"] == 1)
+                other = ipns.create_record(
+                    here.keys.sign,
+                    value="/ipfs/bafkqaaa",
+                    sequence=here.clock() // 1000 + 10**6,
+                    valid_until_ms=here.clock() + VALID_MS,
+                    ttl_s=1,
+                )
+                here.swarm.values[own.name.routing_key] = other
+                here.clock.advance(5 * 3600)
+                await until(lambda: here.swarm.values[own.name.routing_key] != other)
+            assert own.current is not None
+            assert here.in_the_dht() == own.current.record
+
+    asyncio.run(main())
+
+
+def test_what_nobody_took_is_told_again_soon(tmp_path: Path) -> None:
+    async def main() -> None:
+        here = Scene(tmp_path)
+        async with here.relay() as relay, here.twin() as (node, own):
+            await node.network.dial(relay.addresses()[0])
+
+            async def refuse(key: bytes, value: bytes) -> int:
+                return 0
+
+            node.network.put_value = refuse  # type: ignore[method-assign]
+            async with running(own.run()):
+                await until(lambda: own.counters["ipns_told_to_nobody"] == 1)
+                here.clock.advance(TELL_NOBODY_MS // 1000 - 1)
+                looked = node.network.counts["dht_servers"]
+                await until(lambda: node.network.counts["dht_servers"] > looked + 3)
+                assert own.counters["ipns_told_to_nobody"] == 1
+                here.clock.advance(1)
+                await until(lambda: own.counters["ipns_told_to_nobody"] == 2)
+
+    asyncio.run(main())
+
+
+def test_a_profile_that_the_owner_pinned_stays_pinned(tmp_path: Path) -> None:
+    async def main() -> None:
+        here = Scene(tmp_path)
+        async with here.twin() as (node, own):
+            first = await own.publish()
+            await node.database.write(lambda conn: pins.add(conn, first.cid, "recursive", "as it was"))
+            here.heads["other"] = HEADS[1:2]
+            assert (await own.publish()).cid != first.cid
+            assert await node.database.read(lambda conn: pins.get(conn, first.cid)) is not None
 
     asyncio.run(main())
 

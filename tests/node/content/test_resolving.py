@@ -127,6 +127,47 @@ def test_of_two_twins_with_one_name_none_is_meant(tmp_path: Path) -> None:
     asyncio.run(main())
 
 
+def test_a_twin_that_calls_itself_by_anothers_name_is_not_taken_for_it(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with reading(tmp_path) as here:
+            other = ipns.IpnsName(new_keys().public)
+            for text in (str(other), other.did, other.peer_id):
+
+                async def lying(text: str = text) -> dict[Did, str]:
+                    return {here.ada.name.did: text}
+
+                here.names._named = lying  # type: ignore[method-assign]
+                assert await here.names.find(text) == other
+
+    asyncio.run(main())
+
+
+def test_of_two_questions_at_once_the_older_answer_is_not_remembered(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with reading(tmp_path) as here:
+            older = await here.ada.publish()
+            here.clock.advance(1)
+            newer = await here.ada.publish()
+            answers = {"slow": older.record.raw, "quick": newer.record.raw}
+            gate, asked = asyncio.Event(), iter(answers)
+
+            async def get_value(key: bytes, *, timeout_s: float) -> bytes:
+                which = next(asked)
+                if which == "slow":
+                    await gate.wait()
+                return answers[which]
+
+            here.network.get_value = get_value
+            slow = asyncio.create_task(here.names.resolve(here.ada.name))
+            await asyncio.sleep(0)
+            assert (await here.names.resolve(here.ada.name)).record == newer.record
+            gate.set()
+            assert (await slow).record == newer.record
+            assert (await here.names.resolve(here.ada.name)).record == newer.record
+
+    asyncio.run(main())
+
+
 def test_what_was_found_is_used_again_for_as_long_as_it_says(tmp_path: Path) -> None:
     async def main() -> None:
         async with reading(tmp_path) as here:

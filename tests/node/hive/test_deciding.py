@@ -115,13 +115,13 @@ def test_what_cannot_be_decided(tmp_path: Path) -> None:
 
 async def _note(judge: Judge, revision: SignedRevision, arm: Arm, outcome: Outcome, count: int) -> None:
     """Jobs to which the revision's bullet was given, or from which it was kept."""
-    use = Use("b" + "a" * 32, revision.cid, given=arm == "canary")
+    use = Use("b" + "a" * 32, revision.cid, "tried" if arm == "canary" else "kept_back")
 
     def store(conn: learning.sqlite3.Connection) -> None:
         for n in range(count):
             job = f"{arm}-{outcome}-{n}"
             conn.execute("INSERT INTO jobs (id, goal, status, created_ms) VALUES (?, 'goal', 'done', 0)", (job,))
-            noted = JobOutcome(job, "common", arm, outcome, "job", counted=False, updated_ms=0)
+            noted = JobOutcome(job, "common", outcome, "job", counted=False, updated_ms=0)
             learning.put(conn, noted, [use])
 
     await judge.node.database.write(store)

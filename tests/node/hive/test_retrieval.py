@@ -7,7 +7,7 @@ from identity.cid import Cid
 from identity.did import Did, did_key
 from identity.keys import KeyPair
 from identity.multibase import CODEC_DAG_JOSE
-from node.hive.canary import arm_of
+from node.hive.canary import is_tried_on
 from node.hive.retrieval import CHARS_PER_TOKEN, MAX_BULLETS, Fitting, Retrieval, usefulness
 from node.inference.embedder import WordLlamaEmbedder
 from protocols.playbook.merge import Bullet
@@ -97,11 +97,16 @@ def test_a_bullet_is_embedded_once() -> None:
 
 
 def test_the_share_of_jobs_that_try_a_bullet_is_about_what_it_should_be_and_stays() -> None:
-    arms = [arm_of(f"job {number}", 0.25) for number in range(2000)]
-    assert 400 < arms.count("canary") < 600
-    assert arms == [arm_of(f"job {number}", 0.25) for number in range(2000)]
-    assert {arm_of(f"job {number}", 0.0) for number in range(100)} == {"usual"}
-    assert {arm_of(f"job {number}", 1.0) for number in range(100)} == {"canary"}
+    first, second = (Cid.of(CODEC_DAG_JOSE, name) for name in (b"first", b"second"))
+
+    def drawn(cid: Cid, share: float) -> list[bool]:
+        return [is_tried_on(f"job {number}", cid, share) for number in range(2000)]
+
+    assert 400 < sum(drawn(first, 0.25)) < 600
+    assert drawn(first, 0.25) == drawn(first, 0.25)
+    assert drawn(first, 0.25) != drawn(second, 0.25)
+    assert not any(drawn(first, 0.0))
+    assert all(drawn(first, 1.0))
 
 
 @pytest.mark.slow

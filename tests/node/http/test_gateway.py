@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -9,11 +10,12 @@ from typing import Any
 
 import aiohttp
 import pytest
+from aiohttp import web
 
 from identity.cid import Cid
 from identity.multibase import CODEC_DAG_CBOR, CODEC_DAG_PB, CODEC_RAW
 from node.http import gateway_dag
-from node.http.gateway import Gateway
+from node.http.gateway import Gateway, Handler
 from node.http.listening import listen
 from node.http.public import make_public_app
 from protocols import dag_cbor, limits
@@ -527,16 +529,29 @@ def test_a_response_is_bounded_in_bytes_and_time() -> None:
 
 
 @pytest.mark.slow
-def test_one_who_takes_nothing_is_cut_off() -> None:
+@pytest.mark.parametrize("form", ["raw", "car&car-dups=y"])
+def test_one_who_takes_nothing_is_cut_off(form: str) -> None:
+    def small(handler: Handler) -> Handler:
+        async def handle(request: web.Request) -> web.StreamResponse:
+            assert request.transport is not None
+            request.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+            return await handler(request)
+
+        return handle
+
     async def main() -> None:
-        root, blocks = build_file(bytes(range(256)) * 4000 * 40, chunk_bytes=1_000_000)
-        async with gateway_over(blocks, stall_s=0.05) as client:
-            host, port = client.url.removeprefix("http://").split(":")
-            _, writer = await asyncio.open_connection(host, int(port), limit=1000)
-            writer.write(f"GET /ipfs/{root}?format=car&car-dups=y HTTP/1.1\r\nHost: x\r\n\r\n".encode())
-            await until(lambda: client.gateway.counters["gateway_broken_off"] == 1)
-            writer.close()
-            assert client.gateway._under_way.total() == 0
+        block = bytes(range(256)) * 4000
+        cid = Cid.of(CODEC_RAW, block)
+        gateway = Gateway(Here({cid: block}).get, stall_s=0.1)
+        routes = [(method, path, small(handler)) for method, path, handler in gateway.routes()]
+        async with listen(make_public_app(FakeDoor(), extra=routes), "127.0.0.1", 0) as url:
+            with socket.socket() as client:
+                client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+                client.connect(("127.0.0.1", int(url.rpartition(":")[2])))
+                client.sendall(f"GET /ipfs/{cid}?format={form} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+                await until(lambda: gateway._under_way.total() == 1)
+                await until(lambda: gateway.counters["gateway_broken_off"] == 1)
+            await until(lambda: gateway._under_way.total() == 0)
 
     asyncio.run(main())
 

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import io
+import socket
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
@@ -245,6 +246,35 @@ def test_so_many_connections_are_open_in_all() -> None:
             assert await answered(port) is None
             for writer in inside:
                 await ended(writer)
+
+    asyncio.run(main())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("size", [40_000, 400_000])
+def test_whoever_takes_nothing_of_an_answer_does_not_keep_its_place(size: int) -> None:
+    """Also when the listener has hung up: what is unsent of a closed connection would wait for ever."""
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        assert request.transport is not None
+        request.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+        response = web.Response(body=bytes(size))
+        response.force_close()
+        return response
+
+    async def main() -> None:
+        async with serving(
+            FakeDoor(), bounds=Bounds(per_host=1, stall_s=0.1), extra=[("GET", "/large", answer)]
+        ) as url:
+            port = int(url.rpartition(":")[2])
+            with socket.socket() as idle:
+                idle.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
+                idle.connect(("127.0.0.1", port))
+                idle.sendall(b"GET /large HTTP/1.1\r\nHost: x\r\n\r\n")
+                async with asyncio.timeout(10):
+                    while (other := await answered(port)) is None:  # noqa: ASYNC110 - the listener hears of it when it does
+                        await asyncio.sleep(0.005)
+                await ended(other)
 
     asyncio.run(main())
 

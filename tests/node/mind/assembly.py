@@ -97,7 +97,6 @@ async def open_mind(
                 retrieval=Retrieval(embedder),
                 trust=node.trust,
                 tokens=settings.playbook_tokens,
-                canary_share=settings.canary_share,
                 now=node.clock,
             )
             executive = Executive(

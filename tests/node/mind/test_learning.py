@@ -1,18 +1,17 @@
 """What jobs are given of a playbook, and how that comes back as counts: over a real database and a real hive."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from identity.cid import Cid
 from node.errors import JobNotRated, RevisionRefused
-from node.hive.canary import arm_of
+from node.hive.canary import is_tried_on
 from node.mind.executive import JobResult
 from node.mind.learning import COUNT_AFTER, OWNERS_WEIGHT
-from protocols.playbook.merge import Bullet, Playbook
+from protocols.playbook.merge import Bullet
 from tests.node.inference.fake import ScriptedEngine
 from tests.node.mind.assembly import Mind, open_mind
 from tests.node.net.fake import FakeSwarm
@@ -56,8 +55,8 @@ def test_a_job_is_noted_with_the_bullets_that_it_was_given(tmp_path: Path) -> No
             assert (result.steps[-1].output or {})["bullets"] == [bullet]
             used = await mind.learning.of(result.job_id)
             assert used is not None
-            assert [(use.bullet, use.given) for use in used.uses] == [(bullet, True)]
-            assert (used.outcome.arm, used.outcome.outcome, used.outcome.source) == ("usual", "good", "job")
+            assert [(use.bullet, use.use) for use in used.uses] == [(bullet, "adopted")]
+            assert (used.outcome.outcome, used.outcome.source) == ("good", "job")
 
     asyncio.run(main())
 
@@ -160,35 +159,20 @@ def test_what_cannot_be_proposed_is_counted_later(tmp_path: Path, monkeypatch: p
 
 def test_what_is_tried_is_given_to_a_share_of_the_jobs_and_kept_back_from_the_rest(tmp_path: Path) -> None:
     async def main() -> None:
-        async with open_mind(FakeSwarm(), tmp_path / "a", engine=engine(), canary_share=0.5) as mind:
+        async with open_mind(FakeSwarm(), tmp_path / "a", engine=engine()) as mind:
             await mind.remember(FACT)
             bullet = await teach(mind)
-            mind.learning._playbooks = Tried(mind)
-            seen: set[str] = set()
+            (revision,) = (one.revision for one in await bullets(mind))
+            await mind.hive.approve("common", revision, canary=True, share=0.5)
+            assert await bullets(mind) == ()
+            seen = set()
             for number in range(20):
                 guidance = await mind.learning.guidance("common", f"job {number}", GOAL)
-                assert guidance.arm == arm_of(f"job {number}", 0.5)
-                given, kept = ([one.bullet.id for one in some] for some in (guidance.given, guidance.kept_back))
-                assert (given, kept) == (([bullet], []) if guidance.arm == "canary" else ([], [bullet]))
-                seen.add(guidance.arm)
-            assert seen == {"usual", "canary"}
+                (use,) = guidance.uses
+                is_tried = is_tried_on(f"job {number}", revision, 0.5)
+                assert (use.bullet, use.use) == (bullet, "tried" if is_tried else "kept_back")
+                assert guidance.texts == ([RULE] if is_tried else [])
+                seen.add(use.use)
+            assert seen == {"tried", "kept_back"}
 
     asyncio.run(main())
-
-
-class Tried:
-    """A hive in which nothing is adopted yet, and all that it has is being tried."""
-
-    def __init__(self, mind: Mind) -> None:
-        self._hive = mind.hive
-
-    async def view(self, name: str) -> Playbook:
-        return Playbook(name)
-
-    async def view_with_canaries(self, name: str) -> Playbook:
-        return await self._hive.view(name)
-
-    async def propose(
-        self, name: str, critique: str, ops: Sequence[Mapping[str, Any]], evidence: Sequence[str] = ()
-    ) -> Cid:
-        raise AssertionError("nothing is proposed here")

@@ -58,7 +58,7 @@ def test_names_come_back(names: list[str]) -> None:
 
 @pytest.mark.parametrize(
     ("folder", "target"),
-    [((), "a"), ((), "a/../b"), (("d",), "../a"), (("d", "e"), "../../a/./b"), ((), "."), (("d",), "..")],
+    [((), "a"), ((), "./a//b"), (("d",), "../a"), (("d", "e"), ".././../a/./b"), ((), "."), (("d",), "..")],
 )
 def test_a_link_that_stays_inside(folder: tuple[str, ...], target: str) -> None:
     assert stays_inside(folder, target)
@@ -70,6 +70,9 @@ def test_a_link_that_stays_inside(folder: tuple[str, ...], target: str) -> None:
         ((), ".."),
         ((), "/etc/passwd"),
         ((), "a/../../b"),
+        ((), "a/../b"),
+        ((), "d/e/.."),
+        (("d",), "../d/e/../../.."),
         (("d",), "../../a"),
         (("d",), "../../d/a"),
         (("d",), "a//../../../b"),
@@ -79,3 +82,33 @@ def test_a_link_that_stays_inside(folder: tuple[str, ...], target: str) -> None:
 )
 def test_a_link_that_leads_out(folder: tuple[str, ...], target: str) -> None:
     assert not stays_inside(folder, target)
+
+
+NAMES = st.sampled_from(["a", "b", "c"])
+
+
+@given(
+    st.dictionaries(
+        st.lists(NAMES, min_size=1, max_size=3).map(tuple),
+        st.lists(NAMES | st.sampled_from(["..", "."]), min_size=1, max_size=5).map("/".join),
+        max_size=6,
+    )
+)
+def test_no_way_through_allowed_links_leads_out(links: dict[tuple[str, ...], str]) -> None:
+    """Links in real folders, each allowed by itself, followed step by step as a file system does."""
+    folders = {path[:end] for path in links for end in range(len(path))}
+    allowed = {
+        path: target for path, target in links.items() if path not in folders and stays_inside(path[:-1], target)
+    }
+    for path in allowed:
+        place, to_go, steps = (), list(path), 0
+        while to_go and steps < 200:
+            part, steps = to_go.pop(0), steps + 1
+            if part == "..":
+                assert place, f"{path} leads out: {allowed}"
+                place = place[:-1]
+            elif part != ".":
+                if (*place, part) in allowed:
+                    to_go = [*allowed[*place, part].split("/"), *to_go]
+                else:
+                    place = (*place, part)
