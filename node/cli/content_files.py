@@ -28,7 +28,9 @@ Names = tuple[str, ...]
 
 @dataclass(slots=True)
 class Target:
-    """A file or a folder that is being written. Raises FileUnreadable where the disk refuses."""
+    """A file or a folder that is being written: every entry by `expect`, then what they are; folders before what is in
+    them. Raises FileUnreadable where the disk refuses.
+    """
 
     path: Path
     force: bool
@@ -46,21 +48,28 @@ class Target:
             part.mkdir(parents=True, exist_ok=True)
         return cls(path, force, part)
 
+    def expect(self, names: Names) -> None:
+        """Say of each entry that it will come, before what is below it is looked for: a folder of a stranger may name
+        itself so often that no disk could take it. Raises TreeRefused for a name that no folder may hold, and BadInput.
+        """
+        for name in names:
+            check_name(name)
+        self._entries += 1
+        if len(names) > MAX_PATH_PARTS or self._entries > MAX_TREE_ENTRIES:
+            raise BadInput(f"the folder is deeper than {MAX_PATH_PARTS}, or has over {MAX_TREE_ENTRIES} entries")
+
     def add_folder(self, names: Names) -> None:
         """A folder, which may stay empty."""
-        self._check(names)
         with _disk(self.path):
             self._at(names).mkdir(exist_ok=True)
 
     def add_link(self, names: Names, target: str) -> None:
         """A symbolic link. It is made when all files are written: none is written through it. Raises TreeRefused."""
-        self._check(names)
         check_link(names, target)
         self._links[names] = target
 
     def begin_file(self, names: Names, cid: str, size_bytes: int) -> int:
         """How many bytes of a file are here already."""
-        self._check(names)
         with _disk(self.path):
             if self._at(names).is_file():
                 return size_bytes
@@ -103,13 +112,6 @@ class Target:
                     self.path.unlink()
                 tree.replace(self.path)
             shutil.rmtree(self._part)
-
-    def _check(self, names: Names) -> None:
-        for name in names:
-            check_name(name)
-        self._entries += 1
-        if len(names) > MAX_PATH_PARTS or self._entries > MAX_TREE_ENTRIES:
-            raise BadInput(f"the folder is deeper than {MAX_PATH_PARTS}, or has over {MAX_TREE_ENTRIES} entries")
 
     def _at(self, names: Names) -> Path:
         return self._part.joinpath("tree", *names)

@@ -87,7 +87,7 @@ def get(call: Call) -> None:
         raise BadInput(f"{call.args.path} is a symbolic link to {found['target']!r}: get what it leads to")
     name = call.args.output or (path or cid).rstrip("/").rpartition("/")[2]
     target = Target.of(Path(name).expanduser(), found["cid"], force=call.args.force)
-    entries = list(_tree(client, found["cid"], ())) if found["kind"] == "folder" else [((), found)]
+    entries = list(_tree(client, found["cid"], (), target)) if found["kind"] == "folder" else [((), found)]
     total = sum(entry["size_bytes"] for _, entry in entries if entry["kind"] in ("file", "data"))
     done, show = 0, bytes_progress("getting", quiet_s=1.0)
     for names, entry in entries:
@@ -117,8 +117,11 @@ def _get_file(client: Client, target: Target, names: tuple[str, ...], entry: Map
     target.end_file(names, cid)
 
 
-def _tree(client: Client, cid: str, names: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], dict[str, Any]]]:
-    """All that is in a folder, folders before what is in them. Raises ContentMissing."""
+def _tree(
+    client: Client, cid: str, names: tuple[str, ...], target: Target
+) -> Iterator[tuple[tuple[str, ...], dict[str, Any]]]:
+    """All that is in a folder, folders before what is in them. Raises ContentMissing, and what `expect` raises."""
+    target.expect(names)
     yield names, {"kind": "folder", "cid": cid}
     after: str | None = None
     while True:
@@ -128,8 +131,9 @@ def _tree(client: Client, cid: str, names: tuple[str, ...]) -> Iterator[tuple[tu
             if entry["kind"] is None:
                 raise ContentMissing(f"nobody who can be reached has {'/'.join(below)} ({entry['cid']})")
             if entry["kind"] == "folder":
-                yield from _tree(client, entry["cid"], below)
+                yield from _tree(client, entry["cid"], below, target)
             else:
+                target.expect(below)
                 yield below, entry
         after = page["next"]
         if after is None:

@@ -9,7 +9,9 @@ from identity.cid import Cid
 from identity.did import PeerId
 from identity.multibase import CODEC_RAW
 from node.content.blocks import Backend, Collected, Roots, Usage
+from node.content.writing import unbroken
 from node.errors import ContentUnavailable
+from node.holding import holding
 from node.net.port import Network, PeerInfo
 from protocols.errors import ProtocolError
 from protocols.ipld.links import knows, links_of
@@ -93,20 +95,19 @@ class EmbeddedBlocks:
 
     @asynccontextmanager
     async def hold(self) -> AsyncIterator["EmbeddedHold"]:
-        stack = ExitStack()
-        hold = EmbeddedHold(self, stack.enter_context(self._store.hold()))
-        try:
-            yield hold
-        finally:
-            await asyncio.shield(asyncio.to_thread(stack.close))  # it may have to wait while files are removed
+        async with holding(self._store) as hold:
+            yield EmbeddedHold(self, hold)
 
     async def pin(self, cid: Cid, kind: PinKind, name: str | None = None) -> None:
-        """The caller holds the blocks until this returns. Raises ContentUnavailable if the root is not here."""
+        """The caller holds the blocks until this returns. Raises ContentUnavailable if the root is not here.
+
+        A caller that is cancelled while the row is being written goes on holding them until it is.
+        """
         async with self.hold() as hold:
             await hold.keep([cid])
             if not await self.has(cid):
                 raise ContentUnavailable(f"{cid} is not here, so it cannot be pinned")
-            await self._database.write(lambda conn: pins.add(conn, cid, kind, name))
+            await unbroken(self._database.write(lambda conn: pins.add(conn, cid, kind, name)))
 
     async def unpin(self, cid: Cid) -> bool:
         return await self._database.write(lambda conn: pins.remove(conn, cid))
@@ -169,22 +170,23 @@ class EmbeddedBlocks:
     async def _live(self, also: Roots | None) -> Collection[Cid]:
         """All that the pins need, and what is under the other roots. Reads every block of these that has links."""
         pinned = await self._database.read(pins.everything)
-        to_read = [cid for cid, kind in pinned if kind == "recursive"]
+        to_read = dict.fromkeys(cid for cid, kind in pinned if kind == "recursive")
         if also is not None:
-            to_read.extend(await also())
+            to_read.update(dict.fromkeys(await also()))
         live: set[Cid] = set()
         while to_read:
             await asyncio.to_thread(self._walk, to_read, live)
         live.update(cid for cid, kind in pinned if kind == "direct")
         return live
 
-    def _walk(self, to_read: list[Cid], live: set[Cid]) -> None:
+    def _walk(self, to_read: dict[Cid, None], live: set[Cid]) -> None:
         """Note the next few of `to_read` that are here as live, and what they name to be read.
 
-        Only what is here is noted, so that the memory is bounded by the store and not by what its blocks name.
+        Only what is here is noted, and nothing waits twice to be read, so that the memory is bounded by the store and
+        not by how often its blocks name what.
         """
         for _ in range(min(_READ_AT_ONCE, len(to_read))):
-            cid = to_read.pop()
+            cid, _ = to_read.popitem()
             if cid in live:
                 continue
             if cid.codec == CODEC_RAW or not knows(cid.codec):
@@ -195,7 +197,7 @@ class EmbeddedBlocks:
             if block is not None:
                 live.add(cid)
                 try:
-                    to_read.extend(link for link in links_of(cid, block) if link not in live)
+                    to_read.update((link, None) for link in links_of(cid, block) if link not in live)
                 except ProtocolError:
                     continue  # it was pinned although it cannot be read: it stays, and names nothing
 

@@ -11,7 +11,6 @@ import json
 import sqlite3
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -20,6 +19,7 @@ from identity.keys import KeyPair
 from identity.multibase import base64url, from_base64url
 from node.clock import NowMs, now_ms
 from node.content.servers import Told
+from node.holding import holding
 from node.net.errors import NetworkDown
 from node.net.port import Network
 from protocols import ipns, limits
@@ -200,13 +200,8 @@ class OwnName:
                 pins.remove(conn, kept_before.cid)
             pins.add(conn, cid, "direct", PIN_NAME)
 
-        stack = ExitStack()
-        try:
-            hold = await asyncio.to_thread(stack.enter_context, self._store.hold())
-            await asyncio.to_thread(hold.put_many, [(cid, block)])
+        async with holding(self._store, [(cid, block)]):
             await self._database.write(keep)
-        finally:
-            await asyncio.shield(asyncio.to_thread(stack.close))  # it may have to wait for a collection
         self._seen, self._pinned = sequence, cid
         record = ipns.verify_record(self.name, raw, now_ms=0)
         self.current = Published(profile=profile, cid=cid, record=record)

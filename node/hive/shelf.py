@@ -29,7 +29,7 @@ class Shelf:
         self._database = database
         self._blocks = blocks
 
-    def putting(self, revisions: Sequence[SignedRevision]) -> AbstractAsyncContextManager[None]:
+    def putting(self, revisions: Sequence[SignedRevision]) -> AbstractAsyncContextManager[object]:
         """Store both blocks of each, to be recorded before this is left: no collection takes them until then.
 
         Raises StorageFull.

@@ -135,7 +135,7 @@ class Gateway:
                 way = await follow(query.root, query.names, self._get)
         except TimeoutError as error:
             raise Refusal(504, "The path took too long to follow.") from error
-        part = range_of(way, query.entity_bytes) if query.entity_bytes is not None else None
+        part = await range_of(way, query.entity_bytes) if query.entity_bytes is not None else None
         etag = _etag(query)
         headers = _headers(request, query, etag)
         if _has_etag(request, etag):

@@ -4,11 +4,15 @@ Blocks come out in the order in which whoever verifies them needs them (`order=d
 walk holds the links that it has still to follow, and one block.
 """
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
+from typing import Final, TypeVar
 
 from identity.cid import Cid
-from identity.multibase import CODEC_DAG_PB
+from identity.multibase import CODEC_DAG_PB, CODEC_RAW
 from node.http.gateway_query import EntityBytes, Refusal, Scope
 from protocols import limits
 from protocols.errors import RemoteProtocolError
@@ -22,6 +26,13 @@ GetBlock = Callable[[Cid], Awaitable[bytes | None]]
 """A block that is here, None if it is not."""
 
 Block = tuple[Cid, bytes]
+
+T = TypeVar("T")
+
+_QUICK_BYTES: Final = 16 * 1024
+"""A block of this size is read in some milliseconds: a node of a usual file has 10 KB, a shard of 256 names 15."""
+
+_ASIDE: Final = ThreadPoolExecutor(1, thread_name_prefix="gateway")
 
 
 class NotWhole(Exception):
@@ -45,7 +56,7 @@ async def follow(root: Cid, names: Sequence[str], get: GetBlock) -> Way:
         if block is None:
             raise Refusal(404, f"{cid} is not here, and this gateway fetches nothing.")
         try:
-            walk.give(block)
+            await _aside(cid, block, partial(walk.give, block))
         except NoSuchEntry as error:
             raise Refusal(404, f"The path leads nowhere: {error}") from error
         except UnknownCodec as error:
@@ -59,9 +70,9 @@ async def follow(root: Cid, names: Sequence[str], get: GetBlock) -> Way:
     return Way(tuple(passed), walk.cid, end_block)
 
 
-def range_of(way: Way, wanted: EntityBytes) -> tuple[int, int] | None:
+async def range_of(way: Way, wanted: EntityBytes) -> tuple[int, int] | None:
     """The range of the file at a path's end; None if that is no file. Raises Refusal if it is beyond the file."""
-    node = _file_at(way.end, way.end_block)
+    node = await _file_at(way.end, way.end_block)
     if node is None:
         return None
     start, stop = wanted.within(node.size_bytes)
@@ -105,14 +116,14 @@ async def _walk(
 
 async def _all_below(way: Way, get: GetBlock, seen: set[Cid] | None) -> AsyncIterator[Block]:
     """Everything under the end of the path. What is in `seen` is not followed again."""
-    ahead = list(reversed(_links(way.end, way.end_block)))
+    ahead = list(reversed(await _links(way.end, way.end_block)))
     while ahead:
         cid = ahead.pop()
         if seen is not None and cid in seen:
             continue
         block = await _here(cid, get)
         yield cid, block
-        ahead.extend(reversed(_links(cid, block)))
+        ahead.extend(reversed(await _links(cid, block)))
         if len(ahead) > limits.MAX_GATEWAY_AHEAD:
             raise NotWhole("too many links wait to be followed")
 
@@ -121,7 +132,7 @@ async def _entity_below(way: Way, part: tuple[int, int] | None, get: GetBlock, *
     """The rest of a file, or of a sharded folder without what its entries name; nothing under anything else."""
     if way.end.codec != CODEC_DAG_PB:
         return
-    node = _node(way.end, way.end_block)
+    node = await _node(way.end, way.end_block)
     if isinstance(node, FileNode):
         start, stop = part or (0, node.size_bytes)
         async for found in _file_below(node, start, stop, get, once=once):
@@ -143,7 +154,7 @@ async def _file_below(node: FileNode, start: int, stop: int, get: GetBlock, *, o
         if is_whole and once:
             gone_through.add(part.cid)
         block = await _here(part.cid, get)
-        found = _file_at(part.cid, block)
+        found = await _file_at(part.cid, block)
         if found is None or found.size_bytes != part.file_bytes or depth > limits.MAX_FILE_DEPTH:
             raise NotWhole(f"{part.cid} is not the part of the file that its parent says")
         yield part.cid, block
@@ -158,7 +169,7 @@ async def _shards_below(node: ShardNode, get: GetBlock) -> AsyncIterator[Block]:
     while ahead:
         cid = ahead.pop()
         block = await _here(cid, get)
-        shard = _node(cid, block)
+        shard = await _node(cid, block)
         if not isinstance(shard, ShardNode):
             raise NotWhole(f"{cid} is not the shard that its parent says")
         yield cid, block
@@ -176,23 +187,31 @@ async def _here(cid: Cid, get: GetBlock) -> bytes:
     return block
 
 
-def _links(cid: Cid, block: bytes) -> tuple[Cid, ...]:
+async def _links(cid: Cid, block: bytes) -> tuple[Cid, ...]:
     try:
-        return repeated_links_of(cid, block)
+        return await _aside(cid, block, partial(repeated_links_of, cid, block))
     except RemoteProtocolError as error:
         raise NotWhole(str(error)) from error
 
 
-def _node(cid: Cid, block: bytes) -> Node:
+async def _node(cid: Cid, block: bytes) -> Node:
     try:
-        return node_of(cid, block)
+        return await _aside(cid, block, partial(node_of, cid, block))
     except RemoteProtocolError as error:
         raise NotWhole(str(error)) from error
 
 
-def _file_at(cid: Cid, block: bytes) -> FileNode | None:
+async def _file_at(cid: Cid, block: bytes) -> FileNode | None:
     try:
-        node = node_of(cid, block)
+        node = await _aside(cid, block, partial(node_of, cid, block))
     except RemoteProtocolError:
         return None
     return node if isinstance(node, FileNode) else None
+
+
+async def _aside(cid: Cid, block: bytes, read: Callable[[], T]) -> T:
+    """Read a block: a large one, which may take 0.3 s, in the one thread there is for that, so that those who ask for
+    it again and again wait for each other, and nobody else for them."""
+    if cid.codec == CODEC_RAW or len(block) <= _QUICK_BYTES:
+        return read()
+    return await asyncio.get_running_loop().run_in_executor(_ASIDE, read)

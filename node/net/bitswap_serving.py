@@ -124,20 +124,26 @@ class Serving:
         for want in wants:
             if found.size_bytes >= FULL_BYTES:
                 break
-            block = None
             try:
-                if want.block or want.cid.codec != CODEC_RAW:
-                    block = self._blocks.get(want.cid)
-                if not want.block and (len(block) > MAX_UNASKED_BYTES if block else self._blocks.has(want.cid)):
-                    found.have.append(want.key)
-                    found.wants.append(want)
-                    continue
+                answer = self._find(want)
             except PagiError:
                 found.failures += 1
-            if block is not None and len(block) <= MAX_SERVED_BYTES:
-                found.blocks[want.key] = block
-                found.size_bytes += len(block)
+                answer = False
+            if isinstance(answer, bytes):
+                found.blocks[want.key] = answer
+                found.size_bytes += len(answer)
+            elif answer:
+                found.have.append(want.key)
             elif want.send_dont_have:
                 found.missing.append(want.key)
             found.wants.append(want)
         return found
+
+    def _find(self, want: wire.Want) -> bytes | bool:
+        """The block; or whether it is here, if nothing more is asked and it is not small."""
+        if not want.block and want.cid.codec == CODEC_RAW:
+            return self._blocks.has(want.cid)
+        block = self._blocks.get(want.cid)
+        if block is None or len(block) > MAX_SERVED_BYTES:
+            return False
+        return block if want.block or len(block) <= MAX_UNASKED_BYTES else True

@@ -74,7 +74,7 @@ class GateResults:
             self._keys,
         )
 
-    def putting(self, signed: SignedGateResult) -> AbstractAsyncContextManager[None]:
+    def putting(self, signed: SignedGateResult) -> AbstractAsyncContextManager[object]:
         """Put the blocks of a result on disk; its row is to be written before this is left."""
         blocks = [(signed.payload_cid, signed.payload_block), (signed.cid, signed.envelope_block)]
         return holding(self._blocks, blocks)

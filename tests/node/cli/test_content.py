@@ -9,8 +9,12 @@ from typing import Any
 import pytest
 
 from node.cli import content_add
+from node.cli.client import Client
 from node.cli.errors import FileUnreadable
 from node.cli.main import main
+from protocols.ipld.car import car_header, car_section
+from protocols.limits import MAX_PATH_PARTS
+from protocols.unixfs.directory import build_directory
 from protocols.unixfs.layout import build_file
 from tests.node.content.content_parts import files_below
 
@@ -204,3 +208,35 @@ def test_a_car_is_imported(pagi: Pagi, folder: Path, tmp_path: Path) -> None:
     pagi("gc")
     assert pagi("import", tmp_path / "tides.car", "--name", "back") == f"{cid}\n"
     assert pagi.json("pins", "--name", "back")["items"][0]["cid"] == cid
+
+
+def import_nested(pagi: Pagi, tmp_path: Path, *, depth: int, names: str) -> str:
+    """A folder of `depth` folders below each other, each by all of these names of one letter."""
+    entry, blocks = build_directory({})
+    for _ in range(depth):
+        entry, more = build_directory(dict.fromkeys(names, entry))
+        blocks += more
+    car = tmp_path / "nested.car"
+    car.write_bytes(car_header([entry.cid]) + b"".join(car_section(cid, block) for cid, block in blocks))
+    assert pagi("import", car) == f"{entry.cid}\n"
+    return str(entry.cid)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("depth", "names"), [(MAX_PATH_PARTS + 2, "a"), (12, "ab")])
+def test_a_folder_that_no_disk_could_take_is_refused_before_it_is_looked_through(
+    pagi: Pagi, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, depth: int, names: str
+) -> None:
+    cid, asked, get = import_nested(pagi, tmp_path, depth=depth, names=names), 0, Client.get
+
+    def counted(client: Client, *parts: Any, **more: Any) -> Any:
+        nonlocal asked
+        asked += 1
+        return get(client, *parts, **more)
+
+    monkeypatch.setattr("node.cli.content_files.MAX_TREE_ENTRIES", 200)
+    monkeypatch.setattr(Client, "get", counted)
+    pagi("get", cid, "-o", tmp_path / "got", status=2)
+    assert "deeper than" in pagi.err
+    assert asked <= 202
+    assert not (tmp_path / "got").exists()

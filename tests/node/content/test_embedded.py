@@ -5,6 +5,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequ
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from sqlite3 import Connection
+from typing import Any
 
 import pytest
 
@@ -259,5 +261,64 @@ def test_collections_of_two_over_one_store_take_turns(tmp_path: Path) -> None:
             assert await first == Collected(1, 7)
             assert await second == Collected(0, 0)
             assert await parts.blocks.collect() == Collected(0, 0)
+
+    asyncio.run(main())
+
+
+def test_what_is_named_a_thousand_times_waits_once_to_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A chain whose every block names the same leaves: a stranger's, perhaps, that somebody pinned."""
+
+    async def main() -> None:
+        async with embedded(tmp_path) as parts:
+            leaves = [naming(raw(bytes([number]))[0])[0] for number in range(50)]
+            chain = [naming(*leaves)]
+            for _ in range(20):
+                chain.append(naming(*leaves, chain[-1][0]))
+            await keep(parts.blocks, *chain)
+            await parts.blocks.pin(chain[-1][0], "recursive")
+            most, walk = 0, parts.blocks._walk
+
+            def measured(to_read: dict[Cid, None], live: set[Cid]) -> None:
+                nonlocal most
+                walk(to_read, live)
+                most = max(most, len(to_read))
+
+            monkeypatch.setattr("node.content.embedded._READ_AT_ONCE", 1)
+            monkeypatch.setattr(parts.blocks, "_walk", measured)
+            assert await parts.blocks.collect() == Collected(0, 0)
+            assert 0 < most <= len(leaves) + 1
+
+    asyncio.run(main())
+
+
+def test_a_pin_whose_caller_goes_away_holds_its_blocks_until_its_row_is_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def main() -> None:
+        async with embedded(tmp_path) as parts:
+            cid, block = raw(b"tide")
+            write, writing, go_on = parts.node.database.write, asyncio.Event(), asyncio.Event()
+
+            async def slowly(fn: Callable[[Connection], Any]) -> Any:
+                writing.set()
+                await go_on.wait()
+                return await write(fn)
+
+            async def put_and_pin() -> None:
+                async with parts.blocks.hold() as hold:
+                    await hold.put_many([(cid, block)])
+                    await parts.blocks.pin(cid, "recursive")
+
+            monkeypatch.setattr(parts.node.database, "write", slowly)
+            pinning = asyncio.create_task(put_and_pin())
+            await writing.wait()
+            pinning.cancel()
+            assert await parts.blocks.collect() == Collected(0, 0)
+            go_on.set()
+            with pytest.raises(asyncio.CancelledError):
+                await pinning
+            assert [pin.cid for pin in (await parts.blocks.pins(limit=9)).items] == [cid]
+            assert await parts.blocks.collect() == Collected(0, 0)
+            assert await parts.blocks.get(cid) == block
 
     asyncio.run(main())

@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 import socket
+import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -528,7 +529,6 @@ def test_a_response_is_bounded_in_bytes_and_time() -> None:
     asyncio.run(main())
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("form", ["raw", "car&car-dups=y"])
 def test_one_who_takes_nothing_is_cut_off(form: str) -> None:
     def small(handler: Handler) -> Handler:
@@ -553,6 +553,30 @@ def test_one_who_takes_nothing_is_cut_off(form: str) -> None:
                 await until(lambda: gateway.counters["gateway_broken_off"] == 1)
             await until(lambda: gateway._under_way.total() == 0)
 
+    asyncio.run(main())
+
+
+def test_a_large_block_is_read_aside(monkeypatch: pytest.MonkeyPatch) -> None:
+    """While a path is looked up in a folder of thousands of names, everybody else is answered."""
+    reading, go_on = threading.Event(), threading.Event()
+    give = PathWalk.give
+
+    def slow(walk: PathWalk, block: bytes) -> None:
+        reading.set()
+        assert go_on.wait(20)
+        give(walk, block)
+
+    async def main() -> None:
+        root, blocks = build_tree({f"name {number}": 1 for number in range(500)})
+        async with gateway_over(blocks) as client:
+            looking = asyncio.ensure_future(client.get(f"/ipfs/{root.cid}/name%207?format=car"))
+            await until(reading.is_set)
+            assert (await client.get(f"/ipfs/{root.cid}?format=raw")).status == 200
+            assert not looking.done()
+            go_on.set()
+            assert (await looking).status == 200
+
+    monkeypatch.setattr(PathWalk, "give", slow)
     asyncio.run(main())
 
 

@@ -250,7 +250,6 @@ def test_so_many_connections_are_open_in_all() -> None:
     asyncio.run(main())
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("size", [40_000, 400_000])
 def test_whoever_takes_nothing_of_an_answer_does_not_keep_its_place(size: int) -> None:
     """Also when the listener has hung up: what is unsent of a closed connection would wait for ever."""

@@ -87,8 +87,8 @@ Behaviour = Callable[[BitswapPeer, Any], Awaitable[None]]
 
 
 @contextlib.asynccontextmanager
-async def bitswap_peer(network: Network, behave: Behaviour) -> AsyncIterator[PeerId]:
-    """Connect such a peer to a network, and keep it connected; its peer ID."""
+async def bitswap_peer(network: Network, behave: Behaviour, *, first: bytes = b"") -> AsyncIterator[PeerId]:
+    """Connect such a peer to a network, send it the framed message `first`, and keep it connected; its peer ID."""
     ready, stop = threading.Event(), threading.Event()
     known = {info.peer_id for info in network.peers()}
 
@@ -104,6 +104,8 @@ async def bitswap_peer(network: Network, behave: Behaviour) -> AsyncIterator[Pee
 
         host.set_stream_handler(bitswap_wire.PROTOCOL, handle)
         ready.set()
+        if first:
+            await peer.send(first)
         await trio.to_thread.run_sync(stop.wait)
 
     life = asyncio.create_task(as_raw_peer(network.addresses()[0], deed))

@@ -1,17 +1,18 @@
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from identity.cid import Cid
-from identity.multibase import CODEC_DAG_CBOR, CODEC_RAW
+from identity.multibase import CODEC_DAG_CBOR, CODEC_RAW, decode_varint
 from protocols.errors import MalformedMessage, RemoteProtocolError
-from protocols.ipld import dag_pb
+from protocols.ipld import dag_pb, protobuf
 from protocols.ipld.dag_pb import PbLink
 from protocols.ipld.errors import UnknownCodec
 from protocols.ipld.protobuf import bytes_field, varint_field
 from protocols.limits import MAX_ENTRY_NAME_BYTES, MAX_SYMLINK_BYTES
+from protocols.unixfs import nodes
 from protocols.unixfs.nodes import (
     Child,
     DirectoryNode,
@@ -133,11 +134,35 @@ def test_a_symbolic_link() -> None:
         pytest.param(block(varint_field(1, 4) + bytes_field(2, b"\xff")), id="a link that is not UTF-8"),
         pytest.param(block(varint_field(1, 4) + bytes_field(2, b"a" * (MAX_SYMLINK_BYTES + 1))), id="a long link"),
         pytest.param(block(varint_field(1, 4) + bytes_field(2, b"a"), ("", LEAF)), id="a link with parts"),
+        pytest.param(block(varint_field(1, 2) + varint_field(7, 1) * 100), id="fields without end"),
     ],
 )
 def test_what_lies_about_itself_is_refused(bad: bytes) -> None:
     with pytest.raises(MalformedMessage):
         read_node(bad)
+
+
+@pytest.mark.parametrize("sizes", [bytes_field(4, b"\1" * 100_000), varint_field(4, 1) * 100_000])
+def test_of_sizes_without_end_as_many_are_read_as_there_are_parts(
+    sizes: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A block of 1 MiB that is nothing else would take a second to read."""
+    reads: list[int] = []
+
+    def counted(data: bytes, offset: int = 0) -> tuple[int, int]:
+        reads.append(offset)
+        return decode_varint(data, offset)
+
+    def fields_counted(data: bytes) -> Iterator[tuple[int, int | bytes]]:
+        for field in protobuf.fields(data):
+            reads.append(field[0])
+            yield field
+
+    monkeypatch.setattr(nodes, "decode_varint", counted)
+    monkeypatch.setattr(nodes, "fields", fields_counted)
+    with pytest.raises(MalformedMessage):
+        read_node(block(varint_field(1, 2) + sizes, ("", LEAF), ("", OTHER)))
+    assert len(reads) < 10
 
 
 @given(st.binary(max_size=300))
