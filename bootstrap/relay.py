@@ -107,7 +107,7 @@ async def open_relay(
             if store is not None:
                 hosting = host_for_clients(store, database=database, network=network, pin_bytes=mediation.pin_bytes)
                 running.append(tasks.create_task(hosting.run()))
-            relay = await _with_mediator(relay, keys, database, mediation, stack, hosting)
+            relay = await _with_mediator(relay, keys, database, mediation, stack, store, hosting)
             assert relay.mediator is not None
             running.append(tasks.create_task(relay.mediator.run()))
         yield relay
@@ -128,6 +128,7 @@ async def _with_mediator(
     database: Database,
     mediation: Mediation,
     stack: AsyncExitStack,
+    store: BlockStore | None,
     hosting: Hosting | None,
 ) -> Relay:
     own = await OwnDids.load(database, keys, web=did_web_of(mediation.url) if mediation.url else None)
@@ -147,9 +148,14 @@ async def _with_mediator(
     )
     public = None
     if mediation.public is not None:
-        from node.http.listening import Bounds, listen  # aiohttp is 25 MB that a relay without it can do without
+        from node.http.gateway import Gateway  # aiohttp is 25 MB that a relay without it can do without
+        from node.http.listening import Bounds, listen
         from node.http.public import make_public_app
 
+        async def here(cid: Cid) -> bytes | None:
+            return await asyncio.to_thread(store.get, cid) if store is not None else None
+
+        app = make_public_app(mediator, extra=Gateway(here).routes() if store is not None else ())
         bounds = Bounds(connections=limits.MAX_RELAY_CONNECTIONS)
-        public = await stack.enter_async_context(listen(make_public_app(mediator), *mediation.public, bounds=bounds))
+        public = await stack.enter_async_context(listen(app, *mediation.public, bounds=bounds))
     return Relay(relay.did, relay.network, relay.gossip, mediator, routing_did, public)

@@ -187,8 +187,10 @@ class KuboBlocks:
         wanted = sorted(cids)
         for start in range(0, len(wanted), _LINKS_AT_ONCE):
             links = [bytes(Cid(CODEC_RAW, cid.digest)) for cid in wanted[start : start + _LINKS_AT_ONCE]]
-            (root,) = await self._api.put("dag-cbor", [dag_cbor.encode(links)])
-            await self.pins_there.add(Cid.parse(root), "recursive", _SPARED)
+            block = dag_cbor.encode(links)
+            root = Cid.of(CODEC_DAG_CBOR, block)
+            await self._store({root: block}, "dag-cbor")
+            await self.pins_there.add(root, "recursive", _SPARED)
 
     async def _unpin_spared(self) -> None:
         """Also what a collection that was cut off has left."""
@@ -197,9 +199,9 @@ class KuboBlocks:
 
     async def _below(self, roots: Iterable[Cid]) -> set[Cid]:
         """What is here of the DAGs under these roots."""
-        to_read, found = [*roots], set[Cid]()
+        to_read, found = dict.fromkeys(roots), set[Cid]()
         while to_read:
-            cid = to_read.pop()
+            cid, _ = to_read.popitem()
             if cid in found:
                 continue
             if cid.codec == CODEC_RAW or not knows(cid.codec):
@@ -207,7 +209,7 @@ class KuboBlocks:
             elif (block := await self.get(cid)) is not None:
                 found.add(cid)
                 try:
-                    to_read.extend(links_of(cid, block))
+                    to_read.update((link, None) for link in links_of(cid, block) if link not in found)
                 except ProtocolError:
                     continue
         return found
@@ -217,7 +219,7 @@ class KuboBlocks:
     async def usage(self) -> Usage:
         """Of the whole Kubo, and the limit that it is configured with: that limit makes it collect, if it does."""
         stat = await self._api.one("repo/stat", size_only="true")
-        return Usage(int(stat["RepoSize"]), int(stat["StorageMax"]), None)
+        return Usage(self._api.said(stat, "RepoSize", int), self._api.said(stat, "StorageMax", int), None)
 
     async def check(self) -> str:
         version = await self._api.one("version")
@@ -259,13 +261,16 @@ class KuboBlocks:
             for cid in missing:
                 by_codec[_CODECS[cid.codec]].append(cid)
             for codec, cids in by_codec.items():
-                try:
-                    names = await self._api.put(codec, [wanted[cid] for cid in cids])
-                except KuboSaid as said:
-                    raise BackendRefused(f"Kubo does not take the blocks: {said}") from said
-                if names != [str(cid) for cid in cids]:
-                    raise BackendRefused("Kubo has stored the blocks under other CIDs")
+                await self._store({cid: wanted[cid] for cid in cids}, codec)
                 self._brought.update(dict.fromkeys(cids, hold))
+
+    async def _store(self, blocks: Mapping[Cid, bytes], codec: str) -> None:
+        try:
+            names = await self._api.put(codec, list(blocks.values()))
+        except KuboSaid as said:
+            raise BackendRefused(f"Kubo does not take the blocks: {said}") from said
+        if names != [str(cid) for cid in blocks]:
+            raise BackendRefused("Kubo has stored the blocks under other CIDs")
 
     async def _keep(self, hold: "KuboHold", cids: Sequence[Cid]) -> None:
         async with self._changing:

@@ -9,7 +9,7 @@ import base64
 import json
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import aiohttp
 from yarl import URL
@@ -17,11 +17,16 @@ from yarl import URL
 from node.content.errors import BackendRefused, BackendUnavailable
 from storage.errors import StorageFull
 
+T = TypeVar("T")
+
 CONNECT_S: Final = 3.0
 """Kubo is mostly on this machine: whoever does not answer by then is not there."""
 
 SILENCE_S: Final = 30.0
 """Between two bytes of an answer. A call that works for longer says so meanwhile, or gets a time of its own."""
+
+CALL_S: Final = 120.0
+"""A call that answers once, from its beginning to its end: a batch of blocks on a slow disk takes some of that."""
 
 MAX_LINE_BYTES: Final = 256 * 1024
 """One JSON document of an answer: `id` lists addresses and protocols."""
@@ -71,10 +76,8 @@ class KuboApi:
         Raises KuboSaid, BackendUnavailable, BackendRefused, as every call here does.
         """
         options = {"offline": "true"} if timeout_s is None else {"timeout": f"{timeout_s:g}s"}
-        async with self._post("block/get", [cid], options, wait_s=timeout_s) as response:
-            data = await response.content.read(MAX_BLOCK_BYTES + 1)
-            while not response.content.at_eof() and len(data) <= MAX_BLOCK_BYTES:
-                data += await response.content.read(MAX_BLOCK_BYTES + 1 - len(data))
+        async with self._post("block/get", [cid], options, wait_s=timeout_s, once=True) as response:
+            data = await _read(response, MAX_BLOCK_BYTES + 1)
         if len(data) > MAX_BLOCK_BYTES:
             raise BackendRefused(f"Kubo at {self.url} gave a block of more than {MAX_BLOCK_BYTES} bytes")
         return data
@@ -85,7 +88,8 @@ class KuboApi:
         for block in blocks:
             form.add_field("data", block, filename="block", content_type="application/octet-stream")
         options = {"cid-codec": codec, "mhtype": "sha2-256", "allow-big-block": "true"}
-        return [str(line["Key"]) async for line in self.lines("block/put", options=options, form=form)]
+        lines = self.lines("block/put", options=options, form=form, once=True)
+        return [self.said(line, "Key", str) async for line in lines]
 
     async def one(self, command: str, *arguments: str, wait_s: float | None = None, **options: str) -> dict[str, Any]:
         """The first JSON document that a call answers with, or an empty one; the others are read and dropped.
@@ -94,9 +98,16 @@ class KuboApi:
         """
         found: dict[str, Any] = {}
         named = {name.replace("_", "-"): value for name, value in options.items()}
-        async for line in self.lines(command, *arguments, options=named, wait_s=wait_s):
+        async for line in self.lines(command, *arguments, options=named, wait_s=wait_s, once=True):
             found = found or line
         return found
+
+    def said(self, document: Mapping[str, Any], field: str, kind: type[T]) -> T:
+        """A field of an answer. Raises BackendRefused if it is not there, or is of another kind."""
+        value = document.get(field)
+        if not isinstance(value, kind):
+            raise BackendRefused(f"what is at {self.url} does not answer as Kubo does: there is no {field!r}")
+        return value
 
     async def lines(
         self,
@@ -105,9 +116,10 @@ class KuboApi:
         options: Mapping[str, str] | None = None,
         form: aiohttp.FormData | None = None,
         wait_s: float | None = None,
+        once: bool = False,
     ) -> AsyncGenerator[dict[str, Any], None]:
-        """The JSON documents that a call answers with, as they come."""
-        async with self._post(command, arguments, options or {}, form=form, wait_s=wait_s) as response:
+        """The JSON documents that a call answers with, as they come; all of them in CALL_S if it answers `once`."""
+        async with self._post(command, arguments, options or {}, form=form, wait_s=wait_s, once=once) as response:
             rest = b""
             while chunk := await response.content.readany():
                 *whole, rest = (rest + chunk).split(b"\n")
@@ -127,9 +139,13 @@ class KuboApi:
         *,
         form: aiohttp.FormData | None = None,
         wait_s: float | None = None,
+        once: bool,
     ) -> AsyncIterator[aiohttp.ClientResponse]:
         query = [*(("arg", argument) for argument in arguments), *options.items()]
-        timeout = aiohttp.ClientTimeout(None, sock_connect=CONNECT_S, sock_read=SILENCE_S + (wait_s or 0))
+        wait_s = wait_s or 0.0
+        timeout = aiohttp.ClientTimeout(
+            CALL_S + wait_s if once else None, sock_connect=CONNECT_S, sock_read=SILENCE_S + wait_s
+        )
         try:
             async with self._open().post(
                 (self._base / command).with_query(query), data=form, timeout=timeout, allow_redirects=False
@@ -141,7 +157,7 @@ class KuboApi:
             raise BackendUnavailable(f"Kubo at {self.url} does not answer: {_reason(error)}") from error
 
     async def _refused(self, response: aiohttp.ClientResponse) -> None:
-        body = (await response.content.read(MAX_LINE_BYTES)).decode(errors="replace").strip()
+        body = (await _read(response, MAX_LINE_BYTES)).decode(errors="replace").strip()
         if response.status == 500 and response.content_type == "application/json":
             said = str(self._document(body.encode()).get("Message", ""))[:_SAID_CHARS]
             if _NO_SPACE in said:
@@ -169,6 +185,14 @@ class KuboApi:
         return self._session
 
 
+async def _read(response: aiohttp.ClientResponse, most: int) -> bytes:
+    """The body, or its first `most` bytes."""
+    data = bytearray()
+    while len(data) < most and (piece := await response.content.read(most - len(data))):
+        data += piece
+    return bytes(data)
+
+
 def _authorization(secret: str) -> str:
     """The header for a secret in the form in which Kubo's configuration has it."""
     kind, _, rest = secret.partition(":")
@@ -179,7 +203,7 @@ def _authorization(secret: str) -> str:
 
 def _reason(error: Exception) -> str:
     if isinstance(error, TimeoutError):
-        return "it is silent"
+        return "it is silent, or comes to no end"
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
     return str(error) or type(error).__name__

@@ -6,6 +6,8 @@ from contextlib import aclosing
 from typing import Final
 
 from identity.cid import Cid
+from identity.errors import MalformedCid
+from node.content.errors import BackendRefused
 from node.content.kubo_api import KuboApi, KuboSaid
 from node.errors import ContentUnavailable
 from storage.pins import PinKind
@@ -68,8 +70,14 @@ class KuboPins:
         async with aclosing(self._api.lines("pin/ls", options=options)) as lines:
             async for line in lines:
                 if line.get("Name") == name:
-                    found.add(Cid.parse(str(line["Cid"])))
+                    found.add(self._cid(self._api.said(line, "Cid", str)))
         return found
+
+    def _cid(self, text: str) -> Cid:
+        try:
+            return Cid.parse(text)
+        except MalformedCid as error:
+            raise BackendRefused(f"what is at {self._api.url} names {text[:100]!r} as a CID") from error
 
     async def _pin_of(self, cid: Cid) -> tuple[PinKind, str] | None:
         kinds: tuple[PinKind, ...] = ("recursive", "direct")
@@ -93,7 +101,7 @@ class KuboPins:
                 async for line in lines:
                     if "Pins" in line:
                         return
-                    if line.get("Progress", 0) != progress:
+                    if line.get("Progress", progress) != progress:
                         progress = line["Progress"]
                         stall.reschedule(asyncio.get_running_loop().time() + STALL_S)
         except TimeoutError:

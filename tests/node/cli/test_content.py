@@ -222,7 +222,6 @@ def import_nested(pagi: Pagi, tmp_path: Path, *, depth: int, names: str) -> str:
     return str(entry.cid)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(("depth", "names"), [(MAX_PATH_PARTS + 2, "a"), (12, "ab")])
 def test_a_folder_that_no_disk_could_take_is_refused_before_it_is_looked_through(
     pagi: Pagi, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, depth: int, names: str
