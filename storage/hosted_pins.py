@@ -116,6 +116,12 @@ def newest(conn: sqlite3.Connection, client: Did, limit: int) -> list[HostedPin]
     return [_pin(row) for row in rows]
 
 
+def pinned(conn: sqlite3.Connection) -> list[Cid]:
+    """All that is kept whole for somebody, oldest first."""
+    rows = conn.execute("SELECT DISTINCT cid FROM hosted_pins WHERE status = 'pinned' ORDER BY seq")
+    return [Cid.parse(cid) for (cid,) in rows]
+
+
 def clients(conn: sqlite3.Connection) -> list[Did]:
     """Everybody for whom something is kept."""
     return [Did(client) for (client,) in conn.execute("SELECT DISTINCT client FROM hosted_pins")]

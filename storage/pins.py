@@ -2,7 +2,7 @@
 
 import sqlite3
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal
 
 from identity.cid import Cid
 from storage.page import Page, page_of, position
@@ -11,6 +11,10 @@ PinKind = Literal["recursive", "direct"]
 
 Where = Literal["pins", "kubo_pins"]
 """Which blocks are meant: those of our own store, or those of the Kubo that holds the content. The name of a table."""
+
+
+RECEIPT: Final = "receipt"
+"""The name of pins on receipts. They are for those who were given their CID: nobody is told that they are here."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +68,13 @@ def list_pins(
 def everything(conn: sqlite3.Connection) -> list[tuple[Cid, PinKind]]:
     """What is pinned and how, all of it."""
     return [(Cid.parse(cid), kind) for cid, kind in conn.execute("SELECT cid, kind FROM pins ORDER BY seq")]
+
+
+def announced(conn: sqlite3.Connection) -> list[Cid]:
+    """The roots that others may be told of: all but RECEIPT, oldest first."""
+    return [
+        Cid.parse(cid) for (cid,) in conn.execute("SELECT cid FROM pins WHERE name IS NOT ? ORDER BY seq", (RECEIPT,))
+    ]
 
 
 def _pin(row: tuple[int, str, PinKind, str | None]) -> Pin:

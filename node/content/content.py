@@ -72,13 +72,13 @@ class Content:
 
     # Adding
 
-    async def add(self, data: bytes) -> tuple[Cid, int]:
-        """Keep a file and pin it; its CID and its size in bytes. Raises StorageFull."""
+    async def add(self, data: bytes, *, name: str | None = None) -> tuple[Cid, int]:
+        """Keep a file and pin it, by this name; its CID and its size in bytes. Raises StorageFull."""
 
         async def whole() -> AsyncIterator[bytes]:
             yield data
 
-        added = await self.add_stream(whole())
+        added = await self.add_stream(whole(), name=name)
         return added.cid, added.size_bytes
 
     async def add_stream(

@@ -99,12 +99,12 @@ class KuboBlocks:
     async def has(self, cid: Cid) -> bool:
         async with self._calls:
             try:
-                await self._api.one("block/stat", str(cid), offline="true")
+                found = await self._api.one("block/stat", str(cid), offline="true")
             except KuboSaid as said:
                 if said.missing:
                     return False
                 raise BackendRefused(f"Kubo cannot look for {cid}: {said}") from said
-        return True
+        return self._api.said(found, "Key", str) == str(cid)
 
     async def fetch(self, cids: Sequence[Cid]) -> dict[Cid, bytes]:
         found: dict[Cid, bytes] = {}

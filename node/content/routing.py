@@ -12,7 +12,7 @@ from node.content.naming import Heads, OwnName
 from node.content.providing import Providing
 from node.content.resolving import Names
 from node.net.port import Network
-from storage import pins
+from storage import hosted_pins, pins
 from storage.blocks import BlockStore
 from storage.database import Database
 
@@ -52,7 +52,8 @@ def make_routing(
 
     async def roots() -> Collection[Cid]:
         of_playbooks = [head for some in heads().values() for head in some]
-        return [*of_playbooks, *(cid for cid, _ in await database.read(pins.everything))]
+        kept = await database.read(lambda conn: [*pins.announced(conn), *hosted_pins.pinned(conn)])
+        return [*of_playbooks, *kept]
 
     own_name = OwnName(
         keys=keys,

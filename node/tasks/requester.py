@@ -31,6 +31,7 @@ from protocols.message import Message
 from protocols.swarm import TASK_BROADCAST, TOPIC, TaskBroadcast
 from storage import tasks as rows
 from storage.database import Database
+from storage.pins import RECEIPT
 from storage.tasks import ContractRow, TaskRow, TaskStatus
 
 BIDS_FOR_S: Final = 3.0
@@ -261,7 +262,7 @@ class Requester:
             finished=self._now() // 1000,
             sign=self._sign,
         )
-        await self._content.add(receipt.block)
+        await self._content.add(receipt.block, name=RECEIPT)
         cid = str(receipt.cid)
         noted = self._reputation.noting(worker, "receipt", cid, good=quality, bad=bad, instead_of=row.receipt_cid)
         kept = replace(row, receipt=receipt.block, receipt_cid=cid)

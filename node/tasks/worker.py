@@ -34,6 +34,7 @@ from protocols.swarm import TASK_BROADCAST, TaskBroadcast
 from protocols.task import Answer
 from storage import tasks as rows
 from storage.database import Database
+from storage.pins import RECEIPT
 from storage.tasks import ContractRow, TaskRow, TaskStatus
 
 logger = logging.getLogger(__name__)
@@ -210,7 +211,7 @@ class Worker:
         contract = self._contract(kept)
         if kept.state != "closed":
             contract, _ = contract.receive(message)
-        await self._content.add(receipt.block)
+        await self._content.add(receipt.block, name=RECEIPT)
         status: TaskStatus = "done" if receipt.outcome == "result" else "failed"
         changed = replace(row, receipt=receipt.block, receipt_cid=str(receipt.cid), status=status, due_ms=None)
         await self._write(changed, replace(kept, state=contract.state, updated_ms=self._now()))

@@ -21,3 +21,11 @@ def test_pins_are_one_for_each_cid(conn: sqlite3.Connection) -> None:
     assert pins.remove(conn, cid(1))
     assert not pins.remove(conn, cid(1))
     assert pins.get(conn, cid(1)) is None
+
+
+def test_receipts_are_kept_and_nobody_is_told(conn: sqlite3.Connection) -> None:
+    pins.add(conn, cid(1), "recursive")
+    pins.add(conn, cid(2), "recursive", pins.RECEIPT)
+    pins.add(conn, cid(3), "direct", "mine")
+    assert pins.announced(conn) == [cid(1), cid(3)]
+    assert {kept for kept, _ in pins.everything(conn)} == {cid(1), cid(2), cid(3)}

@@ -25,6 +25,8 @@ from storage.blocks import BlockStore
 from storage.database import Database
 from storage.errors import StorageFull
 from tests.interop.kubo import Kubo, kubo_for_tests
+from tests.node.content.content_parts import no_roots
+from tests.node.parts import soon
 
 NOWHERE = "http://127.0.0.1:1"
 
@@ -73,7 +75,7 @@ Answer = Callable[[web.Request], Awaitable[web.StreamResponse]]
 @asynccontextmanager
 async def a_server(answer: Answer) -> AsyncIterator[str]:
     """Something that listens where a Kubo should."""
-    app = web.Application()
+    app = web.Application(client_max_size=1 << 26)
     app.router.add_route("*", "/{path:.*}", answer)
     runner = web.AppRunner(app)
     await runner.setup()
@@ -161,6 +163,109 @@ def test_a_full_disk_and_other_words_of_kubo(tmp_path: Path) -> None:
         async with a_server(full) as url, over(url, tmp_path) as blocks:
             with pytest.raises(StorageFull):
                 await keep(blocks, raw())
+
+    asyncio.run(main())
+
+
+def test_an_answer_that_says_nothing_is_none_of_kubos(tmp_path: Path) -> None:
+    """Least of all may it end a part of the node: the mirror runs for as long as the twin does."""
+
+    async def main() -> None:
+        store = BlockStore(tmp_path / "blocks", 1 << 20)
+        cid, block = raw()
+        store.put(cid, block)
+        for text in (b"{}\n", b'{"Name": "pagi: playbook common", "Cid": "no CID", "Key": 1, "RepoSize": "1"}\n'):
+
+            async def answer(_: web.Request, text: bytes = text) -> web.StreamResponse:
+                return web.Response(body=text, content_type="application/json")
+
+            async with a_server(answer) as url, over(url, tmp_path) as blocks:
+                for call in (blocks.usage(), blocks.collect(), blocks.has(cid), keep(blocks, (cid, block))):
+                    with pytest.raises(BackendRefused, match=r"does not answer as Kubo|as a CID"):
+                        await call
+                mirror = KuboMirror(blocks, store=store, heads=lambda: {"common": [cid]})
+                await mirror.mirror()
+                assert mirror._mirrored == {}
+        store.close()
+
+    asyncio.run(main())
+
+
+def test_what_comes_to_no_end_is_cut_off(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def endless(request: web.Request, *, status: int, piece: bytes) -> web.StreamResponse:
+        response = web.StreamResponse(status=status, headers={"Content-Type": "application/json"})
+        await response.prepare(request)
+        while True:
+            await response.write(piece)
+
+    async def errors(request: web.Request) -> web.StreamResponse:
+        return await endless(request, status=500, piece=bytes(64 * 1024))
+
+    async def documents(request: web.Request) -> web.StreamResponse:
+        return await endless(request, status=200, piece=b'{"Version": "1"}\n' * 100)
+
+    async def main() -> None:
+        async with a_server(errors) as url, over(url, tmp_path) as blocks:
+            with pytest.raises(BackendRefused):
+                await soon(blocks.check())
+        monkeypatch.setattr(kubo_api, "CALL_S", 0.05)
+        async with a_server(documents) as url, over(url, tmp_path) as blocks:
+            with pytest.raises(BackendUnavailable, match="comes to no end"):
+                await soon(blocks.check())
+
+    asyncio.run(main())
+
+
+def test_an_error_that_comes_in_pieces_is_read_whole(tmp_path: Path) -> None:
+    sent = asyncio.Event()
+
+    async def missing(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse(status=500, headers={"Content-Type": "application/json"})
+        await response.prepare(request)
+        await response.write(b'{"Message": "ipld: ')
+        sent.set()
+        for _ in range(20):
+            await asyncio.sleep(0)  # the client reads what has come
+        await response.write(b'could not find it", "Code": 0, "Type": "error"}')
+        return response
+
+    async def main() -> None:
+        async with a_server(missing) as url, over(url, tmp_path) as blocks:
+            assert await blocks.get(raw()[0]) is None
+            assert sent.is_set()
+
+    asyncio.run(main())
+
+
+def test_a_kubo_that_goes_down_in_the_middle_of_an_add_acknowledges_nothing(tmp_path: Path) -> None:
+    stored: list[str] = []
+    removed: list[str] = []
+
+    async def half(request: web.Request) -> web.StreamResponse:
+        match request.path.removeprefix("/api/v0/"):
+            case "repo/stat":
+                return web.json_response({"RepoSize": 0, "StorageMax": 1 << 40})
+            case "block/put" if not stored:
+                parts = (await request.post()).getall("data")
+                stored.extend(str(raw(part.file.read())[0]) for part in parts if isinstance(part, web.FileField))
+                return web.Response(text="".join(f'{{"Key": "{cid}"}}\n' for cid in stored))
+            case "block/put":
+                assert request.transport is not None
+                request.transport.abort()
+                return web.Response()
+            case "block/rm":
+                removed.extend(request.query.getall("arg"))
+                return web.Response()
+        return web.json_response({"Message": "ipld: could not find it", "Type": "error"}, status=500)
+
+    async def main() -> None:
+        async with a_server(half) as url, over(url, tmp_path) as blocks:
+            content = Content(blocks=blocks, roots=no_roots)
+            with pytest.raises(BackendUnavailable):
+                await content.add(os.urandom(20_000_000))
+            assert stored
+            assert sorted(removed) == sorted(stored)
+            assert (await content.pins(limit=9)).items == ()
 
     asyncio.run(main())
 
@@ -327,10 +432,6 @@ def test_content_over_a_kubo_is_kubos_own(kubo: Kubo, tmp_path: Path) -> None:
     async def main() -> None:
         data = os.urandom(700_000)
         async with over(kubo.rpc_url(), tmp_path) as blocks:
-
-            async def no_roots() -> tuple[Cid, ...]:
-                return ()
-
             content = Content(blocks=blocks, roots=no_roots)
             cid, _ = await content.add(data)
             assert await asyncio.to_thread(kubo.ipfs, "cat", str(cid)) == data

@@ -39,7 +39,7 @@ def collecting_before_each_write(node: Node, monkeypatch: pytest.MonkeyPatch) ->
 
 async def the_result(judge: Judge) -> rows.GateRow:
     async def wait() -> rows.GateRow:
-        while not (found := (await judge.hive.detail("common", HELPS.cid)).results):
+        while not (found := (await judge.hive.detail("common", HELPS.cid)).results):  # noqa: ASYNC110 - rows tell nobody
             await asyncio.sleep(0.001)
         ((result, _),) = found
         return result
