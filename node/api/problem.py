@@ -10,7 +10,10 @@ from pydantic import ValidationError
 from identity.errors import PagiError
 from node.api.errors import BodyTooLarge, HttpRefused, InvalidRequest, NoSuchRoute, Unauthorized, WrongMethod
 from node.api.wire import Wire
+from node.content.errors import BackendUnavailable
+from node.errors import GitUnreachable
 from node.net.errors import NetError
+from storage.errors import StorageFull
 
 MEDIA_TYPE: Final = "application/problem+json"
 _TYPE_BASE: Final = "https://pagi.ai/problems/"
@@ -21,6 +24,9 @@ _IN_WORDS: Final = {
 """What pydantic says in terms of Python and of regular expressions."""
 
 _REMOTE_STATUSES: Final = frozenset({502, 504})
+
+_TOLD: Final = (NetError, BackendUnavailable, GitUnreachable, StorageFull)
+"""Faults whose cause is the owner's to mend: a room that is full, and what this twin talks to and does not answer."""
 
 
 class Problem(Wire):
@@ -38,7 +44,7 @@ class Problem(Wire):
 def problem_of(error: PagiError, trace_id: str) -> Problem:
     """The error as a document. The detail of a fault of this machine stays in the log: it may name files."""
     status = error.code // 100
-    own_fault = status >= 500 and status not in _REMOTE_STATUSES and not isinstance(error, NetError)
+    own_fault = status >= 500 and status not in _REMOTE_STATUSES and not isinstance(error, _TOLD)
     summary = (inspect.getdoc(type(error)) or "").partition("\n")[0]
     return Problem(
         type=f"{_TYPE_BASE}{error.code}",

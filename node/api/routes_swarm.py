@@ -29,6 +29,12 @@ class Peers(Wire):
     next: str | None
 
 
+class DhtOut(Wire):
+    """The DHT servers that can be reached now: they keep records of who has which content."""
+
+    servers: list[str]
+
+
 class Connect(Wire):
     multiaddr: Annotated[str, Field(min_length=1, max_length=1024)]
 
@@ -83,6 +89,11 @@ async def peers(twin: Twin, query: PageQuery) -> Peers:
 @routes.add("POST", "/v1/swarm/connect", "Connect to a peer, and stay connected.")
 async def connect(twin: Twin, body: Connect) -> Connected:
     return Connected(peer_id=await twin.network.dial(body.multiaddr))
+
+
+@routes.add("GET", "/v1/swarm/dht", "The DHT servers that can be reached now.")
+async def dht(twin: Twin) -> DhtOut:
+    return DhtOut(servers=sorted(await twin.network.dht_servers()))
 
 
 @routes.add("GET", "/v1/twins", "The twins that this one knows.")

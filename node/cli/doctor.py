@@ -8,37 +8,23 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final
 
 from identity.errors import PagiError
 from node.cli.command import Call, Commands
-from node.cli.errors import EXIT_FAILED, NodeNotRunning
+from node.cli.doctor_running import RUNNING
+from node.cli.errors import EXIT_FAILED, NodeNotRunning, problem_document
+from node.cli.finding import Check, Finding
 from node.cli.output import say
 
 _LIBRARIES: Final = ("aiohttp", "cryptography", "faiss", "libipld", "libp2p", "nacl", "numpy", "wordllama", "xllamacpp")
 _IMPORT_TIMEOUT_S: Final = 120
 _LOW_DISK_BYTES: Final = 1024**3
 _NO_DISK_BYTES: Final = 100 * 1024**2
-_FULL_QUOTA: Final = 0.9
-"""From here on a long transfer may not fit any more."""
 _CLOCK_TOLERANCE_S: Final = 86_400
 """Time zones and file systems may differ by hours; a clock that is behind the installation by a day is wrong."""
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """The result of one check; `hint` says what to do where the state is not ok."""
-
-    name: str
-    state: Literal["ok", "warn", "fail"]
-    detail: str
-    hint: str = ""
-
-
-Check = Callable[[Call], Finding]
 
 
 def register(commands: Commands) -> None:
@@ -65,7 +51,7 @@ def _run_check(check: Check, call: Call) -> Finding:
         return check(call)
     except (PagiError, OSError) as error:
         name = check.__name__.removeprefix("check_")
-        return Finding(name, "fail", str(error), error.hint if isinstance(error, PagiError) else "")
+        return Finding(name, "fail", str(error), problem_document(error)["hint"] if isinstance(error, PagiError) else "")
 
 
 def check_python(_: Call) -> Finding:
@@ -164,71 +150,6 @@ def check_node(call: Call) -> Finding:
     return Finding("node", "ok", f"process {pid} answers and is ready")
 
 
-def check_network(call: Call) -> Finding:
-    """Whether the running twin has anybody to talk with."""
-    if not (call.home / "api").exists():
-        return Finding("network", "ok", "nothing is known while the twin is not running")
-    try:
-        peers = len(call.client().get("swarm", "peers")["items"])
-    except NodeNotRunning:
-        return Finding("network", "ok", "nothing is known while the twin is not running")
-    if peers:
-        return Finding("network", "ok", f"{peers} {'peer is' if peers == 1 else 'peers are'} connected")
-    hint = "Twins of one local network find each other; to meet others name a relay with `pagi up --bootstrap`."
-    return Finding("network", "warn", "nobody is connected", hint)
-
-
-def check_identity(call: Call) -> Finding:
-    """Whether the running twin heard somebody else speak in its name."""
-    if not (call.home / "api").exists():
-        return Finding("identity", "ok", "nothing is known while the twin is not running")
-    try:
-        _, health = call.client().ready()
-    except NodeNotRunning:
-        return Finding("identity", "ok", "nothing is known while the twin is not running")
-    detail = str(health.get("checks", {}).get("identity", {}).get("detail", ""))
-    if detail.startswith("degraded: "):
-        hint = "Another copy of this home runs, or its key was stolen. Stop the other one; see docs/identity.md."
-        return Finding("identity", "fail", detail.removeprefix("degraded: "), hint)
-    return Finding("identity", "ok", "nobody else speaks in this twin's name")
-
-
-def check_content(call: Call) -> Finding:
-    """Where the running twin has its content, whether that answers, and how full it is."""
-    if not (call.home / "api").exists():
-        return Finding("content", "ok", "nothing is known while the twin is not running")
-    try:
-        usage = call.client().get("ipfs", "usage")
-    except NodeNotRunning:
-        return Finding("content", "ok", "nothing is known while the twin is not running")
-    used = usage["size_bytes"] / usage["quota_bytes"]
-    detail = f"{usage['detail']} ({used:.0%} of the quota)"
-    if used < _FULL_QUOTA:
-        return Finding("content", "ok", detail)
-    hint = "`pagi ipfs unpin` what you need no longer, then `pagi ipfs gc`; or raise quota_bytes in [content]."
-    return Finding("content", "warn", detail, hint)
-
-
-def check_git(call: Call) -> Finding:
-    """The Git repository beside a playbook, if one is configured."""
-    from node.config import load_config
-
-    config = load_config(call.home / "config.toml").hive.git
-    if config.url is None:
-        return Finding("git", "ok", "no repository is configured")
-    if not (call.home / "api").exists():
-        return Finding("git", "ok", "nothing is known while the twin is not running")
-    try:
-        _, health = call.client().ready()
-    except NodeNotRunning:
-        return Finding("git", "ok", "nothing is known while the twin is not running")
-    detail = str(health.get("checks", {}).get("git", {}).get("detail", "not looked at yet"))
-    if detail.startswith("degraded: "):
-        hint = f"See `pagi playbook git {config.playbook}`; the twin goes on trying by itself."
-        return Finding("git", "warn", detail.removeprefix("degraded: "), hint)
-    return Finding("git", "ok", detail)
-
-
 def check_model(call: Call) -> Finding:
     from node.config import load_config
     from node.inference.models import SMOLLM2, cache_folder
@@ -276,10 +197,7 @@ _CHECKS: Final[tuple[Check, ...]] = (
     check_home,
     check_keystore,
     check_node,
-    check_network,
-    check_identity,
-    check_content,
-    check_git,
+    *RUNNING,
     check_model,
     check_disk,
     check_clock,

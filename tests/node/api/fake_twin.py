@@ -159,6 +159,9 @@ class FakeNetwork:
         peer = PeerId("12D3KooWOther")
         return (PeerInfo(peer, OTHER, ("/ip4/127.0.0.1/tcp/4802",), 1.5, False),)
 
+    async def dht_servers(self) -> tuple[PeerId, ...]:
+        return (PeerId("12D3KooWRelay"),)
+
     async def dial(self, address: str, *, timeout_s: float = 10) -> PeerId:
         if not address.startswith("/ip4/"):
             raise MalformedAddress("not a multiaddr that can be dialled")
