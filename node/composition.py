@@ -1,5 +1,5 @@
 """The composition root: every part of a running twin is made here, with explicit constructors; those of messaging by
-`node/messaging/assembly.py`.
+`node/messaging/assembly.py`, those of content by `node/content/parts.py`. One list, and long for that reason only.
 
 `open_twin` gives a twin whose parts all run; leaving it stops them in the reverse order. If a part fails for good, the
 error comes out of `open_twin`: a twin runs whole or not at all.
@@ -16,13 +16,10 @@ from identity.did import did_key, peer_id
 from identity.keys import KeyPair
 from identity.keystore import Retired
 from node.config import Config
-from node.content.assembly import kubo_api, make_content, make_hosting, make_kubo
-from node.content.finding import Finder
+from node.content.assembly import kubo_api
 from node.content.kubo_api import KuboApi
-from node.content.kubo_mirror import KuboMirror
 from node.content.kubo_serving import StoreThenKubo
-from node.content.remote_pins import RemotePins
-from node.content.routing import make_routing
+from node.content.parts import assemble_content
 from node.credentials.public import public_routes
 from node.credentials.service import Credentials
 from node.credentials.tools import credentials_tools
@@ -39,7 +36,6 @@ from node.hive.git.sync import GitSync
 from node.hive.hive import Hive
 from node.hive.judging.assembly import JudgingParts
 from node.hive.retrieval import Retrieval
-from node.http.door import gateway_of
 from node.http.outside import Outside
 from node.inference.embedder import Embedder, WordLlamaEmbedder
 from node.inference.local import LocalModel, load_in_background
@@ -59,8 +55,8 @@ from node.net.settings import NetSettings
 from node.own_tools import didcomm_tools, hive_tools, identity_tools
 from node.reputation.attestations import Attestations
 from node.reputation.reputation import Reputation
-from node.supervisor import keep_running
-from node.swarm import CAPABILITIES, Directory
+from node.supervisor import Part, keep_running
+from node.swarm import Directory
 from node.tasks.requester import Requester
 from node.tasks.tasks import Tasks
 from node.tasks.worker import Worker
@@ -237,9 +233,7 @@ def _assembled(
     intake.answer(credential_status.STATUS_REQUEST, credentials.answer_status, strangers=True)
     attestations = Attestations(credentials, trust)
     writer, retrieval = Writer(model, events), Retrieval(embedder)
-    trying = Trying(
-        database=database, memory=memory, model=model, writer=writer, recall_items=config.mind.recall_items
-    )
+    trying = Trying(database=database, memory=memory, model=model, writer=writer, recall_items=config.mind.recall_items)
     judging = JudgingParts.of(
         config=config.hive,
         keys=keys,
@@ -284,38 +278,19 @@ def _assembled(
         writer=writer,
         recall_items=config.mind.recall_items,
     )
-    finder = Finder(network=network, trust=trust, max_connections=config.network.max_twin_connections)
-    kubo_blocks = (
-        make_kubo(kubo, store=blocks, database=database, network=network, providers=finder.providers) if kubo else None
-    )
-    content = make_content(
-        store=blocks, database=database, network=network, providers=finder.providers, kubo=kubo_blocks
-    )
-    hosting = make_hosting(
-        config.content,
-        content=content,
-        store=blocks,
-        database=database,
-        network=network,
-        trust=trust,
-        providers=finder.providers,
-    )
-    for message_type in pinning.HOST_TYPES:
-        intake.answer(message_type, hosting.answer, strangers=False)
-    remote_pins = RemotePins(database=database, ask=messaging.exchange.ask, events=events)
-    content_routing = make_routing(
+    carrying = assemble_content(
+        ground,
+        config,
         keys=keys,
-        name=config.name,
-        capabilities=CAPABILITIES,
-        provide=config.content.provide,
+        store=blocks,
+        kubo=kubo,
         heads=hive.all_heads,
         named=directory.named,
-        read=content.read,
-        store=blocks,
-        database=database,
-        network=network,
+        ask=messaging.exchange.ask,
     )
-    gateway = gateway_of(config.public, content=content, store=blocks, own_name=content_routing.own_name)
+    content, gateway = carrying.content, carrying.gateway
+    for message_type in pinning.HOST_TYPES:
+        intake.answer(message_type, carrying.hosting.answer, strangers=False)
     requester = Requester(
         own=did,
         sign=keys.sign,
@@ -396,10 +371,10 @@ def _assembled(
         reputation=reputation,
         attestations=attestations,
         content=content,
-        content_parts=[KuboMirror(kubo_blocks, store=blocks, heads=hive.all_heads)] if kubo_blocks else [],
-        hosting=hosting,
-        remote_pins=remote_pins,
-        routing=content_routing,
+        content_parts=carrying.running,
+        hosting=carrying.hosting,
+        remote_pins=carrying.remote_pins,
+        routing=carrying.routing,
         tasks=Tasks(own=did, database=database, requester=requester, worker=worker),
         tools=tools,
         events=events,
@@ -414,11 +389,7 @@ def _assembled(
             hive.counters,
             git.counters,
             learning.counters,
-            content.counters,
-            finder.counters,
-            hosting.counters,
-            *content_routing.counters,
-            *((gateway.counters,) if gateway is not None else ()),
+            *carrying.counters,
         ),
     )
 
@@ -433,25 +404,20 @@ async def _running(twin: Twin, relays: Sequence[str]) -> AsyncIterator[None]:
     await twin.mediation.load()
     await twin.routing.load()
     async with asyncio.TaskGroup() as tasks:
-        parts = [
-            tasks.create_task(keep_running(part, twin.resting))
-            for part in (
-                twin.gossip,
-                twin.directory,
-                twin.mail,
-                twin.mediation,
-                twin.hive,
-                twin.git,
-                twin.rotation_news,
-                twin.tasks,
-                twin.learning,
-                twin.attestations,
-                *twin.routing.parts,
-                *twin.content_parts,
-                twin.hosting,
-                twin.remote_pins,
-            )
-        ]
+        working: tuple[Part, ...] = (
+            twin.gossip,
+            twin.directory,
+            twin.mail,
+            twin.mediation,
+            twin.hive,
+            twin.git,
+            twin.rotation_news,
+            twin.tasks,
+            twin.learning,
+            twin.attestations,
+            *twin.content_parts,
+        )
+        parts = [tasks.create_task(keep_running(part, twin.resting)) for part in working]
         parts += [tasks.create_task(_call(twin.network, address)) for address in relays]
         await twin.events.publish("twin_registered", twin.did, {"did": twin.did, "name": twin.name})
         try:

@@ -52,6 +52,15 @@ class GateRow:
     ts_ms: int
 
 
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """A revision that waits at a stage."""
+
+    playbook: str
+    cid: Cid
+    author: Did
+
+
 def put_stages(conn: sqlite3.Connection, cid: Cid, stages: Iterable[Stage], *, ts_ms: int) -> None:
     """Put the stages of a revision in place of all that were kept of it. Those that stay the same keep their time."""
     wanted = {_ORDER[stage.name]: stage for stage in stages}
@@ -94,14 +103,14 @@ def stages_by_revision(conn: sqlite3.Connection, playbook: str) -> dict[Cid, tup
     return {Cid.parse(cid): tuple(stages) for cid, stages in found.items()}
 
 
-def waiting_at(conn: sqlite3.Connection, stage: StageName) -> list[tuple[str, Cid]]:
-    """Playbook and CID of the revisions that are `pending` at a stage, the one that came first first."""
+def waiting_at(conn: sqlite3.Connection, stage: StageName) -> list[Waiting]:
+    """The revisions that are `pending` at a stage, the one that came first first."""
     rows = conn.execute(
-        "SELECT playbook, cid FROM revision_stages JOIN revisions USING (cid)"
+        "SELECT playbook, cid, author FROM revision_stages JOIN revisions USING (cid)"
         " WHERE stage = ? AND outcome = 'pending' ORDER BY seq",
         (stage,),
     )
-    return [(playbook, Cid.parse(cid)) for playbook, cid in rows]
+    return [Waiting(playbook, Cid.parse(cid), Did(author)) for playbook, cid, author in rows]
 
 
 # Canaries

@@ -166,34 +166,6 @@ class PlaybookOut(Wire):
     revisions: dict[str, int] = Field(default_factory=dict)
 
 
-class RevisionOut(Wire):
-    cid: str
-    author: str
-    height: int
-    ts: str
-    critique: str
-    status: str
-    reason: str | None
-
-
-class RevisionPage(Wire):
-    items: list[RevisionOut]
-    next: str | None
-
-
-class RevisionQuery(PageQuery):
-    status: Status | None = None
-
-
-class StageOut(Wire):
-    """`noted` has passed, with something to know about it; `pending` is not over."""
-
-    stage: StageName
-    outcome: Outcome
-    reason: str
-    ts: str
-
-
 class TaughtOut(Wire):
     """A bullet of the revision. The counts are of now; `in_effect` is false where it has been taken out or back."""
 
@@ -203,6 +175,39 @@ class TaughtOut(Wire):
     in_effect: bool
     helpful: int
     harmful: int
+
+
+class RevisionOut(Wire):
+    """`changes` are lines for a person; these and `bullets` are in a list only where the query asks for them."""
+
+    cid: str
+    author: str
+    height: int
+    ts: str
+    critique: str
+    status: str
+    reason: str | None
+    changes: list[str] = Field(default_factory=list)
+    bullets: list[TaughtOut] = Field(default_factory=list)
+
+
+class RevisionPage(Wire):
+    items: list[RevisionOut]
+    next: str | None
+
+
+class RevisionQuery(PageQuery):
+    status: Status | None = None
+    changes: bool = Field(default=False, description="say of each what it changes, and how its bullets did")
+
+
+class StageOut(Wire):
+    """`noted` has passed, with something to know about it; `pending` is not over."""
+
+    stage: StageName
+    outcome: Outcome
+    reason: str
+    ts: str
 
 
 class OutcomesOut(Wire):
@@ -224,14 +229,12 @@ class GateResultOut(Wire):
 
 
 class RevisionDetail(RevisionOut):
-    """One revision. `changes` are lines for a person; `outcomes` how the goals went that its bullets fitted."""
+    """One revision. `outcomes` are how the goals went that its bullets fitted."""
 
     playbook: str
     parents: list[str]
     evidence: list[str]
     stages: list[StageOut]
-    changes: list[str]
-    bullets: list[TaughtOut]
     outcomes: dict[str, OutcomesOut]
     results: list[GateResultOut]
     share: float | None
@@ -300,10 +303,16 @@ def revision_out(row: RevisionRow) -> RevisionOut:
     )
 
 
+def taught_by(detail: Detail) -> RevisionOut:
+    """The row with what the revision changes."""
+    bullets = [taught_out(taught) for taught in detail.bullets]
+    return revision_out(detail.row).model_copy(update={"changes": list(detail.changes), "bullets": bullets})
+
+
 def detail_out(detail: Detail) -> RevisionDetail:
     revision, row = detail.revision, detail.row
     return RevisionDetail(
-        **revision_out(row).model_dump(),
+        **taught_by(detail).model_dump(),
         playbook=row.playbook,
         parents=[str(parent) for parent in revision.parents] if revision is not None else [],
         evidence=[str(item) for item in revision.evidence] if revision is not None else [],
@@ -311,8 +320,6 @@ def detail_out(detail: Detail) -> RevisionDetail:
             StageOut(stage=stage.name, outcome=stage.outcome, reason=stage.reason, ts=rfc3339(ts_ms))
             for stage, ts_ms in detail.stages
         ],
-        changes=list(detail.changes),
-        bullets=[taught_out(taught) for taught in detail.bullets],
         outcomes={arm: OutcomesOut(good=good, bad=bad) for arm, (good, bad) in detail.outcomes.items()},
         results=[result_out(result, standing) for result, standing in detail.results],
         share=detail.share,

@@ -25,6 +25,7 @@ from node.api.playbook_documents import (
     detail_out,
     metric_out,
     revision_out,
+    taught_by,
 )
 from node.api.router import Routes
 from node.api.wire import PageQuery, page, sorted_page
@@ -57,7 +58,10 @@ async def propose(twin: Twin, name: str, body: Proposal) -> RevisionId:
 @routes.add("GET", "/v1/playbooks/{name}/revisions", "The revisions that are known here, and how they were judged.")
 async def list_revisions(twin: Twin, name: str, query: RevisionQuery) -> RevisionPage:
     rows = await twin.hive.revisions(_known_as(name), query.status, query.limit, query.after)
-    return RevisionPage(**page(rows, revision_out))
+    if not query.changes:
+        return RevisionPage(**page(rows, revision_out))
+    items = [taught_by(await twin.hive.detail(name, row.cid)) for row in rows.items]
+    return RevisionPage(items=items, next=rows.next)
 
 
 @routes.add("GET", "/v1/playbooks/{name}/revisions/{cid}", "One revision: how it was judged, and what it changes.")

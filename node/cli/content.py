@@ -61,9 +61,9 @@ def stat(call: Call) -> None:
         say(f"kind    {document['kind']}{', to ' + document['target'] if document['target'] else ''}")
         say(f"codec   {document['codec']}")
         if document["kind"] in ("file", "data"):
-            say(f"size    {document['size_bytes']} bytes")
+            say(f"size    {amount(document['size_bytes'])} ({document['size_bytes']} bytes)")
         if document["total_bytes"] is not None:
-            say(f"blocks  {document['total_bytes']} bytes in all, as its root says")
+            say(f"blocks  {amount(document['total_bytes'])} in all, as its root says")
         say(f"links   {document['links']}")
         say(f"root    {'is here' if document['here'] else 'is not here'}")
 
@@ -82,7 +82,8 @@ def pin(call: Call) -> None:
     body = {"kind": "direct" if call.args.direct else "recursive", "name": call.args.name}
     pinned = call.client().follow("PUT", "ipfs", "pins", call.args.cid, body=body, on_progress=on_progress)
     came = f", {pinned['new_blocks']} of them fetched" if pinned["new_blocks"] else ", all of them here before"
-    call.show(pinned, lambda: say(f"Pinned {pinned['blocks']} blocks, {amount(pinned['size_bytes'])}{came}."))
+    blocks = f"{pinned['blocks']} {'block' if pinned['blocks'] == 1 else 'blocks'}"
+    call.show(pinned, lambda: say(f"Pinned {blocks}, {amount(pinned['size_bytes'])}{came}."))
 
 
 def unpin(call: Call) -> None:
@@ -92,7 +93,7 @@ def unpin(call: Call) -> None:
     client = call.client()
     for cid in call.args.cid:
         client.delete("ipfs", "pins", cid)
-    call.show({"unpinned": call.args.cid}, lambda: say("Unpinned. `pagi ipfs gc` frees its room."))
+    call.show({"unpinned": call.args.cid}, lambda: say("No longer pinned. `pagi ipfs gc` frees its room."))
 
 
 def pins(call: Call) -> None:
@@ -123,7 +124,7 @@ def usage(call: Call) -> None:
     used, quota, blocks = document["size_bytes"], document["quota_bytes"], document["blocks"]
 
     def human() -> None:
-        in_blocks = "" if blocks is None else f" in {blocks} blocks"
+        in_blocks = "" if blocks is None else f" in {blocks} {'block' if blocks == 1 else 'blocks'}"
         say(f"{amount(used)} of {amount(quota)} ({used / quota:.0%}){in_blocks}, {document['backend']} backend")
 
     call.show(document, human)

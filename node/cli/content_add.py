@@ -14,7 +14,8 @@ from node.cli.client import PIECE_BYTES
 from node.cli.command import Call, Commands
 from node.cli.errors import BadInput, FileUnreadable
 from node.cli.output import remark, say
-from node.cli.progress import bytes_progress
+from node.cli.progress import amount, bytes_progress
+from protocols.limits import MAX_PIN_NAME_CHARS
 
 _CHUNKERS: Final = "size-262144 (the default), size-1048576 or another size in bytes"
 
@@ -27,7 +28,7 @@ def register(group: Commands) -> None:
     add_parser = group.add("add", "store a file or a folder, pin it, and get its CID", add)
     add_parser.add_argument("file", metavar="FILE|DIR", help="'-' reads stdin")
     add_parser.add_argument("--chunker", metavar="size-N", help=f"bytes in a block: {_CHUNKERS}")
-    add_parser.add_argument("--name", metavar="NAME", help="what the pin is called")
+    add_parser.add_argument("--name", metavar="NAME", help="what the pin is called (as the file is)")
     add_parser.add_argument("--no-pin", action="store_true", help="the next collection may take it")
     add_parser.add_argument("--wrap", action="store_true", help="put it into a folder under its own name")
     add_parser.add_argument("--hidden", action="store_true", help="take the hidden files of a folder too")
@@ -45,7 +46,7 @@ def add(call: Call) -> None:
         raise BadInput("with --wrap and '-' the file needs a name: give --name")
     query = {
         "chunker": args.chunker,
-        "name": args.name,
+        "name": args.name or (None if args.no_pin else _as_name(own_name)),
         "wrap": own_name if args.wrap else None,
         "pin": "false" if args.no_pin else None,
     }
@@ -60,7 +61,14 @@ def add(call: Call) -> None:
             remark(f"{tree.left_out} hidden files and folders were left out; --hidden takes them.")
     else:
         added = _upload(call, "add", args.file, content_type="application/octet-stream", query=query)
-    call.show(added, lambda: say(f"{added['cid']}  {added['size_bytes']} bytes"))
+    call.show(added, lambda: say(f"{added['cid']}  {amount(added['size_bytes'])}"))
+
+
+def _as_name(file_name: str | None) -> str | None:
+    """The name of a file as that of its pin, if it is text and short enough to be one."""
+    if file_name and file_name.isprintable() and len(file_name) <= MAX_PIN_NAME_CHARS:
+        return file_name
+    return None
 
 
 def import_car(call: Call) -> None:
@@ -166,7 +174,8 @@ class Tree:
             if stat.S_ISDIR(found.st_mode):
                 info.type = tarfile.DIRTYPE
             elif stat.S_ISLNK(found.st_mode):
-                info.type, info.linkname = tarfile.SYMTYPE, str((self.top / path).readlink())
+                target = os.readlink(self.top / path)  # noqa: PTH115 - a Path would change how it is written, and the CID
+                info.type, info.linkname = tarfile.SYMTYPE, target
             else:
                 info.size = found.st_size
         except OSError as error:

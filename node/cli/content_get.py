@@ -1,7 +1,7 @@
 """Commands that bring content out: ipfs cat, ipfs get, ipfs export."""
 
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -9,11 +9,12 @@ from node.cli.client import Client
 from node.cli.command import Call, Commands, bounded
 from node.cli.content_files import Target, written
 from node.cli.errors import BadInput, ContentMissing
-from node.cli.output import say
+from node.cli.output import remark, say
 from node.cli.progress import amount, bytes_progress
 
 _MAX_OFFSET: Final = 2**60
 _PAGE: Final = 500
+_Entry = tuple[tuple[str, ...], dict[str, Any]]
 
 
 def register(group: Commands) -> None:
@@ -53,7 +54,9 @@ def cat(call: Call) -> None:
             sys.stdout.buffer.flush()
             return
         size_bytes = written(Path(args.output).expanduser(), pieces)
-    call.show({"cid": cid, "size_bytes": size_bytes, "file": args.output}, lambda: say(f"{size_bytes} bytes"))
+    call.show(
+        {"cid": cid, "size_bytes": size_bytes, "file": args.output}, lambda: say(f"{args.output}  {amount(size_bytes)}")
+    )
 
 
 def export(call: Call) -> None:
@@ -68,7 +71,7 @@ def export(call: Call) -> None:
             sys.stdout.buffer.flush()
             return
         size_bytes = written(Path(file).expanduser(), _counted(pieces, show))
-    call.show({"cid": cid, "size_bytes": size_bytes, "file": file}, lambda: say(f"{size_bytes} bytes"))
+    call.show({"cid": cid, "size_bytes": size_bytes, "file": file}, lambda: say(f"{file}  {amount(size_bytes)}"))
 
 
 def _counted(pieces: Iterator[bytes], show: Any) -> Iterator[bytes]:
@@ -89,6 +92,17 @@ def get(call: Call) -> None:
     target = Target.of(Path(name).expanduser(), found["cid"], force=call.args.force)
     entries = list(_tree(client, found["cid"], (), target)) if found["kind"] == "folder" else [((), found)]
     total = sum(entry["size_bytes"] for _, entry in entries if entry["kind"] in ("file", "data"))
+    try:
+        _get_all(client, target, entries, total)
+    except KeyboardInterrupt:
+        remark("Cut off. The same command goes on from here.")
+        raise
+    target.finish()
+    result = {"cid": found["cid"], "size_bytes": total, "files": len(entries), "path": str(target.path)}
+    call.show(result, lambda: say(f"{target.path}  {amount(total)}"))
+
+
+def _get_all(client: Client, target: Target, entries: Sequence[_Entry], total: int) -> None:
     done, show = 0, bytes_progress("getting", quiet_s=1.0)
     for names, entry in entries:
         if entry["kind"] == "folder":
@@ -99,9 +113,6 @@ def get(call: Call) -> None:
             for size in _get_file(client, target, names, entry):
                 done += size
                 show(done, total)
-    target.finish()
-    result = {"cid": found["cid"], "size_bytes": total, "files": len(entries), "path": str(target.path)}
-    call.show(result, lambda: say(f"{target.path}  {amount(total)}"))
 
 
 def _get_file(client: Client, target: Target, names: tuple[str, ...], entry: Mapping[str, Any]) -> Iterator[int]:
@@ -117,9 +128,7 @@ def _get_file(client: Client, target: Target, names: tuple[str, ...], entry: Map
     target.end_file(names, cid)
 
 
-def _tree(
-    client: Client, cid: str, names: tuple[str, ...], target: Target
-) -> Iterator[tuple[tuple[str, ...], dict[str, Any]]]:
+def _tree(client: Client, cid: str, names: tuple[str, ...], target: Target) -> Iterator[_Entry]:
     """All that is in a folder, folders before what is in them. Raises ContentMissing, and what `expect` raises."""
     target.expect(names)
     yield names, {"kind": "folder", "cid": cid}

@@ -51,7 +51,8 @@ def _run_check(check: Check, call: Call) -> Finding:
         return check(call)
     except (PagiError, OSError) as error:
         name = check.__name__.removeprefix("check_")
-        return Finding(name, "fail", str(error), problem_document(error)["hint"] if isinstance(error, PagiError) else "")
+        hint = problem_document(error)["hint"] if isinstance(error, PagiError) else ""
+        return Finding(name, "fail", str(error), hint)
 
 
 def check_python(_: Call) -> Finding:

@@ -37,9 +37,16 @@ def pins_at(call: Call) -> None:
     """List what hosts keep."""
     host = None if call.args.at == "all" else _host(call, call.args.at)
     document = call.client().get("ipfs", "remote-pins", query={"host": host, **paging(call.args)})
-    name_of = labels(call)
+    name_of, relays = labels(call), _relays(call)
     rows = [
-        (item["cid"], name_of(item["host"]), item["status"], item["name"], item["reason"]) for item in document["items"]
+        (
+            item["cid"],
+            RELAY if item["host"] in relays else name_of(item["host"]),
+            item["status"],
+            item["name"],
+            item["reason"],
+        )
+        for item in document["items"]
     ]
     call.show_list(document, ("CID", "host", "status", "name", "reason"), rows, empty="Nobody keeps anything for you.")
 
@@ -62,8 +69,13 @@ def _host(call: Call, given: str) -> str:
     """What stands for a host: a DID, a name of a twin, or `relay`. Raises NameUnknown."""
     if given.casefold() != RELAY:
         return did_of(call, given)
-    mediators = call.client().get("didcomm", "mediators")["items"]
-    granted = [mediator["did"] for mediator in mediators if mediator["state"] == "granted"]
+    granted = _relays(call)
     if not granted:
         raise NameUnknown("no relay keeps mail for this twin, so none keeps content: name a twin, or see `pagi doctor`")
-    return str(granted[0])
+    return granted[0]
+
+
+def _relays(call: Call) -> list[str]:
+    """The relays that keep this twin's mail; `relay` stands for the first."""
+    mediators = call.client().get("didcomm", "mediators")["items"]
+    return [str(mediator["did"]) for mediator in mediators if mediator["state"] == "granted"][:1]

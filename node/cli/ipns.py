@@ -3,6 +3,7 @@
 from typing import Any
 
 from node.cli.command import Call, Commands
+from node.cli.names import did_of
 from node.cli.output import remark, say
 
 
@@ -26,7 +27,10 @@ def publish(call: Call) -> None:
 
 
 def resolve(call: Call) -> None:
-    document = call.client().get("ipns", call.args.name)
+    name = call.args.name
+    if "~" in name:
+        name = did_of(call, name)
+    document = call.client().get("ipns", name)
     call.show(document, lambda: _say_name(document))
 
 
@@ -36,7 +40,9 @@ def _say_own(document: dict[str, Any]) -> None:
         remark("It was not published yet: that comes within seconds of the start, and `publish` does it now.")
         return
     _say_name(document["published"])
-    if not document["taken_by"]:
+    if taken_by := document["taken_by"]:
+        say(f"kept by    {taken_by} DHT {'server' if taken_by == 1 else 'servers'}")
+    else:
         remark("No DHT server has taken the record yet: only twins that are connected can find it.")
 
 

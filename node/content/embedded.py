@@ -164,8 +164,8 @@ class EmbeddedBlocks:
         return Usage(self._store.size_bytes, self._store.quota_bytes, self._store.count)
 
     async def check(self) -> str:
-        usage = await self.usage()
-        return f"embedded: {usage.blocks} blocks, {usage.size_bytes} of {usage.quota_bytes} bytes"
+        blocks = self._store.count
+        return f"embedded: {blocks} {'block' if blocks == 1 else 'blocks'} in this twin's home"
 
     async def _live(self, also: Roots | None) -> Collection[Cid]:
         """All that the pins need, and what is under the other roots. Reads every block of these that has links."""

@@ -223,11 +223,7 @@ class KuboBlocks:
 
     async def check(self) -> str:
         version = await self._api.one("version")
-        usage = await self.usage()
-        return (
-            f"kubo: {version.get('Version', '?')} at {self._api.url} answers,"
-            f" {usage.size_bytes} of {usage.quota_bytes} bytes"
-        )
+        return f"kubo: {version.get('Version', '?')} at {self._api.url} answers"
 
     # Holds
 

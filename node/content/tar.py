@@ -77,10 +77,10 @@ class TarStream:
             raise TreeRefused(f"{path[:200]!r} is {what}: only files, folders and symbolic links can be kept")
         if "size" in names:
             self._announce(_number(names["size"]))
-        if kind != "file" and self._content:
-            raise TreeRefused(f"{path[:200]!r} has content, but is no file")
         if kind == "file" and path.endswith("/"):
             kind = "folder"  # as tar wrote folders before there was a type for them
+        if kind != "file" and self._content:
+            raise TreeRefused(f"{path[:200]!r} has content, but is no file")
         return Member(path, kind, self._content, names.get("linkpath", info.linkname))
 
     async def _next_header(self) -> tarfile.TarInfo | None:

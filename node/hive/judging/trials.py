@@ -6,17 +6,19 @@ asked is told what was measured, or why nothing could be.
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import Sequence
+from sqlite3 import Connection
 from typing import Final, Protocol
 
 from identity.cid import Cid
+from identity.did import Did
 from identity.errors import PagiError
 from node.clock import wait_within
 from node.hive.judging.checks import Checks
 from node.hive.judging.errors import NoModelToTry
 from node.hive.judging.gate import MAX_CHECKS_OF_ONE, Attempt, Measured, NotTried, changed_bullets, measure
 from node.hive.retrieval import Retrieval
-from protocols.playbook import merge
 from protocols.playbook.merge import Bullet, Playbook
 from protocols.playbook.revision import SignedRevision
 from storage import judging as rows
@@ -34,6 +36,9 @@ class Tried(Protocol):
 
     def effective(self, name: str) -> Playbook:
         """What a revision is tried on."""
+
+    async def guiding(self, name: str, signed: SignedRevision | None = None) -> Sequence[tuple[Bullet, int]]:
+        """The bullets that goals are given, with their ages, as they are or would be with one more revision."""
 
     def held(self, cid: Cid) -> SignedRevision | None:
         """Blocks the calling thread."""
@@ -65,20 +70,24 @@ class Trials:
         self._wake.set()
 
     async def run(self, tried: Tried) -> None:
-        """Try what waits, until cancelled."""
+        """Try what waits, until cancelled. Authors take turns: whoever writes much holds up nobody else."""
         while True:
             self._wake.clear()
-            for name, cid in await self._database.read(lambda conn: rows.waiting_at(conn, "gate")):
+            turns: Counter[Did] = Counter()
+            seen: set[Cid] = set()
+            while waiting := [one for one in await self._database.read(_waiting) if one.cid not in seen]:
+                chosen = min(waiting, key=lambda one: turns[one.author])  # of the same author the first that came
+                turns[chosen.author] += 1
+                seen.add(chosen.cid)
                 try:
-                    await self._try(tried, name, cid)
+                    await self._try(tried, chosen.playbook, chosen.cid)
                 except PagiError as error:
-                    logger.warning("revision %s could not be tried: %s", cid, error)
+                    logger.warning("revision %s could not be tried: %s", chosen.cid, error)
             await wait_within(self._wake, LOOK_AGAIN_S)
 
-    async def run_checks(self, playbook: Playbook, checks: Sequence[Check]) -> dict[str, bool]:
-        """Answer checks with the playbook as it is; whether each is right, by its id. Raises NoModelToTry."""
+    async def run_checks(self, bullets: Sequence[tuple[Bullet, int]], checks: Sequence[Check]) -> dict[str, bool]:
+        """Answer checks with bullets, given with their ages; whether each is right, by its id. Raises NoModelToTry."""
         results = {}
-        bullets = _aged(playbook)
         async with self._one_at_a_time:
             for check in checks:
                 try:
@@ -95,8 +104,7 @@ class Trials:
         if signed is None:
             await tried.trial_over(name, cid, None, "its blocks are missing here")
             return
-        current = tried.effective(name)
-        texts = changed_bullets(signed.revision, current)
+        texts = changed_bullets(signed.revision, tried.effective(name))
         checks = await self._checks.fitting(name, texts, most=MAX_CHECKS_OF_ONE)
         if not checks:
             await tried.trial_over(name, cid, None, "no check of yours fits")
@@ -105,8 +113,8 @@ class Trials:
             async with self._one_at_a_time:
                 measured = await measure(
                     checks,
-                    without=_aged(current),
-                    with_it=_aged(merge.apply(current, signed)),
+                    without=await tried.guiding(name),
+                    with_it=await tried.guiding(name, signed),
                     retrieval=self._retrieval,
                     attempt=self._attempt,
                 )
@@ -116,6 +124,5 @@ class Trials:
         await tried.trial_over(name, cid, measured, "")
 
 
-def _aged(playbook: Playbook) -> list[tuple[Bullet, int]]:
-    """The bullets with how many revisions high the playbook has grown since each."""
-    return [(bullet, playbook.height - playbook.revisions[bullet.revision]) for bullet in playbook.bullets]
+def _waiting(conn: Connection) -> list[rows.Waiting]:
+    return rows.waiting_at(conn, "gate")

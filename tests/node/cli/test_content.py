@@ -47,7 +47,7 @@ def folder(tmp_path: Path) -> Path:
     (folder / "sub" / "empty").mkdir(parents=True)
     (folder / "high.txt").write_text("the tide comes in")
     (folder / "sub" / "low.bin").write_bytes(os.urandom(600_000))
-    (folder / "sub" / "link").symlink_to("../high.txt")
+    (folder / "sub" / "link").symlink_to("..//./high.txt")
     (folder / ".mine").write_text("a secret")
     return folder
 
@@ -83,12 +83,12 @@ def test_a_folder_goes_in_and_out(pagi: Pagi, folder: Path, tmp_path: Path) -> N
     assert "1 hidden" in pagi.err
     out = pagi("ls", cid)
     assert [line.split()[-1] for line in out.splitlines()[1:]] == ["high.txt", "sub/"]
-    assert "link -> ../high.txt" in pagi("ls", f"{cid}/sub")
+    assert "link -> ..//./high.txt" in pagi("ls", f"{cid}/sub")
     got = tmp_path / "got"
     assert str(got) in pagi("get", cid, "--output", got)
     wanted = {name: data for name, data in files_below(folder).items() if name != ".mine"}
     assert files_below(got) == wanted
-    assert (got / "sub" / "link").readlink() == Path("../high.txt")
+    assert os.readlink(got / "sub" / "link") == "..//./high.txt"  # noqa: PTH115 - to the letter
     assert (got / "sub" / "empty").is_dir()
     assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
     whole = pagi.json("add", folder, "--hidden", "--wrap")["cid"]

@@ -1,13 +1,34 @@
-"""What the tests of the content service share: streams, tar files, and where the blocks may be."""
+"""What the tests of the content service share: blocks, streams, tar files, and where the blocks may be."""
 
 import io
+import os
 import tarfile
 from collections.abc import AsyncIterator, Collection
 from pathlib import Path
 
 from identity.cid import Cid
+from identity.multibase import CODEC_DAG_CBOR, CODEC_RAW
+from node.content.blocks import Blocks
 from node.content.content import Content
+from protocols import dag_cbor
 from tests.node.content.fake_blocks import FakeBlocks
+
+
+def raw(data: bytes | None = None) -> tuple[Cid, bytes]:
+    """A block without links; another one each time without `data`."""
+    data = os.urandom(40) if data is None else data
+    return Cid.of(CODEC_RAW, data), data
+
+
+def naming(*cids: Cid) -> tuple[Cid, bytes]:
+    """A block that links to these; another one each time."""
+    block = dag_cbor.encode([os.urandom(8), *map(bytes, cids)])
+    return Cid.of(CODEC_DAG_CBOR, block), block
+
+
+async def keep(blocks: Blocks, *pairs: tuple[Cid, bytes]) -> None:
+    async with blocks.hold() as hold:
+        await hold.put_many(pairs)
 
 
 async def no_roots() -> Collection[Cid]:

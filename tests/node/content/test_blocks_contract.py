@@ -10,18 +10,18 @@ from typing import Any
 import pytest
 
 from identity.cid import Cid
-from identity.multibase import CODEC_DAG_CBOR, CODEC_DAG_PB, CODEC_RAW
+from identity.multibase import CODEC_DAG_PB
 from node.content.blocks import Blocks
 from node.content.embedded import EmbeddedBlocks
 from node.content.kubo import KuboBlocks
 from node.content.kubo_api import KuboApi
 from node.errors import ContentUnavailable
-from protocols import dag_cbor
 from protocols.unixfs.layout import build_file
 from storage.blocks import BlockStore
 from storage.database import Database
 from storage.errors import BlockMismatch
 from tests.interop.kubo import Kubo, kubo_for_tests
+from tests.node.content.content_parts import keep, naming, raw
 from tests.node.content.fake_blocks import FakeBlocks
 from tests.node.net.fake import FakeSwarm
 from tests.node.parts import open_node
@@ -58,21 +58,6 @@ def opened(request: pytest.FixtureRequest, tmp_path: Path) -> Open:
 
     kubo_url = request.getfixturevalue("kubo").rpc_url() if request.param == "kubo" else ""
     return {"fake": fake, "embedded": embedded, "kubo": in_kubo}[request.param]
-
-
-def raw(data: bytes | None = None) -> tuple[Cid, bytes]:
-    data = os.urandom(40) if data is None else data
-    return Cid.of(CODEC_RAW, data), data
-
-
-def naming(*cids: Cid) -> tuple[Cid, bytes]:
-    block = dag_cbor.encode([os.urandom(8), *map(bytes, cids)])
-    return Cid.of(CODEC_DAG_CBOR, block), block
-
-
-async def keep(blocks: Blocks, *pairs: tuple[Cid, bytes]) -> None:
-    async with blocks.hold() as hold:
-        await hold.put_many(pairs)
 
 
 async def here(blocks: Blocks, *cids: Cid) -> list[bool]:

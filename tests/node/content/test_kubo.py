@@ -9,9 +9,7 @@ import pytest
 from aiohttp import web
 
 from identity.cid import Cid
-from identity.multibase import CODEC_DAG_CBOR, CODEC_RAW
 from node.content import kubo_api, kubo_pins, kubo_serving
-from node.content.blocks import Blocks
 from node.content.content import Content
 from node.content.errors import BackendRefused, BackendUnavailable
 from node.content.kubo import KuboBlocks
@@ -19,13 +17,12 @@ from node.content.kubo_api import KuboApi
 from node.content.kubo_mirror import KuboMirror
 from node.content.kubo_serving import StoreThenKubo
 from node.errors import ContentUnavailable
-from protocols import dag_cbor
 from protocols.ipld.errors import UnknownCodec
 from storage.blocks import BlockStore
 from storage.database import Database
 from storage.errors import StorageFull
 from tests.interop.kubo import Kubo, kubo_for_tests
-from tests.node.content.content_parts import no_roots
+from tests.node.content.content_parts import keep, naming, no_roots, raw
 from tests.node.parts import soon
 
 NOWHERE = "http://127.0.0.1:1"
@@ -35,21 +32,6 @@ NOWHERE = "http://127.0.0.1:1"
 def kubo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kubo]:
     with kubo_for_tests(tmp_path_factory.mktemp("kubo") / "repository") as kubo:
         yield kubo
-
-
-def raw(data: bytes | None = None) -> tuple[Cid, bytes]:
-    data = os.urandom(40) if data is None else data
-    return Cid.of(CODEC_RAW, data), data
-
-
-def naming(*cids: Cid) -> tuple[Cid, bytes]:
-    block = dag_cbor.encode([os.urandom(8), *map(bytes, cids)])
-    return Cid.of(CODEC_DAG_CBOR, block), block
-
-
-async def keep(blocks: Blocks, *pairs: tuple[Cid, bytes]) -> None:
-    async with blocks.hold() as hold:
-        await hold.put_many(pairs)
 
 
 @asynccontextmanager

@@ -61,6 +61,16 @@ def test_what_is_neither_file_nor_folder_nor_link_is_refused(kind: bytes) -> Non
         read(special(kind))
 
 
+def test_a_folder_has_no_content_that_could_be_lost() -> None:
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w", format=tarfile.PAX_FORMAT) as tar:
+        info = tarfile.TarInfo("n" * 120 + "/")
+        info.size = 4
+        tar.addfile(info, io.BytesIO(b"tide"))
+    with pytest.raises(TreeRefused, match="is no file"):
+        read(buffer.getvalue())
+
+
 def test_no_tar_and_half_a_tar_are_refused() -> None:
     whole = tar_of({"a": b"tide" * 500})
     with pytest.raises(TreeRefused, match="not sent as a tar stream"):
