@@ -48,6 +48,9 @@ def run(call: Call) -> int:
     done = call.client().post("checks", "run", body={"playbook": call.args.playbook, "ids": call.args.checks})
 
     def human() -> None:
+        if not done["items"]:
+            say(f"There is no check of {call.args.playbook} yet: `pagi check add GOAL --expect ANSWER`.")
+            return
         for row in done["items"]:
             say(f"{'right' if row['passed'] else 'WRONG'}  {row['id']}  {one_line(row['goal'])}")
         say(f"{done['passed']} of {len(done['items'])} right")

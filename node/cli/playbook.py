@@ -3,6 +3,7 @@
 import argparse
 import json
 import re
+from collections.abc import Sequence
 from typing import Any, Final
 
 from node.cli import playbook_files
@@ -10,8 +11,8 @@ from node.cli.command import MAX_LIMIT, Call, Commands, add_paging, paging
 from node.cli.errors import ApiProblem, BadInput
 from node.cli.inputs import read_text
 from node.cli.names import did_of
-from node.cli.output import say
-from node.cli.playbook_show import say_groups, say_log, say_playbook, say_revision
+from node.cli.output import remark, say
+from node.cli.playbook_show import say_decided, say_groups, say_log, say_playbook, say_revision
 
 COMMON: Final = "common"
 """The playbook that every twin has."""
@@ -23,14 +24,18 @@ _STATUSES: Final = ("adopted", "canary", "quarantined", "rejected")
 _REVISION_UNKNOWN: Final = 40451
 _CID: Final = re.compile(r"b[a-z2-7]{58,}")
 """A CID in base32; no playbook that a person named looks so."""
+_BULLET: Final = re.compile(r"b[a-z2-7]{32}")
+"""A bullet's id; it stands for the revision that taught it."""
 
 
 def register(commands: Commands) -> None:
     """Add the commands of this area."""
     group = commands.group("playbook", "what the swarm has learned")
     group.add("list", "list the playbooks that are kept here", list_playbooks)
-    show_parser = group.add("show", "print a playbook, or what is known of one revision", show)
-    show_parser.add_argument("what", metavar="NAME|CID", nargs="?", default=COMMON, help=f"({COMMON})")
+    show_parser = group.add(
+        "show", "print a playbook, or what is known of a revision or of the one that taught a bullet", show
+    )
+    show_parser.add_argument("what", metavar="NAME|CID|ID", nargs="?", default=COMMON, help=f"({COMMON})")
     show_parser.add_argument("--name", metavar="NAME", help="the playbook of the revision")
     show_parser.add_argument("--toml", action="store_true", help="print the whole playbook as playbook.toml")
     log_parser = group.add("log", "list the revisions that are known here", log)
@@ -48,8 +53,8 @@ def register(commands: Commands) -> None:
         metavar="SHARE",
         help=f"adopt it for a share of the goals first, and compare ({DEFAULT_SHARE})",
     )
-    reject_parser = group.add("reject", "do not adopt a revision, or anything that an author wrote", reject)
-    reject_parser.add_argument("cid", metavar="CID", nargs="?", help="the revision")
+    reject_parser = group.add("reject", "take a revision back, or all that an author wrote", reject)
+    reject_parser.add_argument("cid", metavar="CID|ID", nargs="?", help="the revision, or a bullet that it taught")
     reject_parser.add_argument("--author", metavar="NAME|DID", help="all that this twin wrote in the playbook")
     reject_parser.add_argument("--name", metavar="NAME", help="the playbook")
     reject_parser.add_argument("--reason", default="rejected by the owner", metavar="TEXT")
@@ -80,7 +85,7 @@ def _name(parser: argparse.ArgumentParser) -> None:
 
 
 def _cid(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("cid", metavar="CID", help="the revision")
+    parser.add_argument("cid", metavar="CID|ID", help="the revision, or a bullet that it taught")
     parser.add_argument("--name", metavar="NAME", help="the playbook, if it is not to be looked for")
 
 
@@ -101,10 +106,10 @@ def list_playbooks(call: Call) -> None:
 
 
 def show(call: Call) -> None:
-    if _CID.fullmatch(call.args.what):
+    if _CID.fullmatch(call.args.what) or _BULLET.fullmatch(call.args.what):
         call.args.cid = call.args.what
         name = _playbook_of(call)
-        revision = call.client().get("playbooks", name, "revisions", call.args.what)
+        revision = call.client().get("playbooks", name, "revisions", call.args.cid)
         call.show(revision, lambda: say_revision(call, revision))
         return
     playbook = call.client().get("playbooks", call.args.what)
@@ -115,20 +120,21 @@ def show(call: Call) -> None:
 
 
 def log(call: Call) -> None:
-    query = {**paging(call.args), "status": call.args.status}
+    query = {**paging(call.args), "status": call.args.status, "changes": "true"}
     say_log(call, call.client().get("playbooks", call.args.name, "revisions", query=query))
 
 
 def propose(call: Call) -> None:
     body = {"critique": call.args.critique, "ops": _ops(call.args), "anyway": call.args.anyway}
     proposed = call.client().post("playbooks", call.args.name, "revisions", body=body)
-    call.show(proposed, lambda: say(proposed["cid"]))
+    call.show(proposed, lambda: _say_proposed(call.args.name, proposed["cid"]))
 
 
 def approve(call: Call) -> None:
-    query = {"share": call.args.canary}
-    path = ("playbooks", _playbook_of(call), "revisions", call.args.cid, "approve")
-    _show_state(call, call.client().post(*path, query=query))
+    path = ("playbooks", _playbook_of(call), "revisions", call.args.cid)
+    client = call.client()
+    playbook = client.post(*path, "approve", query={"share": call.args.canary})
+    call.show(playbook, lambda: say_decided(call, client.get(*path), playbook))
 
 
 def reject(call: Call) -> None:
@@ -136,17 +142,20 @@ def reject(call: Call) -> None:
     if (call.args.cid is None) == (call.args.author is None):
         raise BadInput("name a revision, or an author with --author")
     if call.args.cid is not None:
-        path = ("playbooks", _playbook_of(call), "revisions", call.args.cid, "reject")
-        _show_state(call, call.client().post(*path, body={"reason": reason}))
+        path = ("playbooks", _playbook_of(call), "revisions", call.args.cid)
+        client = call.client()
+        playbook = client.post(*path, "reject", body={"reason": reason})
+        call.show(playbook, lambda: say_decided(call, client.get(*path), playbook))
         return
     name = call.args.name or COMMON
     body = {"author": did_of(call, call.args.author), "reason": reason}
     done = call.client().post("playbooks", name, "reject-author", body=body)
-    call.show(done, lambda: say(f"{done['rejected']} revisions of {name} are rejected now"))
+    call.show(done, lambda: _say_author_rejected(name, call.args.author, done["rejected"]))
 
 
 def rollback(call: Call) -> None:
-    _show_state(call, call.client().post("playbooks", _playbook_of(call), "rollback", body={"to": call.args.cid}))
+    name = _playbook_of(call)
+    _show_state(call, call.client().post("playbooks", name, "rollback", body={"to": call.args.cid}))
 
 
 def duplicates(call: Call) -> None:
@@ -160,12 +169,21 @@ def split(call: Call) -> None:
 
 
 def _playbook_of(call: Call) -> str:
-    """The playbook that a revision belongs to: the one that was named, else the one that knows it."""
-    if call.args.name is not None:
-        return str(call.args.name)
+    """The playbook that a revision belongs to: the one that was named, else the one that knows it.
+
+    `args.cid` may be the id of a bullet that is in effect; it becomes that of the revision. Raises BadInput.
+    """
     client = call.client()
-    names = [str(row["name"]) for row in client.get("playbooks", query={"limit": MAX_LIMIT})["items"]]
-    for name in sorted({COMMON, *names}, key=lambda name: (name != COMMON, name)):
+    if call.args.name is not None:
+        names = [str(call.args.name)]
+    else:
+        known = {str(row["name"]) for row in client.get("playbooks", query={"limit": MAX_LIMIT})["items"]}
+        names = sorted({COMMON} | known, key=lambda name: (name != COMMON, name))
+    if _BULLET.fullmatch(call.args.cid):
+        return _playbook_of_bullet(call, names)
+    if call.args.name is not None:
+        return names[0]
+    for name in names:
         try:
             client.get("playbooks", name, "revisions", call.args.cid)
         except ApiProblem as error:
@@ -176,10 +194,34 @@ def _playbook_of(call: Call) -> str:
     return COMMON
 
 
+def _playbook_of_bullet(call: Call, names: Sequence[str]) -> str:
+    for name in names:
+        playbook = call.client().get("playbooks", name)
+        for bullet in (*playbook["bullets"], *playbook["canaries"]):
+            if bullet["id"] == call.args.cid:
+                call.args.cid = bullet["revision"]
+                return name
+    raise BadInput(f"no bullet {call.args.cid} is in effect here: `pagi playbook show` lists those that are")
+
+
+def _say_proposed(name: str, cid: str) -> None:
+    say(cid)
+    remark(f"Adopted in {name} here, and told to other twins. `pagi playbook reject {cid}` takes it back here.")
+
+
+def _say_author_rejected(name: str, author: str, number: int) -> None:
+    say(
+        f"{number} {'revision' if number == 1 else 'revisions'} by {author} in {name} {'is' if number == 1 else 'are'} taken back."
+    )
+    remark(
+        f"`pagi playbook approve CID` takes one in again; `pagi trust block {author}` hears nothing from it any more."
+    )
+
+
 def _show_state(call: Call, playbook: dict[str, Any]) -> None:
     call.show(
         playbook,
-        lambda: say(f"{playbook['name']} is at version {playbook['version']}, state {playbook['state_hash']}"),
+        lambda: say(f"{playbook['name']} is at version {playbook['version']}, {len(playbook['bullets'])} bullets."),
     )
 
 

@@ -1,6 +1,7 @@
 """Commands of playbooks as files: import, export, and the Git repository beside one: pull, push, git."""
 
 import argparse
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -49,12 +50,15 @@ def import_file(call: Call) -> None:
             "anyway": "true" if args.anyway else None,
         },
     )
-    call.show(taken, lambda: _say_taken(taken, dry_run=args.dry_run))
+    call.show(taken, lambda: _say_taken(call, taken, dry_run=args.dry_run))
 
 
-def _say_taken(taken: dict[str, Any], *, dry_run: bool) -> None:
-    for op in taken["ops"] if dry_run else ():
-        say(_told(op))
+def _say_taken(call: Call, taken: dict[str, Any], *, dry_run: bool) -> None:
+    if dry_run and taken["ops"]:
+        playbook = call.client().get("playbooks", taken["playbook"])
+        texts = {bullet["id"]: f"[{bullet['section']}] {bullet['text']}" for bullet in playbook["bullets"]}
+        for op in taken["ops"]:
+            say(_told(op, texts))
     for note in taken["notes"]:
         remark(f"Note: {note}.")
     changes = f"{len(taken['ops'])} {'change' if len(taken['ops']) == 1 else 'changes'} of {taken['playbook']}"
@@ -65,16 +69,16 @@ def _say_taken(taken: dict[str, Any], *, dry_run: bool) -> None:
     else:
         for cid in taken["revisions"]:
             say(cid)
-        remark(f"{changes}. `pagi playbook rollback` takes them back.")
+        remark(f"{changes}. `pagi playbook reject CID` takes them back.")
 
 
-def _told(op: dict[str, Any]) -> str:
-    """One operation in one line."""
+def _told(op: dict[str, Any], texts: Mapping[str, str]) -> str:
+    """One operation in one line; `texts` are those of the bullets that there are, by id."""
     match op["op"]:
         case "add":
             return f"+ [{op['section']}] {op['text']}"
         case "remove":
-            return f"- {op['id']}"
+            return f"- {texts.get(op['id'], op['id'])}"
         case "set":
             return f"setting {op['key']}: {_value(op['value'])}"
         case "tool":

@@ -1,7 +1,7 @@
 """How a playbook, its log and one of its revisions are shown to a person."""
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Final
 
 from node.cli.command import Call
 from node.cli.names import labels
@@ -9,9 +9,15 @@ from node.cli.output import one_line, remark, safe, say
 
 Who = Callable[[str | None], str]
 
+_LOG_LINES: Final = 3
+"""What a revision changes, in a list: the rest is shown with the revision itself."""
+
 
 def say_playbook(call: Call, playbook: dict[str, Any]) -> None:
     """Bullets by section, each with what was counted of it and who taught it."""
+    if not playbook["revisions"] and not playbook["version"] and not playbook["provisional"]:
+        say(f"Nothing of {playbook['name']} is known here yet. `pagi playbook propose` begins it.")
+        return
     who = labels(call)
     shown = [bullet for bullet in playbook["bullets"] if bullet["shown_as"] is None]
     say(
@@ -33,6 +39,8 @@ def say_playbook(call: Call, playbook: dict[str, Any]) -> None:
         _say_bullet(bullet, mark, who)
     rest = [_count(len(playbook[name]), name.removesuffix("s")) for name in ("settings", "tools", "metrics")]
     say(f"\nAlso {', '.join(rest)}: `pagi playbook show {playbook['name']} --toml` prints everything.")
+    if bullets:
+        remark("`pagi playbook show ID` says how a lesson came in and how it did; `reject ID` takes it back.")
     _say_waiting(playbook)
 
 
@@ -103,19 +111,42 @@ def _say_since(revision: dict[str, Any]) -> None:
 
 
 def say_log(call: Call, document: dict[str, Any]) -> None:
-    """The revisions, newest first, and what to do about those that wait."""
+    """The revisions, newest first: who taught what, how it did, and what to do about it."""
+    call.show(document, lambda: _say_log(call, document))
+
+
+def _say_log(call: Call, document: dict[str, Any]) -> None:
     who = labels(call)
-    rows = [
-        (
-            *(row["height"], row["cid"], row["status"], row["ts"], who(row["author"])),
-            *(one_line(row["critique"]), row["reason"]),
+    for row in document["items"]:
+        say(f"{row['status']:<11}  {who(row['author'])}: {one_line(row['critique'], 100)}")
+        changes = row["changes"]
+        lines = [one_line(line, 120) for line in changes[:_LOG_LINES]]
+        if len(changes) > _LOG_LINES:
+            lines.append(f"… and {_count(len(changes) - _LOG_LINES, 'more line')}")
+        helpful, harmful = (sum(bullet[count] for bullet in row["bullets"]) for count in ("helpful", "harmful"))
+        lines.append(
+            f"{row['ts']}, {row['reason'] or 'no reason'}" + (f", ▲{helpful} ▼{harmful}" if row["bullets"] else "")
         )
-        for row in document["items"]
-    ]
-    columns = ("height", "revision", "status", "made", "author", "critique", "reason")
-    call.show_list(document, columns, rows, empty="No revisions yet.")
-    if any(row["status"] == "quarantined" for row in document["items"]):
+        for line in (*lines, row["cid"]):
+            say(f"{'':<11}  {line}")
+        say()
+    if not document["items"]:
+        say("No revisions.")
+    elif any(row["status"] == "quarantined" for row in document["items"]):
         remark("`pagi playbook show CID` shows one that waits; `approve CID` adopts it, `reject CID` does not.")
+    else:
+        remark("`pagi playbook reject CID` takes one back, `reject --author NAME` all that a twin taught.")
+    call.say_more(document)
+
+
+def say_decided(call: Call, revision: dict[str, Any], playbook: dict[str, Any]) -> None:
+    """What has become of a revision by the owner's word, and how to take that back."""
+    say(f"{revision['status']}, taught by {labels(call)(revision['author'])}:")
+    for line in revision["changes"]:
+        say(f"  {line}")
+    say(f"{playbook['name']} is at version {playbook['version']}, {_count(len(playbook['bullets']), 'bullet')}.")
+    back = "approve" if revision["status"] == "rejected" else "reject"
+    remark(f"`pagi playbook {back} {revision['cid']}` takes that back.")
 
 
 def say_groups(call: Call, document: dict[str, Any]) -> None:
