@@ -80,6 +80,11 @@ def list_checks(conn: sqlite3.Connection, playbook: str | None, *, limit: int, a
     return page_of([Check(*row) for row in rows], limit, lambda check: check.seq)
 
 
+def remove_from_history(conn: sqlite3.Connection, playbook: str, goal: str) -> None:
+    """Take out the check of a goal, unless the owner wrote it."""
+    conn.execute("DELETE FROM checks WHERE playbook = ? AND goal = ? AND origin = 'history'", (playbook, goal))
+
+
 def remove(conn: sqlite3.Connection, check_id: str) -> bool:
     """Whether there was such a check."""
     return conn.execute("DELETE FROM checks WHERE id = ?", (check_id,)).rowcount == 1

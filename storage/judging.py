@@ -22,7 +22,7 @@ MAX_RESULTS_PER_AUTHOR: Final = 1000
 """Gate results kept of one other twin, the newest: one for each revision that anybody still looks at."""
 
 MAX_RESULTS_PER_REVISION: Final = 64
-"""Gate results kept of one revision: more than an owner reads. Our own is among them."""
+"""Gate results of others kept of one revision: more than an owner reads."""
 
 _RESULT: Final = "cid, payload_cid, revision, playbook, author, checks, passed_without, passed_with, answered_by, ts_ms"
 
@@ -140,8 +140,8 @@ def canaries(conn: sqlite3.Connection, playbook: str) -> dict[Cid, float]:
 # Gate results
 
 
-def put_result(conn: sqlite3.Connection, row: GateRow) -> list[Cid]:
-    """Keep a result in place of its author's older one on that revision, within the bounds.
+def put_result(conn: sqlite3.Connection, row: GateRow, *, own: Did) -> list[Cid]:
+    """Keep a result in place of its author's older one on that revision, within the bounds on all but our own.
 
     Gives the CIDs of both blocks of what had to go for it; its own if it is older than what is kept, or finds no room.
     """
@@ -154,8 +154,9 @@ def put_result(conn: sqlite3.Connection, row: GateRow) -> list[Cid]:
         return [] if before[0].cid == row.cid else [row.cid, row.payload_cid]
     conn.execute("DELETE FROM gate_results WHERE revision = ? AND author = ?", (str(row.revision), row.author))
     conn.execute(f"INSERT INTO gate_results ({_RESULT}) VALUES (?,?,?,?,?,?,?,?,?,?)", values)
-    over = _results(conn, "author = ?", (row.author,))[MAX_RESULTS_PER_AUTHOR:]
-    over += _results(conn, "revision = ?", (str(row.revision),))[MAX_RESULTS_PER_REVISION:]
+    over = _results(conn, "author = ? AND author != ?", (row.author, own))[MAX_RESULTS_PER_AUTHOR:]
+    others = _results(conn, "revision = ? AND author != ?", (str(row.revision), own))
+    over += [old for old in others[MAX_RESULTS_PER_REVISION:] if old not in over]
     for old in over:
         conn.execute("DELETE FROM gate_results WHERE cid = ?", (str(old.cid),))
     return [cid for old in (*before, *over) for cid in (old.cid, old.payload_cid)]

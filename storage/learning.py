@@ -93,11 +93,11 @@ def uncounted_playbooks(conn: sqlite3.Connection) -> list[str]:
     return [name for (name,) in rows]
 
 
-def set_counted(conn: sqlite3.Connection, outcomes: Sequence[JobOutcome], *, counted: bool) -> None:
-    """A revision counts these now, or does not after all. One that the owner has rated meanwhile is left."""
+def set_counted(conn: sqlite3.Connection, outcomes: Sequence[JobOutcome]) -> None:
+    """A revision counts these now. One that the owner has rated meanwhile is left."""
     conn.executemany(
-        "UPDATE job_outcomes SET counted = ? WHERE job_id = ? AND updated_ms = ?",
-        [(int(counted), outcome.job_id, outcome.updated_ms) for outcome in outcomes],
+        "UPDATE job_outcomes SET counted = 1 WHERE job_id = ? AND updated_ms = ?",
+        [(outcome.job_id, outcome.updated_ms) for outcome in outcomes],
     )
 
 

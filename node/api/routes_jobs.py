@@ -86,6 +86,8 @@ async def rate_job(twin: Twin, id: str, body: Rating) -> GuidanceOut:  # noqa: A
     assert rated is not None
     if body.rating == "good" and job.answer:
         await twin.hive.checks.add_from_history(rated.playbook, job.goal, job.answer)
+    elif body.rating == "bad":
+        await twin.hive.checks.forget_from_history(rated.playbook, job.goal)
     return rated
 
 

@@ -42,7 +42,7 @@ def ask(call: Call) -> int:
         if outcome["reflection"]:
             say()
             say(f"Learned: {outcome['reflection']}")
-        remark(f"Was it any good? `pagi rate {outcome['job_id']} good` or `bad`: the lessons that it used are counted.")
+        remark(f"How was it? `pagi rate {outcome['job_id']} good`, or `bad`.")
 
     call.show(outcome, human)
     return 0 if outcome["status"] == "done" else EXIT_FAILED

@@ -210,18 +210,14 @@ def _say_proposed(name: str, cid: str) -> None:
 
 
 def _say_author_rejected(name: str, author: str, number: int) -> None:
-    say(
-        f"{number} {'revision' if number == 1 else 'revisions'} by {author} in {name} {'is' if number == 1 else 'are'} taken back."
-    )
-    remark(
-        f"`pagi playbook approve CID` takes one in again; `pagi trust block {author}` hears nothing from it any more."
-    )
+    say(f"Taken back of {name}: {number} {'revision' if number == 1 else 'revisions'} by {author}.")
+    remark(f"`pagi playbook approve CID` takes one in again; `pagi trust block {author}` hears nothing more from it.")
 
 
 def _show_state(call: Call, playbook: dict[str, Any]) -> None:
     call.show(
         playbook,
-        lambda: say(f"{playbook['name']} is at version {playbook['version']}, {len(playbook['bullets'])} bullets."),
+        lambda: say(f"{playbook['name']} is at version {playbook['version']}; bullets: {len(playbook['bullets'])}."),
     )
 
 

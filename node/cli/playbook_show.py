@@ -15,7 +15,7 @@ _LOG_LINES: Final = 3
 
 def say_playbook(call: Call, playbook: dict[str, Any]) -> None:
     """Bullets by section, each with what was counted of it and who taught it."""
-    if not playbook["revisions"] and not playbook["version"] and not playbook["provisional"]:
+    if not any(playbook["revisions"].values()) and not playbook["version"] and not playbook["provisional"]:
         say(f"Nothing of {playbook['name']} is known here yet. `pagi playbook propose` begins it.")
         return
     who = labels(call)
@@ -141,7 +141,11 @@ def _say_log(call: Call, document: dict[str, Any]) -> None:
 
 def say_decided(call: Call, revision: dict[str, Any], playbook: dict[str, Any]) -> None:
     """What has become of a revision by the owner's word, and how to take that back."""
-    say(f"{revision['status']}, taught by {labels(call)(revision['author'])}:")
+    share = revision["share"]
+    status = (
+        f"on trial for {share:.0%} of the goals" if revision["status"] == "canary" and share else revision["status"]
+    )
+    say(f"{status}, taught by {labels(call)(revision['author'])}:")
     for line in revision["changes"]:
         say(f"  {line}")
     say(f"{playbook['name']} is at version {playbook['version']}, {_count(len(playbook['bullets']), 'bullet')}.")

@@ -251,7 +251,10 @@ class Content:
         return await self._blocks.pins(limit=limit, after=after, kind=kind, name=name)
 
     async def collect(self) -> Collected:
-        """Remove every block that nothing needs: no pin, no transfer under way, nothing of `roots`."""
+        """Remove every block that nothing needs: no pin, no transfer under way, nothing of `roots`.
+
+        Raises PinBroken if a block of a pin is lost, so that nobody knows what else it needs; then nothing is removed.
+        """
         collected = await self._blocks.collect(self.live)
         self.counters["content_blocks_collected"] += collected.blocks
         return collected

@@ -1,6 +1,7 @@
 """The embedded backend: this node's own block store, and bitswap over its own network for what is elsewhere."""
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
 from contextlib import ExitStack, asynccontextmanager
 from typing import Final
@@ -9,6 +10,7 @@ from identity.cid import Cid
 from identity.did import PeerId
 from identity.multibase import CODEC_RAW
 from node.content.blocks import Backend, Collected, Roots, Usage
+from node.content.errors import PinBroken
 from node.content.writing import unbroken
 from node.errors import ContentUnavailable
 from node.holding import holding
@@ -36,6 +38,8 @@ _READ_AT_ONCE: Final = 256
 
 _PROVIDER_SEARCHES: Final = 4
 """Searches for providers in one call: whoever has one block of a DAG mostly has the others."""
+
+logger = logging.getLogger(__name__)
 
 
 class EmbeddedBlocks:
@@ -120,7 +124,10 @@ class EmbeddedBlocks:
         )
 
     async def collect(self, also: Roots | None = None) -> Collected:
-        """One collection at a time. It may be cancelled: what was removed is gone, and everything else stays."""
+        """One collection at a time. It may be cancelled: what was removed is gone, and everything else stays.
+
+        Raises PinBroken; then nothing is removed.
+        """
         async with self._collecting:
             return await self._collect(also or self._roots)
 
@@ -150,7 +157,10 @@ class EmbeddedBlocks:
             stack.close()
 
     async def make_room(self, size_bytes: int) -> None:
-        """Collect first if so many bytes more would pass COLLECT_AT of the quota, and it may help."""
+        """Collect first if so many bytes more would pass COLLECT_AT of the quota, and it may help.
+
+        Where it cannot be collected for a broken pin, the owner is told, and what fits still comes in.
+        """
         quota_bytes, before = self._store.quota_bytes, self._collections
         if self._store.size_bytes + size_bytes <= COLLECT_AT * quota_bytes:
             return
@@ -158,7 +168,11 @@ class EmbeddedBlocks:
             kept_bytes = self._store.size_bytes
             grown = kept_bytes - self._left_bytes >= COLLECT_AGAIN * quota_bytes
             if self._collections == before and (grown or kept_bytes + size_bytes > quota_bytes):
-                await self._collect(self._roots)
+                try:
+                    await self._collect(self._roots)
+                except PinBroken as error:
+                    self._left_bytes = kept_bytes
+                    logger.warning("the block store is nearly full and cannot be cleaned: %s. %s", error, error.hint)
 
     async def usage(self) -> Usage:
         return Usage(self._store.size_bytes, self._store.quota_bytes, self._store.count)
@@ -168,38 +182,57 @@ class EmbeddedBlocks:
         return f"embedded: {blocks} {'block' if blocks == 1 else 'blocks'} in this twin's home"
 
     async def _live(self, also: Roots | None) -> Collection[Cid]:
-        """All that the pins need, and what is under the other roots. Reads every block of these that has links."""
+        """All that the pins need, and what is under the other roots. Reads every block of these that has links.
+
+        Raises PinBroken if such a block of a pin is not here: what it names is needed, and nobody knows what that is.
+        """
         pinned = await self._database.read(pins.everything)
-        to_read = dict.fromkeys(cid for cid, kind in pinned if kind == "recursive")
+        live, lost = set[Cid](), set[Cid]()
+        whole = [cid for cid, kind in pinned if kind == "recursive"]
+        await self._walk_all(dict.fromkeys(whole), live, lost)
+        if lost:
+            raise await self._broken(whole)
         if also is not None:
-            to_read.update(dict.fromkeys(await also()))
-        live: set[Cid] = set()
-        while to_read:
-            await asyncio.to_thread(self._walk, to_read, live)
+            await self._walk_all(dict.fromkeys(await also()), live, lost)  # these need not be whole
         live.update(cid for cid, kind in pinned if kind == "direct")
         return live
 
-    def _walk(self, to_read: dict[Cid, None], live: set[Cid]) -> None:
+    async def _broken(self, whole: Sequence[Cid]) -> PinBroken:
+        """Which of these pins it is that lacks a block."""
+        for root in whole:
+            lost = set[Cid]()
+            await self._walk_all({root: None}, set(), lost)
+            if lost:
+                return PinBroken(f"{min(lost)} is lost or damaged, and with it what it names of the pin {root}")
+        return PinBroken("a block of a pin was lost or damaged, and is here again")
+
+    async def _walk_all(self, to_read: dict[Cid, None], live: set[Cid], lost: set[Cid]) -> None:
+        while to_read:
+            await asyncio.to_thread(self._walk, to_read, live, lost)
+
+    def _walk(self, to_read: dict[Cid, None], live: set[Cid], lost: set[Cid]) -> None:
         """Note the next few of `to_read` that are here as live, and what they name to be read.
 
-        Only what is here is noted, and nothing waits twice to be read, so that the memory is bounded by the store and
-        not by how often its blocks name what.
+        Only what is here is noted, or has links and is lost, and nothing waits twice to be read, so that the memory is
+        bounded by the store and not by how often its blocks name what.
         """
         for _ in range(min(_READ_AT_ONCE, len(to_read))):
             cid, _ = to_read.popitem()
-            if cid in live:
+            if cid in live or cid in lost:
                 continue
             if cid.codec == CODEC_RAW or not knows(cid.codec):
                 if self._store.has(cid):
                     live.add(cid)
                 continue
             block = self._store.get(cid)
-            if block is not None:
-                live.add(cid)
-                try:
-                    to_read.update((link, None) for link in links_of(cid, block) if link not in live)
-                except ProtocolError:
-                    continue  # it was pinned although it cannot be read: it stays, and names nothing
+            if block is None:
+                lost.add(cid)
+                continue
+            live.add(cid)
+            try:
+                to_read.update((link, None) for link in links_of(cid, block) if link not in live)
+            except ProtocolError:
+                continue  # it was pinned although it cannot be read: it stays, and names nothing
 
 
 class EmbeddedHold:

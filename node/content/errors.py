@@ -4,6 +4,7 @@ ContentError                    50045  (node.errors.NodeError)
 ├── TreeRefused                 40045  a folder that was sent cannot be kept as it is
 ├── WrongKind                   40047  a folder where a file is needed, or the other way round
 ├── CarRefused                  40048  a CAR whose roots are not wholly in it
+├── PinBroken                   40945  a block of what is pinned is lost, and with it what it names
 ├── NameNotFound                40427  an IPNS name that nobody can be found to know
 ├── NotPinned                   40447
 ├── BackendUnavailable          50319  the Kubo that holds the content does not answer
@@ -45,6 +46,13 @@ class NameNotFound(ContentError):
 class NotPinned(ContentError):
     code = 40447
     hint = "`pagi ipfs pins` lists what is pinned."
+
+
+class PinBroken(ContentError):
+    code = 40945
+    hint = (
+        "Nothing was removed. `pagi ipfs pin CID` fetches what is lost from others; `pagi ipfs unpin CID` gives it up."
+    )
 
 
 class RangeUnsatisfiable(ContentError):

@@ -139,8 +139,10 @@ class Deciding:
         names, trust = frozenset(self._formerly(by)), self._trust.current
         if not names or by not in trust.allow:
             return {}
-        found = await self._database.read(lambda conn: rows.list_revisions(conn, name, "quarantined", limit=500))
-        waiting = {row.cid: row for row in found.items if row.author in names}
+        found = await self._database.read(
+            lambda conn: [row for author in names for row in rows.by_author(conn, name, author)]
+        )
+        waiting = {row.cid: row for row in found if row.status == "quarantined"}
         stages = await self._database.read(lambda conn: stage_rows.stages_by_revision(conn, name)) if waiting else {}
         under = await self._under(heads, set(waiting)) if waiting else []
         changes = await self._judged(

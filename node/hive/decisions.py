@@ -21,7 +21,7 @@ from node.hive.judging.gate import Measured, tried_stage, unmeasured_stage
 from node.hive.judging.results import GateResults, row_of
 from node.hive.sharing import Sharing
 from node.hive.shelf import Shelf
-from protocols.playbook.merge import Playbook
+from protocols.playbook.merge import Bullet, Playbook
 from protocols.playbook.messages import Update
 from protocols.playbook.revision import SignedRevision
 from storage.judging import GateRow
@@ -130,6 +130,10 @@ class Decisions:
         """What a revision is tried on."""
         return self._effective.view(name)
 
+    async def guiding(self, name: str, signed: SignedRevision | None = None) -> Sequence[tuple[Bullet, int]]:
+        """The bullets that goals are given, with their ages, as they are or would be with one more revision."""
+        return await self._effective.guiding(name, signed)
+
     def held(self, cid: Cid) -> SignedRevision | None:
         """A revision on our own disk. Blocks the calling thread."""
         return self._shelf.held(cid)
@@ -147,8 +151,9 @@ class Decisions:
                 results.append(row_of(signed))
                 await kept.enter_async_context(self._results.putting(signed))
             async with self._lock:
-                await self._carry_out(name, await self._deciding.after_trial(name, cid, stage), results=results)
-        if signed is not None:
+                changes = await self._deciding.after_trial(name, cid, stage)
+                await self._carry_out(name, changes, results=results)
+        if signed is not None and changes:
             await self._results.tell(signed)
 
     async def _carry_out(

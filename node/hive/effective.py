@@ -4,9 +4,10 @@ The order is always: blocks on disk, then one transaction (the revision's row, i
 and its event), then the state in memory. That state is computed again from the rows at each start.
 """
 
+import asyncio
 import sqlite3
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Final
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+from typing import Any, Final
 
 from identity.cid import Cid
 from identity.did import Did
@@ -27,6 +28,9 @@ from storage import revisions as rows
 from storage.database import Database
 from storage.duplicates import Pair
 from storage.judging import GateRow, Stage
+
+Also = Callable[[sqlite3.Connection], None]
+"""What is written in the transaction that keeps a revision."""
 
 IN_EFFECT: Final[frozenset[Status]] = frozenset({"adopted", "canary"})
 
@@ -52,7 +56,7 @@ class Effective:
         self._now = now
         self._usual: dict[str, Playbook] = {}
         self._tried: dict[str, Playbook] = {}
-        self._pairs: dict[str, list[Pair]] = {}
+        self._pairs: dict[str, dict[tuple[str, str], Pair]] = {}
         self.judged: set[Cid] = set()
 
     async def load(self, names: Iterable[str]) -> None:
@@ -72,21 +76,31 @@ class Effective:
 
     def view_with_canaries(self, name: str) -> Playbook:
         """The same with what is adopted for a share of the goals."""
-        return self._tried.get(name) or merge.EMPTY(name)
+        return self._tried.get(name) or self.view(name)
 
     def lessons(self, name: str, *, with_canaries: bool = False) -> tuple[Lesson, ...]:
         """The bullets as they are shown and given: those that say the same are one."""
         playbook = self.view_with_canaries(name) if with_canaries else self.view(name)
-        return lessons(playbook, self._pairs.get(name, ()), self._trust.allows)
+        return lessons(playbook, self._pairs.get(name, {}).values(), self._distance)
 
-    def pairs(self, name: str) -> Sequence[Pair]:
-        """The pairs of bullets that say the same, split ones among them."""
-        return self._pairs.get(name, ())
+    async def guiding(self, name: str, signed: SignedRevision | None = None) -> Sequence[tuple[Bullet, int]]:
+        """The bullets that goals are given, with their ages: as they are, or would be with one more revision."""
+        playbook, pairs = self.view(name), [*self._pairs.get(name, {}).values()]
+        if signed is not None:
+            playbook = merge.apply(playbook, signed)
+            pairs += await self._pairs_of(playbook, [signed], keep=False)
+        shown = [lesson.bullet for lesson in lessons(playbook, pairs, self._distance)]
+        return [(bullet, playbook.height - playbook.revisions[bullet.revision]) for bullet in shown]
 
     async def reload(self, name: str) -> None:
         """Compute a playbook anew from what is on disk."""
-        self._usual[name], self._tried[name] = await self._shelf.effective(name)
-        self._pairs[name] = await self._database.read(lambda conn: pair_rows.of_playbook(conn, name))
+        playbooks = await self._shelf.effective(name)
+        await self._reload_pairs(name)
+        self._usual[name], self._tried[name] = playbooks
+
+    async def _reload_pairs(self, name: str) -> None:
+        found = await self._database.read(lambda conn: pair_rows.of_playbook(conn, name))
+        self._pairs[name] = {(pair.a, pair.b): pair for pair in found}
 
     async def split(self, name: str, pairs: Sequence[tuple[str, str]]) -> None:
         """Note that these do not say the same, for good."""
@@ -96,17 +110,32 @@ class Effective:
             for a, b in pairs:
                 pair_rows.split(conn, name, a, b, ts_ms=now)
 
-        await self._database.write(store)
-        self._pairs[name] = await self._database.read(lambda conn: pair_rows.of_playbook(conn, name))
+        async def carry_out() -> None:
+            await self._database.write(store)
+            await self._reload_pairs(name)
+
+        await _whole(carry_out())
 
     # New revisions
 
-    async def take(self, name: str, judged: Sequence[tuple[SignedRevision, Sequence[Stage]]], share: float) -> bool:
-        """Keep new revisions of one playbook as they were judged, parents first; whether the playbook changed."""
+    async def take(
+        self,
+        name: str,
+        judged: Sequence[tuple[SignedRevision, Sequence[Stage]]],
+        share: float,
+        *,
+        also: Also = lambda conn: None,
+    ) -> bool:
+        """Keep new revisions of one playbook as they were judged, parents first; whether the playbook changed.
+
+        `also` writes in the same transaction.
+        """
         verdicts = [verdict_of(stages) for _, stages in judged]
         coming = [(signed, verdict) for (signed, _), verdict in zip(judged, verdicts, strict=True)]
         usual, tried = self._with(name, coming)
-        pairs = await self._pairs_of(tried, [signed for signed, verdict in coming if verdict.status in IN_EFFECT])
+        pairs = await self._pairs_of(
+            tried, [signed for signed, verdict in coming if verdict.status in IN_EFFECT], keep=True
+        )
         events = [
             self._events.make("playbook_revision_received", str(signed.cid), _told(signed, verdict), source="hive")
             for signed, verdict in coming
@@ -120,13 +149,17 @@ class Effective:
                 stage_rows.set_share(conn, signed.cid, share if verdict.status == "canary" else None)
                 self._events.record(conn, event)
             pair_rows.put(conn, name, pairs, ts_ms=now)
+            also(conn)
 
-        await self._database.write(record)
-        self._events.announce(*events)
-        self.judged.update(signed.cid for signed, _ in coming)
+        async def carry_out() -> None:
+            await self._database.write(record)
+            self._events.announce(*events)
+            self.judged.update(signed.cid for signed, _ in coming)
+            self._usual[name], self._tried[name] = usual, tried
+            self._keep_pairs(name, pairs)
+
         changed = usual != self.view(name) or tried != self.view_with_canaries(name)
-        self._usual[name], self._tried[name] = usual, tried
-        self._keep_pairs(name, pairs)
+        await _whole(carry_out())
         return changed
 
     # Revisions that are decided again
@@ -151,7 +184,7 @@ class Effective:
             for cid, verdict in verdicts.items()
             if verdict.status in IN_EFFECT and was.get(cid) != verdict.status
         ]
-        pairs = await self._pairs_of(self._with(name, entering)[1], [signed for signed, _ in entering])
+        pairs = await self._pairs_of(self._with(name, entering)[1], [signed for signed, _ in entering], keep=True)
         now = self._now()
 
         def store(conn: sqlite3.Connection) -> None:
@@ -162,15 +195,18 @@ class Effective:
                 if (verdict.status == "canary") != (was.get(cid) == "canary"):
                     stage_rows.set_share(conn, cid, share if verdict.status == "canary" else None)
             for row in results:
-                stage_rows.put_result(conn, row)
+                stage_rows.put_result(conn, row, own=row.author)
             pair_rows.put(conn, name, pairs, ts_ms=now)
 
-        await self._database.write(store)
-        if any(was.get(cid) in IN_EFFECT and verdict.status != was.get(cid) for cid, verdict in verdicts.items()):
-            await self.reload(name)  # what has left a join cannot be taken out of it
-        else:
-            self._usual[name], self._tried[name] = self._with(name, entering)
-            self._keep_pairs(name, pairs)
+        async def carry_out() -> None:
+            await self._database.write(store)
+            if any(was.get(cid) in IN_EFFECT and verdict.status != was.get(cid) for cid, verdict in verdicts.items()):
+                await self.reload(name)  # what has left a join cannot be taken out of it
+            else:
+                self._usual[name], self._tried[name] = self._with(name, entering)
+                self._keep_pairs(name, pairs)
+
+        await _whole(carry_out())
         return verdicts
 
     async def tell_updated(self, name: str) -> None:
@@ -182,21 +218,37 @@ class Effective:
     def _with(self, name: str, coming: Sequence[tuple[SignedRevision, Verdict]]) -> tuple[Playbook, Playbook]:
         usual, tried = self.view(name), self.view_with_canaries(name)
         for signed, verdict in coming:
+            same = tried is usual  # where nothing is being tried, one merge does for both
             if verdict.status == "adopted":
                 usual = merge.apply(usual, signed)
             if verdict.status in IN_EFFECT:
-                tried = merge.apply(tried, signed)
+                tried = usual if same and verdict.status == "adopted" else merge.apply(tried, signed)
         return usual, tried
 
-    async def _pairs_of(self, playbook: Playbook, entering: Sequence[SignedRevision]) -> list[Pair]:
-        """The pairs that come with revisions; `playbook` is with them."""
+    async def _pairs_of(self, playbook: Playbook, entering: Sequence[SignedRevision], *, keep: bool) -> list[Pair]:
+        """The pairs that come with revisions; `playbook` is with them, and with `keep` they come into effect."""
         found = [playbook.bullet(op.id) for signed in entering for op in signed.revision.ops if isinstance(op, Add)]
         added: Mapping[str, Bullet] = {bullet.id: bullet for bullet in found if bullet is not None}
-        return await self._duplicates.pairs(playbook, list(added.values()), keep=True)
+        return await self._duplicates.pairs(playbook, list(added.values()), keep=keep)
 
     def _keep_pairs(self, name: str, pairs: Sequence[Pair]) -> None:
-        known = {(pair.a, pair.b) for pair in self._pairs.get(name, ())} if pairs else set()
-        self._pairs.setdefault(name, []).extend(pair for pair in pairs if (pair.a, pair.b) not in known)
+        known = self._pairs.setdefault(name, {})
+        for pair in pairs:
+            known.setdefault((pair.a, pair.b), pair)
+
+    def _distance(self, author: Did) -> int:
+        """0 for our own, 1 for those that the owner named, 2 for all others."""
+        return 1 if author in self._trust.named else 0 if self._trust.allows(author) else 2
+
+
+async def _whole(change: Coroutine[Any, Any, None]) -> None:
+    """Await a change of the disk and then of the memory. Whoever is cancelled meanwhile is so when both are done."""
+    task = asyncio.create_task(change)
+    try:
+        await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.wait([task])
+        raise
 
 
 def _told(signed: SignedRevision, verdict: Verdict) -> Mapping[str, str | Did]:

@@ -5,7 +5,6 @@ deciding.py, judging/ and effective.py.
 """
 
 import asyncio
-import logging
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Final
@@ -14,19 +13,19 @@ from identity.cid import Cid
 from identity.did import Did, did_key
 from identity.keys import KeyPair
 from node.clock import NowMs, now_ms
-from node.config import HiveConfig
 from node.events import EventBus
 from node.gossip import Gossip
+from node.hive.admission import Admission
 from node.hive.deciding import Deciding
 from node.hive.decisions import Decisions
 from node.hive.detail import Detail, detail_of
-from node.hive.effective import IN_EFFECT, Effective
+from node.hive.effective import Also, Effective
 from node.hive.judging.assembly import JudgingParts
 from node.hive.judging.canaries import DEFAULT_SHARE
 from node.hive.judging.duplicates import Lesson
 from node.hive.judging.verdict import Status
+from node.hive.own_revisions import OwnRevisions
 from node.hive.own_snapshots import OwnSnapshots
-from node.hive.proposal import write_revision
 from node.hive.provisional import Provisional, Provisionals
 from node.hive.receiving import Receiving
 from node.hive.shares import Shares
@@ -36,9 +35,7 @@ from node.net.port import Network
 from node.reputation.reputation import Reputation
 from node.trust import TrustList
 from protocols.playbook.merge import Playbook
-from protocols.playbook.messages import Update
-from protocols.playbook.ops import Harmful, Helpful
-from protocols.playbook.revision import SignedRevision, parse_name
+from protocols.playbook.revision import SignedRevision
 from storage import judging as stage_rows
 from storage import revisions as rows
 from storage.blocks import BlockStore
@@ -46,14 +43,6 @@ from storage.checks import Check
 from storage.database import Database
 from storage.page import Page
 from storage.trust import Trust
-
-logger = logging.getLogger(__name__)
-
-COUNT_WEIGHT: Final = 0.1
-"""What one count of a bullet says about its author: a tenth of a finished task."""
-
-JOINED: Final = "joins heads, and changes nothing"
-"""The critique of a revision that only joins heads."""
 
 REJECTED: Final = "rejected by the owner"
 
@@ -77,31 +66,25 @@ class Hive:
         formerly: Callable[[Did], Collection[Did]] = lambda did: (),
         now: NowMs = now_ms,
     ) -> None:
-        self._keys = keys
-        self._did = did_key(keys.public)
-        self._config: HiveConfig = parts.config
+        did = did_key(keys.public)
         self._database = database
         self._shelf = Shelf(database, blocks)
-        self._shares = Shares(self._shelf, self._did, trust)
+        self._shares = Shares(self._shelf, did, trust)
         self._sharing = Sharing(
-            gossip, OwnSnapshots(keys=keys, database=database, blocks=blocks, now=now), self._join_heads
+            gossip,
+            OwnSnapshots(keys=keys, database=database, blocks=blocks, now=now),
+            lambda name: self._own.join_heads(name),
         )
-        self._trust = trust
         self._reputation = reputation
         self._names = tuple(names)
-        self._now = now
         self._lock = asyncio.Lock()
         self._judging, self._trials = parts.judging, parts.trials
         self.red_lines, self.checks = parts.red_lines, parts.checks
         self.counters: Counter[str] = parts.counters
         self._effective = Effective(
-            shelf=self._shelf,
-            database=database,
-            duplicates=parts.duplicates,
-            trust=trust,
-            events=events,
-            now=now,
+            shelf=self._shelf, database=database, duplicates=parts.duplicates, trust=trust, events=events, now=now
         )
+        self.judged = self._effective.judged
         deciding = Deciding(
             shelf=self._shelf,
             database=database,
@@ -113,7 +96,7 @@ class Hive:
         )
         self._decisions = Decisions(
             lock=self._lock,
-            config=self._config,
+            config=parts.config,
             shelf=self._shelf,
             effective=self._effective,
             deciding=deciding,
@@ -121,6 +104,30 @@ class Hive:
             sharing=self._sharing,
             model_name=parts.model_name,
             look_for_trials=parts.trials.look,
+        )
+        self._admission = Admission(
+            lock=self._lock,
+            config=parts.config,
+            database=database,
+            shelf=self._shelf,
+            shares=self._shares,
+            effective=self._effective,
+            judging=self._judging,
+            trials=self._trials,
+            decisions=self._decisions,
+            sharing=self._sharing,
+            trust=trust,
+            counters=self.counters,
+        )
+        self._own = OwnRevisions(
+            keys=keys,
+            lock=self._lock,
+            effective=self._effective,
+            judging=self._judging,
+            admission=self._admission,
+            reputation=reputation,
+            sharing=self._sharing,
+            now=now,
         )
         self._provisionals = Provisionals(
             database=database,
@@ -135,8 +142,8 @@ class Hive:
             now=now,
         )
         self._receiving = Receiving(
-            self,
-            did=self._did,
+            self._admission,
+            did=did,
             network=network,
             gossip=gossip,
             database=database,
@@ -228,7 +235,7 @@ class Hive:
 
     async def run_checks(self, name: str, checks: Sequence[Check]) -> Mapping[str, bool]:
         """Answer checks with the playbook as it is; whether each came out right, by its id. Raises NoModelToTry."""
-        return await self._trials.run_checks(self._effective.view(name), checks)
+        return await self._trials.run_checks(await self._effective.guiding(name), checks)
 
     # Our own
 
@@ -240,59 +247,20 @@ class Hive:
         evidence: Sequence[str] = (),
         *,
         anyway: bool = False,
+        also: Also = lambda conn: None,
     ) -> Cid:
         """Write, sign, adopt and share a revision of our own; return its CID. `ops` are in the form of API.md.
+
+        `also` writes in the transaction that keeps it.
 
         Raises MalformedMessage for such a name, RevisionRefused as `write_revision` does, and RedLineCrossed; with
         `anyway` what is only like a red line passes.
         """
-        name = parse_name(name)
-        async with self._lock:
-            signed = write_revision(
-                self._effective.view(name),
-                critique=critique,
-                ops=ops,
-                evidence=evidence,
-                keys=self._keys,
-                now_ms=self._now(),
-                tried=self._effective.view_with_canaries(name),
-            )
-            await self._judging.check_own(signed.revision, anyway=anyway)
-            await self._note_counted(signed)
-            await self._take_in([signed])
-        await self._sharing.join(name)
-        await self._sharing.share(self._effective.view(name), gossip=True)
-        return signed.cid
+        return await self._own.propose(name, critique, ops, evidence, anyway=anyway, also=also)
 
     async def check(self, name: str, ops: Sequence[Mapping[str, object]], *, anyway: bool = False) -> None:
         """Raise what `propose` would raise for these operations; nothing is proposed."""
-        signed = write_revision(
-            self._effective.view(parse_name(name)),
-            critique="",
-            ops=ops,
-            evidence=(),
-            keys=self._keys,
-            now_ms=self._now(),
-            tried=self._effective.view_with_canaries(name),
-        )
-        await self._judging.check_own(signed.revision, anyway=anyway)
-
-    async def _join_heads(self, name: str) -> None:
-        """A revision that changes nothing and joins heads, which are too many to be announced."""
-        await self.propose(name, JOINED, [])
-
-    async def _note_counted(self, signed: SignedRevision) -> None:
-        """What we count of others' bullets is our experience with their authors."""
-        playbook = self._effective.view_with_canaries(signed.revision.playbook)
-        for op in signed.revision.ops:
-            if not isinstance(op, Helpful | Harmful):
-                continue
-            bullet = playbook.bullet(op.id)
-            if bullet is None or bullet.author == self._did:
-                continue
-            weight = min(1.0, COUNT_WEIGHT * op.n)
-            good, bad = (weight, 0.0) if isinstance(op, Helpful) else (0.0, weight)
-            await self._reputation.note(bullet.author, "bullet", f"{signed.cid}/{bullet.id}", good=good, bad=bad)
+        await self._own.check(name, ops, anyway=anyway)
 
     # The owner decides
 
@@ -325,24 +293,6 @@ class Hive:
 
     # Receiving
 
-    @property
-    def judged(self) -> set[Cid]:
-        """The revisions that were judged here, whatever came of them."""
-        return self._effective.judged
-
-    def follows(self, name: str) -> bool:
-        """Whether a playbook of this name is kept here."""
-        return name in self._effective.names
-
-    async def may_teach(self, author: Did) -> bool:
-        """Whether what this author announces is fetched: the owner named it, or let it in by its standing."""
-        if self._trust.allows(author):
-            return True
-        trust = self._trust.current
-        if trust.reputation_threshold >= 1 or self._trust.blocks(author):
-            return False
-        return await self._judging.standing(author, trust) >= trust.reputation_threshold
-
     def all_heads(self) -> dict[str, Sequence[Cid]]:
         """Some of the heads of every playbook that is kept here."""
         return {name: self._effective.view(name).next_parents for name in self._effective.names}
@@ -351,64 +301,9 @@ class Hive:
         """The effective playbook; never one that is shown by a snapshot."""
         return self._effective.view(name)
 
-    def held(self, cid: Cid) -> SignedRevision | None:
-        """A revision on our own disk, judged or not. Blocks the calling thread."""
-        return self._shelf.held(cid)
-
-    async def check_room(self, sizes: Mapping[Did, int]) -> None:
-        """Raise TooLarge if there is no room for so many more bytes of these authors."""
-        await self._shares.check_sizes(sizes)
-
     async def take_in(self, revisions: Sequence[SignedRevision]) -> None:
-        """Store, judge and perhaps adopt verified revisions of one playbook, parents first. Raises TooLarge."""
-        async with self._lock:
-            # Another walk may have brought some of them meanwhile.
-            new = [signed for signed in revisions if signed.cid not in self.judged or await self._is_missed(signed)]
-            await self._shares.check([signed for signed in new if signed.cid not in self.judged])
-            await self._take_in(new)
-        for name in sorted({signed.revision.playbook for signed in revisions}):
-            await self._sharing.share(self._effective.view(name), gossip=False)
-
-    async def tell_everyone(self, name: str) -> None:
-        """Announce the heads of a playbook to those who may not have heard of them."""
-        await self._sharing.share(self._effective.view(name), gossip=True)
-
-    async def followed(self, update: Update, author: Did) -> None:
-        """All that `author` announced is here and judged."""
-        await self._decisions.followed(update, author)
-
-    async def _is_missed(self, signed: SignedRevision) -> bool:
-        """Whether a revision was put into effect and is not, since the disk had lost its blocks."""
-        if signed.cid in self._effective.view_with_canaries(signed.revision.playbook).revisions:
-            return False
-        row = await self._database.read(lambda conn: rows.get(conn, signed.cid))
-        return row is not None and row.status in IN_EFFECT
-
-    async def _take_in(self, revisions: Sequence[SignedRevision]) -> None:
-        """Store, judge and adopt verified revisions, parents first. The caller holds the lock."""
-        async with self._shelf.putting(revisions):
-            await self._judge_and_adopt(revisions)
-        self._trials.look()
-
-    async def _judge_and_adopt(self, revisions: Sequence[SignedRevision]) -> None:
-        for name in sorted({signed.revision.playbook for signed in revisions}):
-            of_name = [signed for signed in revisions if signed.revision.playbook == name]
-            new = [signed for signed in of_name if signed.cid not in self.judged]
-            changed = len(new) < len(of_name)
-            if changed:  # Those that were judged before had only lost their blocks: what was decided stands.
-                await self._effective.reload(name)
-            stages = await self._judging.judge(new, self._effective.view(name))
-            changed |= await self._effective.take(
-                name, list(zip(new, stages, strict=True)), self._config.canary_share or DEFAULT_SHARE
-            )
-            self._shares.add(new)
-            await self._count(new)
-            if changed:
-                await self._effective.tell_updated(name)
-
-    async def _count(self, new: Sequence[SignedRevision]) -> None:
-        found = await self._database.read(lambda conn: [rows.get(conn, signed.cid) for signed in new])
-        self.counters.update(f"revisions_{row.status}" for row in found if row is not None)
+        """Store, judge and perhaps adopt verified revisions, parents first. Raises TooLarge."""
+        await self._admission.take_in(revisions)
 
     # Judging again
 

@@ -7,11 +7,13 @@ first: a bullet that is not about the goal stays out, however well it did elsewh
 from __future__ import annotations
 
 import threading
+from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from identity.did import Did
+from node.hive.routing import asked_by
 from node.inference.embedder import Embedder
 from protocols.playbook.merge import Bullet
 
@@ -25,8 +27,9 @@ MIN_LIKENESS: Final = 0.20
 MAX_BULLETS: Final = 8
 """Bullets given to one goal, whatever room there is: a model follows few rules at once."""
 
-CHARS_PER_TOKEN: Final = 4
-"""What a token of English has, about: enough to share out room, and it needs no model to be loaded."""
+BYTES_PER_TOKEN: Final = 4
+"""What a token of English has, about: enough to share out room, and it needs no model to be loaded. In bytes, so that a
+text in rare letters, each of which costs several tokens, takes no more than a few times its room."""
 
 MOST_OF_ONE_AUTHOR: Final = 5
 """Counts of one author that matter for a bullet: nobody makes a bullet good, or bad, by saying so often."""
@@ -41,8 +44,8 @@ RECENT_HEIGHTS: Final = 200
 AGE_WEIGHT: Final = 0.2
 """How much age can take from a score: it decides between bullets that fit about equally well."""
 
-MAX_CACHED: Final = 20_000
-"""Vectors that are kept: 20 MB at 256 dimensions."""
+MAX_OFFERED: Final = 20_000
+"""Bullets that are compared with one goal, and vectors that are kept: 20 MB at 256 dimensions."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,13 +71,15 @@ class Retrieval:
         """The bullets for a goal, best first: at most MAX_BULLETS, of about `tokens` tokens together.
 
         `ages` are how many revisions high the playbook has grown since each. Counts of `trusted` authors matter twice.
-        Embeds what is not embedded yet: call it in a thread.
+        A bullet that says whom to ask is no rule for an answer, and left out. Embeds what is not embedded yet: call it
+        in a thread.
         """
-        if not bullets:
+        offered = _offered([each for each in zip(bullets, ages, strict=True) if asked_by(each[0]) is None])
+        if not offered:
             return ()
-        likeness = self._likeness(goal, bullets)
+        likeness = self._likeness(goal, [bullet for bullet, _ in offered])
         found = []
-        for bullet, age, alike in zip(bullets, ages, likeness, strict=True):
+        for (bullet, age), alike in zip(offered, likeness, strict=True):
             useful = usefulness(bullet, trusted)
             if alike >= MIN_LIKENESS and useful > LEAST_USEFULNESS:
                 fresh = 1 - AGE_WEIGHT * age / (age + RECENT_HEIGHTS)
@@ -86,7 +91,7 @@ class Retrieval:
         import numpy as np
 
         with self._lock:
-            if len(self._vectors) > MAX_CACHED:
+            if len(self._vectors) > MAX_OFFERED:
                 present = {bullet.id for bullet in bullets}
                 self._vectors = {key: vector for key, vector in self._vectors.items() if key in present}
             missing = [bullet for bullet in bullets if bullet.id not in self._vectors]
@@ -94,6 +99,19 @@ class Retrieval:
             self._vectors.update(zip((bullet.id for bullet in missing), vectors[1:], strict=True))
             matrix = np.stack([self._vectors[bullet.id] for bullet in bullets])
         return [float(cosine) for cosine in matrix @ vectors[0]]
+
+
+def _offered(bullets: Sequence[tuple[Bullet, int]]) -> Sequence[tuple[Bullet, int]]:
+    """MAX_OFFERED of them at the most: the newest of each author in turn, so that nobody drives out another's."""
+    if len(bullets) <= MAX_OFFERED:
+        return bullets
+    turns: Counter[Did] = Counter()
+    ranked = []
+    for bullet, age in sorted(bullets, key=lambda each: (each[1], each[0].id)):
+        turns[bullet.author] += 1
+        ranked.append((turns[bullet.author], age, bullet))
+    ranked.sort(key=lambda each: each[:2])
+    return [(bullet, age) for _, age, bullet in ranked[:MAX_OFFERED]]
 
 
 def usefulness(bullet: Bullet, trusted: Collection[Did] = ()) -> float:
@@ -110,7 +128,7 @@ def _with_room(ranked: Iterable[Fitting], tokens: int) -> list[Fitting]:
     """The best for which there is room; a long one that does not fit leaves its place to those behind it."""
     chosen: list[Fitting] = []
     for fitting in ranked:
-        cost = len(fitting.bullet.text) // CHARS_PER_TOKEN + 1
+        cost = len(fitting.bullet.text.encode()) // BYTES_PER_TOKEN + 1
         if cost <= tokens:
             chosen.append(fitting)
             tokens -= cost

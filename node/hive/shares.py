@@ -28,13 +28,14 @@ class Shares:
         """Raise TooLarge if, with these, an author would take up more room than one may."""
         sizes: Counter[Did] = Counter()
         for signed in revisions:
-            sizes[signed.revision.author] += _size_of(signed)
+            sizes[signed.revision.author] += size_of(signed)
         await self.check_sizes(sizes)
 
     async def check_sizes(self, added: Mapping[Did, int]) -> None:
         """The same for so many bytes of each author."""
         if self._sizes is None:
-            self._sizes = await self._shelf.sizes()
+            measured = await self._shelf.sizes()
+            self._sizes = self._sizes or measured  # somebody else may have been quicker, and have added to it since
         sizes, named = self._sizes, self._trust.named
         shares: Counter[Did | None] = Counter()
         for author, size_bytes in added.items():
@@ -52,8 +53,9 @@ class Shares:
         """These are kept from now on."""
         if self._sizes is not None:
             for signed in revisions:
-                self._sizes[signed.revision.author] += _size_of(signed)
+                self._sizes[signed.revision.author] += size_of(signed)
 
 
-def _size_of(signed: SignedRevision) -> int:
+def size_of(signed: SignedRevision) -> int:
+    """The bytes that a revision takes up."""
     return len(signed.envelope_block) + len(signed.payload_block)

@@ -11,13 +11,13 @@ from typing import Final
 
 from identity.did import Did
 from identity.errors import PagiError
+from node.hive.routing import asked_by
 from node.inference.embedder import Embedder
 from node.memory.memory import Memory
 from node.memory.record import SHARED, Recalled
 from node.messaging.post_office import PostOffice
 from node.mind.actions import Asked, Candidate
 from node.mind.answering import NO_MODEL, Writer
-from node.mind.reflection import asked_by
 from node.mind.relevance import MIN_TOPIC_LIKENESS, supports, topic_likeness
 from node.swarm import Directory
 from node.trust import TrustList

@@ -9,7 +9,7 @@ import asyncio
 import logging
 import sqlite3
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
@@ -20,7 +20,6 @@ from node.errors import JobNotRated
 from node.hive.canary import is_tried_on
 from node.hive.judging.duplicates import Lesson
 from node.hive.retrieval import Fitting, Retrieval
-from node.mind.reflection import asked_by
 from node.trust import TrustList
 from protocols import limits
 from protocols.playbook.merge import Bullet, Playbook
@@ -50,7 +49,13 @@ class Playbooks(Protocol):
     async def canaries(self, name: str) -> Mapping[Cid, float]: ...
 
     async def propose(
-        self, name: str, critique: str, ops: Sequence[Mapping[str, Any]], evidence: Sequence[str] = ()
+        self,
+        name: str,
+        critique: str,
+        ops: Sequence[Mapping[str, Any]],
+        evidence: Sequence[str] = (),
+        *,
+        also: Callable[[sqlite3.Connection], None],
     ) -> Cid: ...
 
 
@@ -113,9 +118,7 @@ class Learning:
         """The bullets for a goal, of those adopted and, for a share of the jobs, of those that are being tried."""
         shares = await self._playbooks.canaries(name)
         playbook = await self._playbooks.view_with_canaries(name)
-        lessons = [lesson.bullet for lesson in await self._playbooks.lessons(name, with_canaries=True)]
-        # A bullet that says whom to ask is no rule for an answer; `mind/colleagues.py` reads those.
-        bullets = [bullet for bullet in lessons if asked_by(bullet) is None]
+        bullets = [lesson.bullet for lesson in await self._playbooks.lessons(name, with_canaries=True)]
         tried = frozenset(cid for cid, share in shares.items() if is_tried_on(job_id, cid, share))
         given = [bullet for bullet in bullets if bullet.revision not in shares or bullet.revision in tried]
         fitting = await asyncio.to_thread(self._fitting, goal, given, playbook)
@@ -171,22 +174,23 @@ class Learning:
     async def count(self, name: str, *, at_least: int = 1) -> Cid | None:
         """Make a revision of the outcomes that were not counted yet, if there are enough; its CID.
 
-        They are marked first: a crash between the two leaves them out, and never counts them twice.
+        They are marked in the transaction that keeps the revision: each is counted once, whenever a crash comes.
         """
         outcomes = await self._database.read(lambda conn: rows.uncounted(conn, name, limits.MAX_EVIDENCE))
         if len(outcomes) < max(1, at_least):
             return None
+
+        def mark(conn: sqlite3.Connection) -> None:
+            rows.set_counted(conn, outcomes)
+
         ops = await self._counts(name, outcomes)
-        await self._database.write(lambda conn: rows.set_counted(conn, outcomes, counted=True))
         if not ops:
+            await self._database.write(mark)
             return None
         good = sum(outcome.outcome == "good" for outcome in outcomes)
         critique = f"How bullets did in {len(outcomes)} jobs, {good} of them good."
-        try:
-            cid = await self._playbooks.propose(name, critique, ops, [f"job:{outcome.job_id}" for outcome in outcomes])
-        except PagiError:
-            await self._database.write(lambda conn: rows.set_counted(conn, outcomes, counted=False))
-            raise
+        evidence = [f"job:{outcome.job_id}" for outcome in outcomes]
+        cid = await self._playbooks.propose(name, critique, ops, evidence, also=mark)
         self.counters["outcomes_counted"] += len(outcomes)
         return cid
 

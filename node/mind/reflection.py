@@ -6,15 +6,11 @@ themselves; never the goal, the answer or a memory, and nothing else that the as
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
+from node.hive.routing import ASK_TAG, ROUTING, asked_by
 from node.mind.actions import Asked, Situation
 from protocols.playbook.merge import Bullet
-
-ROUTING: Final = "routing"
-"""The section of bullets that say whom to ask about what."""
-
-_TAG: Final = "ask:"
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,18 +44,11 @@ def reflect(situation: Situation, *, job_id: str, seconds: float, bullets: Seque
     return Lesson(" ".join(remarks), tuple(ops), (f"job:{job_id}", *threads))
 
 
-def asked_by(bullet: Bullet) -> str | None:
-    """The DID that a routing bullet advises to ask."""
-    if bullet.section != ROUTING:
-        return None
-    return next((tag.removeprefix(_TAG) for tag in bullet.tags if tag.startswith(_TAG)), None)
-
-
 def _new_bullet(asked: Asked) -> dict[str, Any]:
     topics = asked.candidate.topics
     return {
         "op": "add",
         "section": ROUTING,
         "text": f"Questions about {', '.join(topics[:8])}: ask {asked.candidate.did}.",
-        "tags": [f"{_TAG}{asked.candidate.did}"],
+        "tags": [f"{ASK_TAG}{asked.candidate.did}"],
     }

@@ -19,7 +19,9 @@ from libp2p.stream_muxer.exceptions import MuxedConnUnavailable
 
 from node.net.secured import Session
 from node.net.yamux_stream import ACK, FIN, GO_AWAY, MAX_WINDOW_BYTES, PING, RST, SYN, WINDOW, YamuxStream
+from protocols import limits
 from protocols.errors import MalformedMessage
+from protocols.ratelimit import TokenBucket
 
 logger = logging.getLogger(__name__)
 
@@ -36,6 +38,15 @@ MAX_CONTROL_BYTES: Final = 1024 * 1024
 
 MAX_STREAMS: Final = 1024
 """Streams of one connection, ours and the peer's, closed ones apart. Another one of the peer is reset."""
+
+MAX_STREAM_ID: Final = 2**32 - 1
+"""The last number that a stream can have."""
+
+STREAM_COST: Final = 10
+"""What opening a stream counts among the frames of a peer: it starts a task that agrees on a protocol."""
+
+PACE_S: Final = 0.05
+"""How long a peer that sends too many frames is not read from."""
 
 CLOSE_S: Final = 1.0
 """Time to say goodbye."""
@@ -69,6 +80,8 @@ class Yamux(IMuxedConn):  # type: ignore[misc] # the library is not typed for us
         self._half = b""
         self._body: _Body | None = None
         self._ended = False
+        self._cost = 0
+        self._frames = TokenBucket(limits.FRAMES_PER_S, limits.FRAMES_BURST)
 
     # What the library asks
 
@@ -115,6 +128,9 @@ class Yamux(IMuxedConn):  # type: ignore[misc] # the library is not typed for us
             raise MuxedConnUnavailable("the connection is closed")
         if len(self._streams) >= MAX_STREAMS:
             raise MuxedConnUnavailable("too many streams are open")
+        if self._next_id > MAX_STREAM_ID:
+            await self.close()  # The next dial begins at the first number again.
+            raise MuxedConnUnavailable("the connection has no numbers left for streams")
         stream = self._streams[self._next_id] = YamuxStream(self._next_id, self)
         self._next_id += 2
         self.send(WINDOW, stream.stream_id, SYN, stream.widen())
@@ -162,12 +178,19 @@ class Yamux(IMuxedConn):  # type: ignore[misc] # the library is not typed for us
             while not self.is_closed:
                 for message in await self.secured_conn.receive():
                     self._take(message)
+                    await self._pace()
                 while self._waiting_bytes > MAX_CONTROL_BYTES and not self.is_closed:
                     await self._room.wait()
         except (*_GONE, MalformedMessage):
             pass
         except Exception:
             logger.exception("A connection ended with an error of a kind that is not expected.")
+
+    async def _pace(self) -> None:
+        """Wait if the peer sends more frames than a peer needs: each costs the same, however short it is."""
+        cost, self._cost = self._cost + 1, 0
+        while not self._frames.allow(trio.current_time(), cost):
+            await trio.sleep(PACE_S)
 
     async def _hang_up(self) -> None:
         with contextlib.suppress(*_GONE), trio.move_on_after(CLOSE_S) as scope:
@@ -225,6 +248,7 @@ class Yamux(IMuxedConn):  # type: ignore[misc] # the library is not typed for us
     def _take_header(self, version: int, kind: int, flags: int, stream_id: int, value: int) -> None:
         if version != 0 or kind > GO_AWAY:
             raise MalformedMessage("not a frame of yamux")
+        self._cost += 1
         if kind == PING:
             if flags & SYN:
                 self.send(PING, 0, ACK, value)
@@ -244,8 +268,9 @@ class Yamux(IMuxedConn):  # type: ignore[misc] # the library is not typed for us
         self._body = _Body(stream, value, flags)
 
     def _new_stream(self, stream_id: int) -> YamuxStream | None:
-        if stream_id % 2 == self._next_id % 2 or stream_id in self._streams:
+        if not stream_id or stream_id % 2 == self._next_id % 2 or stream_id in self._streams:
             raise MalformedMessage("a stream with a number that is taken")
+        self._cost += STREAM_COST
         if len(self._streams) >= MAX_STREAMS:
             self.send(WINDOW, stream_id, RST, 0)
             return None

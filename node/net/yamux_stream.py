@@ -38,7 +38,8 @@ STALLED_S: Final = 10.0
 """How long a peer may take nothing of what is written to a stream; then the stream is given up."""
 
 _SMALL_BYTES: Final = 1024
-"""Shorter pieces are copied together: each on its own would cost many times its size."""
+"""Shorter pieces are copied together: each on its own would cost many times its size. So are those that are less than
+half of the message they came in, since a view keeps the whole of it in memory."""
 
 
 class Carrier(Protocol):
@@ -82,7 +83,7 @@ class YamuxStream(IMuxedStream):  # type: ignore[misc] # the library is not type
         """At least one byte of what has come, and at most `n`. Raises MuxedStreamEOF or MuxedStreamReset."""
         await trio.lowlevel.checkpoint()
         while self.unread_bytes < self._wake_at_bytes and not self._got_all:
-            self._readable = trio.Event()
+            self._readable = _unset(self._readable)
             await self._readable.wait()
         if self.reset_received:
             raise MuxedStreamReset("the stream was reset")
@@ -97,6 +98,7 @@ class YamuxStream(IMuxedStream):  # type: ignore[misc] # the library is not type
         rest = memoryview(data)
         await trio.lowlevel.checkpoint()
         while rest:
+            await self._carrier.wait_room()
             self._check_writable()
             if self._may_send_bytes <= 0:
                 await self._wait_window()
@@ -105,7 +107,6 @@ class YamuxStream(IMuxedStream):  # type: ignore[misc] # the library is not type
             self._may_send_bytes -= size_bytes
             self._carrier.send(DATA, self.stream_id, 0, size_bytes, rest[:size_bytes])
             rest = rest[size_bytes:]
-            await self._carrier.wait_room()
 
     def wake_at(self, size_bytes: int) -> None:
         """Let `read` wait for so many bytes, unless the stream ends: half of a window at most, lest nothing comes."""
@@ -156,7 +157,7 @@ class YamuxStream(IMuxedStream):  # type: ignore[misc] # the library is not type
         if not piece or self.reset_received:
             return
         self.unread_bytes += len(piece)
-        if len(piece) >= _SMALL_BYTES:
+        if len(piece) >= max(_SMALL_BYTES, memoryview(piece.obj).nbytes // 2):
             self._pieces.append(piece)
         elif self._pieces and isinstance(self._pieces[-1], bytearray):
             self._pieces[-1] += piece
@@ -192,8 +193,9 @@ class YamuxStream(IMuxedStream):  # type: ignore[misc] # the library is not type
         while self._pieces and size_bytes > 0:
             piece = self._pieces.popleft()
             if len(piece) > size_bytes:
-                self._pieces.appendleft(piece[size_bytes:])
-                piece = piece[:size_bytes]
+                view = memoryview(piece)  # Copying the rest for each small read would take quadratic time.
+                self._pieces.appendleft(view[size_bytes:])
+                piece = view[:size_bytes]
             parts.append(piece)
             size_bytes -= len(piece)
         data = b"".join(parts)
@@ -221,8 +223,13 @@ class YamuxStream(IMuxedStream):  # type: ignore[misc] # the library is not type
             raise MuxedStreamError("the stream is closed for writing")
 
     async def _wait_window(self) -> None:
-        self._writable = trio.Event()
+        self._writable = _unset(self._writable)
         with trio.move_on_after(STALLED_S):
             await self._writable.wait()
             return
         raise MuxedStreamError("the peer does not read the stream")
+
+
+def _unset(event: trio.Event) -> trio.Event:
+    """An event to wait for: this one while it is not set, since another task may wait for it as well."""
+    return trio.Event() if event.is_set() else event

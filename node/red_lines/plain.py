@@ -40,6 +40,9 @@ _ENDINGS: Final = tuple(ending.translate(_TABLE) for ending in ("ing", "ed", "es
 _WORDS_KEPT: Final = 16_384
 """Words whose forms are remembered: the vocabulary of a language, and most texts are made of little more."""
 
+_LONGEST_KEPT: Final = 40
+"""Letters of such a word: what is longer is no word of a language, and would fill the memory."""
+
 
 def reading(text: str) -> str:
     """The text in small letters of one alphabet each, without marks and what cannot be seen. Digits stay digits."""
@@ -111,15 +114,23 @@ def _masked(text: str) -> str:
     return re.sub(r"(?<=\w)[@$|](?=[\w@$|])", lambda match: match[0].translate(_TABLE), text)
 
 
-@lru_cache(maxsize=_WORDS_KEPT)
 def _word(word: str) -> str:
     """One word by its looks; a number stays a number."""
+    return _looks(word) if len(word) <= _LONGEST_KEPT else _looks.__wrapped__(word)
+
+
+def _stem(word: str) -> str:
+    """Without the usual endings, so that keys are key and revealing is reveal."""
+    return _without_ending(word) if len(word) <= _LONGEST_KEPT else _without_ending.__wrapped__(word)
+
+
+@lru_cache(maxsize=_WORDS_KEPT)
+def _looks(word: str) -> str:
     return word.translate(_TABLE) if _LETTER.search(word) else word
 
 
 @lru_cache(maxsize=_WORDS_KEPT)
-def _stem(word: str) -> str:
-    """Without the usual endings, so that keys are key and revealing is reveal."""
+def _without_ending(word: str) -> str:
     for ending in _ENDINGS:
         if word.endswith(ending) and len(word) - len(ending) >= 3:
             word = word[: -len(ending)]

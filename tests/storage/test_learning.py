@@ -30,12 +30,12 @@ def test_what_was_noted_of_a_job_is_read_back(conn: sqlite3.Connection) -> None:
 
 def test_what_the_owner_says_is_counted_anew_and_once(conn: sqlite3.Connection) -> None:
     note(conn, outcome("a"), Use("b1", FIRST, "adopted"))
-    learning.set_counted(conn, learning.uncounted(conn, "common", 9), counted=True)
+    learning.set_counted(conn, learning.uncounted(conn, "common", 9))
     assert learning.uncounted(conn, "common", 9) == []
     assert learning.rate(conn, "a", "bad", updated_ms=2)
     (again,) = learning.uncounted(conn, "common", 9)
     assert (again.outcome, again.source) == ("bad", "owner")
-    learning.set_counted(conn, [again], counted=True)
+    learning.set_counted(conn, [again])
     assert not learning.rate(conn, "a", "bad", updated_ms=3)
     assert learning.uncounted(conn, "common", 9) == []
     assert not learning.rate(conn, "unheard of", "bad", updated_ms=3)
@@ -45,7 +45,7 @@ def test_one_that_was_rated_while_it_was_counted_is_counted_again(conn: sqlite3.
     note(conn, outcome("a"), Use("b1", FIRST, "adopted"))
     found = learning.uncounted(conn, "common", 9)
     learning.rate(conn, "a", "bad", updated_ms=2)
-    learning.set_counted(conn, found, counted=True)
+    learning.set_counted(conn, found)
     assert [one.job_id for one in learning.uncounted(conn, "common", 9)] == ["a"]
 
 

@@ -12,6 +12,9 @@ from typing import Final
 MIN_LIKENESS: Final = 0.80
 """Cosine of two bullets from which they may say the same: measured, docs/decisions/red-lines.md."""
 
+_TEXTS_KEPT: Final = 512
+"""Texts whose words are remembered. A text of 4 KiB has 60 KiB of words: 30 MB, whatever authors write."""
+
 _WORD: Final = re.compile(r"[^\W_]+")
 _NOT: Final = re.compile(r"n['’]t\b")
 
@@ -44,7 +47,7 @@ def says_the_same(a: str, b: str, likeness: float) -> bool:
     return not (only_a and only_b)
 
 
-@lru_cache(maxsize=16_384)
+@lru_cache(maxsize=_TEXTS_KEPT)
 def meaning_words(text: str) -> frozenset[str]:
     """The words that carry a text's meaning, without the usual endings."""
     words = (match[0] for match in _WORD.finditer(_NOT.sub(" not", text.casefold())))

@@ -3,12 +3,15 @@
 They stay here. What others learn of them is how many there were and how many were answered rightly.
 """
 
+from __future__ import annotations
+
 import asyncio
 import hashlib
 import logging
 from collections.abc import Sequence
+from contextlib import suppress
 from sqlite3 import Connection
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from node.clock import NowMs, now_ms
 from node.hive.judging.errors import CheckUnknown, CheckUnusable, TooManyChecks
@@ -20,6 +23,10 @@ from storage import checks as rows
 from storage.checks import Check
 from storage.database import Database
 from storage.page import Page
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 logger = logging.getLogger(__name__)
 
@@ -43,6 +50,7 @@ class Checks:
         self._database = database
         self._embedder = embedder
         self._now = now
+        self._goals: tuple[tuple[str, ...], NDArray[np.float32]] | None = None
 
     async def add(self, playbook: str, goal: str, expected: str) -> Check:
         """A check by the owner, in place of one with the same goal. Raises CheckUnusable or TooManyChecks."""
@@ -98,6 +106,12 @@ class Checks:
 
         return await self._database.write(store)
 
+    async def forget_from_history(self, playbook: str, goal: str) -> None:
+        """Take out the check that a goal became, whose answer the owner finds bad after all."""
+        with suppress(CheckUnusable):
+            goal = _checked(goal)
+        await self._database.write(lambda conn: rows.remove_from_history(conn, playbook, goal))
+
     async def list(self, playbook: str | None = None, *, limit: int = 50, after: str | None = None) -> Page[Check]:
         """Checks, the newest first."""
         return await self._database.read(lambda conn: rows.list_checks(conn, playbook, limit=limit, after=after))
@@ -126,7 +140,12 @@ class Checks:
         return await asyncio.to_thread(self._fitting, checks, texts, most)
 
     def _fitting(self, checks: Sequence[Check], texts: Sequence[str], most: int) -> Sequence[Check]:
-        scores = self._embedder.embed([check.goal for check in checks]) @ self._embedder.embed(texts).T
+        wanted = tuple(check.goal for check in checks)
+        goals, vectors = self._goals or ((), None)
+        if vectors is None or goals != wanted:  # many revisions are judged between two changes of the checks
+            vectors = self._embedder.embed(wanted)
+            self._goals = (wanted, vectors)
+        scores = vectors @ self._embedder.embed(texts).T
         best = scores.max(axis=1).tolist()
         ranked = sorted(zip(best, checks, strict=True), key=lambda item: (-item[0], item[1].id))
         return [check for likeness, check in ranked[:most] if likeness >= MIN_LIKENESS]

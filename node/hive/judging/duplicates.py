@@ -54,14 +54,15 @@ class Duplicates:
         self._shelves: dict[str, dict[str, _Section]] = {}
         self._lock = threading.Lock()
 
-    async def pairs(self, playbook: Playbook, added: Sequence[Bullet], *, keep: bool) -> list[Pair]:
-        """The pairs of `added` with each other and with the bullets in effect of their section.
+    async def pairs(self, playbook: Playbook, added: Sequence[Bullet], *, keep: bool, among: bool = True) -> list[Pair]:
+        """The pairs of `added` with the bullets in effect of their section, and with `among` with each other.
 
-        `keep`: they come into effect themselves, and are compared with from now on.
+        `keep`: they come into effect themselves, and are compared with from now on. A playbook that has more bullets
+        than are compared gets no further pairs.
         """
-        return await asyncio.to_thread(self._pairs, playbook, added, keep=keep) if added else []
+        return await asyncio.to_thread(self._pairs, playbook, added, keep, among) if added else []
 
-    def _pairs(self, playbook: Playbook, added: Sequence[Bullet], *, keep: bool) -> list[Pair]:
+    def _pairs(self, playbook: Playbook, added: Sequence[Bullet], keep: bool, among: bool) -> list[Pair]:
         with self._lock:
             sections = self._sections(playbook)
             found: dict[tuple[str, str], Pair] = {}
@@ -69,14 +70,21 @@ class Duplicates:
             for bullet in added:
                 by_section.setdefault(bullet.section, []).append(bullet)
             for name, bullets in by_section.items():
-                section = sections.get(name) or _Section(self._embedder.dimensions)
+                if sum(map(len, sections.values())) + len(bullets) > limits.MAX_BULLETS_COMPARED:
+                    continue
                 vectors = self._embedder.embed([bullet.text for bullet in bullets])
-                if keep and sum(map(len, sections.values())) + len(bullets) <= limits.MAX_BULLETS_COMPARED:
+                section, here = sections.get(name), []
+                if keep:
+                    section = sections.setdefault(name, _Section(self._embedder.dimensions))
                     section.add(bullets, vectors)
-                    sections[name] = section
-                among = {bullet.id: bullet for bullet in bullets}
-                for pair in section.alike(playbook, among, vectors):
-                    found[pair.a, pair.b] = pair
+                elif among:
+                    here.append(_Section(self._embedder.dimensions))
+                    here[0].add(bullets, vectors)
+                if section is not None:
+                    here.append(section)
+                new = {bullet.id: bullet for bullet in bullets}
+                for each in here:
+                    found.update(((pair.a, pair.b), pair) for pair in each.alike(playbook, new, vectors))
             return list(found.values())
 
     def _sections(self, playbook: Playbook) -> dict[str, _Section]:
@@ -151,11 +159,12 @@ def _likest(scored: tuple[float, Bullet]) -> tuple[float, str]:
     return -scored[0], scored[1].id
 
 
-def lessons(playbook: Playbook, pairs: Iterable[Pair], trusted: Callable[[Did], bool]) -> tuple[Lesson, ...]:
+def lessons(playbook: Playbook, pairs: Iterable[Pair], distance: Callable[[Did], int]) -> tuple[Lesson, ...]:
     """The bullets in effect with those that say the same put together, in the order of the playbook.
 
-    The one that stands for a group is of a `trusted` author if there is one, and of these the oldest: so no stranger's
-    near-copy takes the place of what the owner's own circle wrote. It has the counters of all.
+    The one that stands for a group is of the author at the least `distance` from the owner, and of these the oldest: so
+    no near-copy takes the place of what the owner's own twin wrote, and no stranger's of what named ones did, however
+    low a height it claims. It has the counters of all.
     """
     groups = _groups(pairs, {bullet.id for bullet in playbook.bullets})
     if not groups:
@@ -164,8 +173,8 @@ def lessons(playbook: Playbook, pairs: Iterable[Pair], trusted: Callable[[Did], 
     for bullet in playbook.bullets:
         members.setdefault(groups.get(bullet.id, bullet.id), []).append(bullet)
 
-    def rank(bullet: Bullet) -> tuple[bool, int, str]:
-        return not trusted(bullet.author), playbook.revisions[bullet.revision], bullet.id
+    def rank(bullet: Bullet) -> tuple[int, int, str]:
+        return distance(bullet.author), playbook.revisions[bullet.revision], bullet.id
 
     shown = {}
     for group in members.values():

@@ -87,6 +87,7 @@ async def measure(
             break
         expected = expectation_of(check)
         given = [await asyncio.to_thread(_guidance, retrieval, check.goal, bullets) for bullets in (without, with_it)]
+        after: str | None
         before = after = await _answer(attempt, check.goal, given[0])
         if given[1] != given[0]:
             try:
@@ -103,8 +104,8 @@ async def measure(
     return Measured(done, right_without, right_with, changed, changed_right)
 
 
-async def _answer(attempt: Attempt, goal: str, guidance: Sequence[str]) -> str | None:
-    """Never None, which stands for no answer. Raises NotTried."""
+async def _answer(attempt: Attempt, goal: str, guidance: Sequence[str]) -> str:
+    """One answer, in time. Raises NotTried."""
     try:
         async with asyncio.timeout(CHECK_TIMEOUT_S):
             return await attempt(goal, guidance)

@@ -115,7 +115,7 @@ class Judging:
     async def _said_twice(self, revisions: Sequence[SignedRevision], current: Playbook) -> Mapping[Cid, int]:
         """How many bullets of each revision say what another one says: all are compared in one go."""
         added = [bullet for signed in revisions for bullet in added_bullets(signed)]
-        pairs = await self._duplicates.pairs(current, added, keep=False)
+        pairs = await self._duplicates.pairs(current, added, keep=False, among=False)
         twice = {key for pair in pairs for key in (pair.a, pair.b)}
         return Counter(bullet.revision for bullet in added if bullet.id in twice)
 

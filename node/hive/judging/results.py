@@ -19,6 +19,7 @@ from node.hive.judging.gate import Measured
 from node.holding import holding
 from node.reputation.reputation import Reputation
 from node.trust import TrustList
+from protocols import limits
 from protocols.playbook.gate import GateResult, SignedGateResult, sign_gate_result
 from protocols.playbook.messages import GATE_RESULT, GateNotice, topic_of
 from storage import judging as rows
@@ -94,12 +95,13 @@ class GateResults:
     async def _on_result(self, heard: Heard) -> None:
         signed = GateNotice.from_body(heard.message.body).signed
         author = signed.result.author
-        if author != heard.author or author == self._did or not await self._counts(author):
+        timely = signed.result.ts <= self._now() + limits.CLOCK_SKEW_S * 1000
+        if author != heard.author or author == self._did or not timely or not await self._counts(author):
             self._counters["gate_results_not_kept"] += 1
             return
         # It may come before its revision; then it is here when that one is judged.
         async with self.putting(signed):
-            await self._database.write(lambda conn: rows.put_result(conn, row_of(signed)))
+            await self._database.write(lambda conn: rows.put_result(conn, row_of(signed), own=self._did))
         self._counters["gate_results_kept"] += 1
 
     async def _counts(self, author: Did) -> bool:

@@ -11,8 +11,9 @@ from serving import Client, with_server
 from node.api.app import make_app
 
 CONTRACT = """
-GET /live, GET /ready, GET /metrics, GET /v1/id, GET /v1/did, GET /v1/swarm/peers, POST /v1/swarm/connect,
-GET /v1/twins, POST /v1/interact, POST /v1/plan, GET /v1/jobs, GET /v1/jobs/{id}, GET /v1/jobs/{id}/log,
+GET /live, GET /ready, GET /metrics, GET /v1/id, GET /v1/did, GET /v1/swarm/peers, GET /v1/swarm/dht,
+POST /v1/swarm/connect, GET /v1/twins,
+POST /v1/interact, POST /v1/plan, GET /v1/jobs, GET /v1/jobs/{id}, GET /v1/jobs/{id}/log,
 POST /v1/memory, POST /v1/memory/search, GET /v1/memory, DELETE /v1/memory/{id}, POST /v1/didcomm/send,
 GET /v1/didcomm/inbox,
 GET /v1/didcomm/outbox, POST /v1/didcomm/ping, POST /v1/didcomm/discover, POST /v1/didcomm/invitation,

@@ -86,6 +86,7 @@ def test_swarm() -> None:
             "latency_ms": 1.5,
             "relayed": False,
         }
+        assert (await client("GET", "/v1/swarm/dht"))[1] == {"servers": ["12D3KooWRelay"]}
         address = "/ip4/127.0.0.1/tcp/1/p2p/12D3KooWFriend"
         status, document, _ = await client("POST", "/v1/swarm/connect", json={"multiaddr": address})
         assert (status, document) == (200, {"peer_id": "12D3KooWFriend"})
@@ -313,7 +314,12 @@ def test_playbooks() -> None:
             "critique": "too hasty",
             "status": "adopted",
             "reason": "written here",
+            "changes": [],
+            "bullets": [],
         }
+        _, told, _ = await client("GET", f"{path}/revisions?changes=true&limit=1")
+        assert told["next"]
+        assert (told["items"][0]["cid"], told["items"][0]["changes"]) == (second["cid"], ["+ a line"])
         first = proposed["cid"]
         assert (await client("POST", f"{path}/revisions/{first}/approve"))[1]["version"] == 2
         assert (await client("POST", f"{path}/revisions/{first}/reject", json={"reason": "no"}))[0] == 200

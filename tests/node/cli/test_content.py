@@ -56,7 +56,7 @@ def test_a_file_goes_in_and_out(pagi: Pagi, tmp_path: Path) -> None:
     data = os.urandom(1_500_000)
     (tmp_path / "file").write_bytes(data)
     cid = str(build_file(data)[0])
-    assert pagi("add", tmp_path / "file") == f"{cid}  1500000 bytes\n"
+    assert pagi("add", tmp_path / "file") == f"{cid}  1.5 MB\n"
     assert pagi.json("add", tmp_path / "file", "--chunker", "size-1048576", "--no-pin")["cid"] == str(
         build_file(data, chunk_bytes=1_048_576)[0]
     )
@@ -174,6 +174,10 @@ def test_pins_and_room(pagi: Pagi, tmp_path: Path) -> None:
     assert "400 kB" in pagi("pin", cid, "--name", "mine")
     assert pagi.json("pins", "--name", "mine")["items"] == [{"cid": cid, "kind": "recursive", "name": "mine"}]
     assert cid in pagi("pins", "--kind", "recursive", "--limit", "500")
+    (tmp_path / "photo").write_bytes(b"sea")
+    called = pagi.json("add", tmp_path / "photo")["cid"]
+    assert {"cid": called, "kind": "recursive", "name": "photo"} in pagi.json("pins", "--name", "photo")["items"]
+    assert pagi.json("add", tmp_path / "photo", "--no-pin")["cid"] == called
     used = pagi.json("usage")["size_bytes"]
     assert "embedded backend" in pagi("usage")
     pagi("unpin", cid)

@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from node.cli import doctor
+from node.cli import doctor, doctor_running
 from node.cli.client import Client
 from node.cli.command import Call
+from node.cli.errors import ApiProblem
 from node.cli.main import main
 from node.inference.models import SMOLLM2
 from storage.home import Home
@@ -91,12 +92,12 @@ def test_a_running_twin(home: Path, running_home: Path) -> None:
 
 
 def test_a_twin_that_nobody_is_connected_with(home: Path, running_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert doctor.check_network(call(home)).state == "ok"  # it is not running: there is nothing to complain of
+    assert doctor_running.check_network(call(home)).state == "ok"  # it is not running: there is nothing to complain of
     for name in ("api", "api-token"):
         shutil.copy(running_home / name, home / name)
-    assert doctor.check_network(call(home)).detail == "1 peer is connected"
+    assert doctor_running.check_network(call(home)).detail == "1 peer is connected"
     monkeypatch.setattr(Client, "get", lambda *_: {"items": []})
-    found = doctor.check_network(call(home))
+    found = doctor_running.check_network(call(home))
     assert (found.state, "--bootstrap" in found.hint) == ("warn", True)
 
 
@@ -159,7 +160,50 @@ def test_where_content_is_and_how_full(home: Path, monkeypatch: pytest.MonkeyPat
     usage = {"backend": "kubo", "detail": "Kubo 0.43", "size_bytes": used, "quota_bytes": 100, "blocks": None}
     monkeypatch.setattr(Client, "of_home", lambda _: Client("http://127.0.0.1:1", "token"))
     monkeypatch.setattr(Client, "get", lambda *_: usage)
-    assert doctor.check_content(call(home)).state == "ok", "nothing is known of a twin that does not run"
+    assert doctor_running.check_content(call(home)).state == "ok", "nothing is known of a twin that does not run"
     (home / "api").touch()
-    found = doctor.check_content(call(home))
+    found = doctor_running.check_content(call(home))
     assert (found.state, "Kubo 0.43" in found.detail, f"{used}%" in found.detail) == (state, True, True)
+
+
+def test_whom_the_dht_is_reached_through(
+    home: Path, running_home: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    for name in ("api", "api-token"):
+        shutil.copy(running_home / name, home / name)
+    assert doctor_running.check_dht(call(home)).detail == "client, 1 server can be reached"
+    monkeypatch.setattr(Client, "get", lambda *_: {"servers": []})
+    found = doctor_running.check_dht(call(home))
+    assert (found.state, "--bootstrap" in found.hint) == ("warn", True)
+    (home / "config.toml").write_text('[network]\ndht = "off"\n')
+    assert doctor_running.check_dht(call(home)).state == "ok"
+
+
+def test_what_waits_for_the_owner(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = [
+        {"name": "common", "revisions": {"adopted": 3}},
+        {"name": "tides", "revisions": {"adopted": 1, "quarantined": 2}},
+    ]
+    monkeypatch.setattr(Client, "of_home", lambda _: Client("http://127.0.0.1:1", "token"))
+    monkeypatch.setattr(Client, "get", lambda *_, **__: {"items": rows})
+    assert doctor_running.check_playbooks(call(home)).state == "ok", "nothing is known of a twin that does not run"
+    (home / "api").touch()
+    found = doctor_running.check_playbooks(call(home))
+    assert (found.state, "2 of tides" in found.detail) == ("warn", True)
+    assert "pagi playbook log tides --status quarantined" in found.hint
+    rows.pop()
+    assert doctor_running.check_playbooks(call(home)).detail == "nothing waits for you"
+
+
+def test_what_the_twin_advises_is_passed_on(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(*_: object) -> dict[str, object]:
+        raise ApiProblem({"detail": "Kubo does not answer", "hint": "Start Kubo.", "code": 50319, "status": 503})
+
+    monkeypatch.setattr(Client, "of_home", lambda _: Client("http://127.0.0.1:1", "token"))
+    monkeypatch.setattr(Client, "get", fails)
+    (home / "api").touch()
+    found = doctor._run_check(doctor_running.check_content, call(home))
+    assert (found.name, found.state, found.detail, found.hint) == (
+        *("content", "fail"),
+        *("Kubo does not answer", "Start Kubo."),
+    )

@@ -52,6 +52,9 @@ def test_the_relay_is_a_host_of_that_name(pagi: Pagi) -> None:
     relay = pagi.json("pin", TIDE, "--at", "relay")["host"]
     assert relay.startswith("did:")
     assert [pin["host"] for pin in pagi.json("pins", "--at", "relay")["items"]] == [relay]
+    listed = pagi("pins", "--at", "all")
+    assert f"{TIDE}  relay" in listed
+    assert relay not in listed
 
 
 def test_a_name_that_is_nobodys_is_no_host(pagi: Pagi) -> None:

@@ -53,20 +53,41 @@ def test_a_revision_is_shown_wherever_it_belongs(pagi: Pagi, teach: Callable[[st
     assert "1 right without it, 2 with it" in shown
     assert "1 of 1 goal that it fits went well" in shown
     assert pagi.json("playbook", "show", cid)["playbook"] == "shown"
+    (bullet,) = pagi.json("playbook", "show", "shown")["bullets"]
+    assert pagi.json("playbook", "show", bullet["id"])["cid"] == cid
+    assert pagi.json("playbook", "show", "b" + "a" * 32, status=2)["detail"].startswith("no bullet")
     assert pagi.json("playbook", "show", cid, "--name", "common", status=1)["code"] == 40451
     assert pagi.json("playbook", "show", "b" + "a" * 60, status=1)["code"] == 40002
+
+
+def test_the_log_says_who_taught_what_and_how_it_did(pagi: Pagi, teach: Callable[[str, str], str]) -> None:
+    cid = teach("logged", "Name the unit.")
+    shown = [line.strip() for line in pagi("playbook", "log", "logged").splitlines()]
+    assert shown[0] == "adopted      me: why not"
+    assert shown[1] == "+ a line"
+    assert shown[2].endswith("▲0 ▼0")
+    assert shown[3] == cid
+    assert "pagi playbook reject" in pagi.err
+    (row,) = pagi.json("playbook", "log", "logged")["items"]
+    assert (row["changes"], row["bullets"][0]["text"]) == (["+ a line"], "Name the unit.")
+    assert "Nothing of nowhere is known" in pagi("playbook", "show", "nowhere")
 
 
 def test_decisions(pagi: Pagi, teach: Callable[[str, str], str]) -> None:
     cid = teach("decided", "Name the unit.")
     for share in ((), ("0.3",), ("30%",)):
         assert "decided is at version" in pagi("playbook", "approve", cid, "--canary", *share)
-    assert "decided is at version" in pagi("playbook", "reject", cid)
+    for given in (cid, pagi.json("playbook", "show", "decided")["bullets"][0]["id"]):
+        decided = pagi("playbook", "reject", given)
+        assert "taught by me:" in decided
+        assert "+ a line" in decided
+        assert f"{cid}` takes that back" in pagi.err
+    assert "no bullet" in pagi.json("playbook", "reject", "b" + "a" * 32, status=2)["detail"]
     with pytest.raises(SystemExit):
         pagi("playbook", "approve", cid, "--canary", "2")
     me = pagi.json("id")["did"]
     assert pagi.json("playbook", "reject", "--author", me, "--name", "decided")["rejected"] == 1
-    assert "1 revisions of decided" in pagi("playbook", "reject", "--author", me, "--name", "decided")
+    assert "of decided: 1 revision by" in pagi("playbook", "reject", "--author", me, "--name", "decided")
     for words in ((), (cid, "--author", me)):
         assert pagi.json("playbook", "reject", *words, status=2)["detail"].startswith("name a revision")
 

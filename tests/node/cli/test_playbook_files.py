@@ -59,7 +59,7 @@ def test_import_and_export(pagi: Pagi, tmp_path: Path) -> None:
     path.write_text(shorter)
     lines = pagi("playbook", "import", str(path), "--name", "files", "--dry-run").splitlines()
     assert lines[0] == "setting since: taken out"
-    assert lines[1].startswith("- b")
+    assert lines[1] == "- [habits] Measure first."
     assert lines[2] == "+ [habits] Measure twice."
 
 

@@ -15,6 +15,7 @@ from identity.did import PeerId
 from identity.multibase import CODEC_DAG_CBOR, CODEC_DAG_PB, CODEC_RAW
 from node.content.blocks import Collected, Roots
 from node.content.embedded import EmbeddedBlocks, Providers
+from node.content.errors import PinBroken
 from protocols import dag_cbor
 from protocols.unixfs.layout import build_file
 from storage.blocks import BlockStore
@@ -81,18 +82,47 @@ def test_all_of_a_file_is_kept_by_its_recursive_pin(tmp_path: Path) -> None:
     asyncio.run(main())
 
 
-def test_what_is_missing_below_a_pin_or_cannot_be_read_is_no_error(tmp_path: Path) -> None:
+def test_a_leaf_that_is_missing_below_a_pin_and_what_cannot_be_read_are_no_error(tmp_path: Path) -> None:
     async def main() -> None:
         async with embedded(tmp_path / "twin") as parts:
             blocks, store = parts.blocks, parts.store
             leaf = raw(b"leaf")
             broken = Cid.of(CODEC_DAG_PB, b"no protobuf"), b"no protobuf"
             unknown = Cid.of(0x1234, b"what?"), b"what?"
-            root = naming(leaf[0], broken[0], unknown[0], naming(raw(b"missing")[0])[0], raw(b"missing too")[0])
+            root = naming(leaf[0], broken[0], unknown[0], raw(b"missing")[0])
             await keep(blocks, leaf, broken, unknown, root)
             await blocks.pin(root[0], "recursive")
             assert await blocks.collect() == Collected(0, 0)
             assert store.count == 4
+
+    asyncio.run(main())
+
+
+def test_what_a_lost_block_of_a_pin_names_is_not_collected(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """One bad sector in a folder must not cost all that is in it."""
+
+    async def main() -> None:
+        async with embedded(tmp_path / "twin") as parts:
+            blocks, store = parts.blocks, parts.store
+            leaf = raw(b"the only copy")
+            folder = naming(leaf[0])
+            root = naming(folder[0])
+            await keep(blocks, leaf, folder, root, raw(bytes(2_000)))
+            await blocks.pin(root[0], "recursive")
+            store.delete(folder[0])
+            with pytest.raises(PinBroken, match=f"{folder[0]} is lost or damaged.*{root[0]}"):
+                await blocks.collect()
+            await keep(blocks, raw(bytes(95_000)))  # near the quota a collection would come first
+            assert "cannot be cleaned" in caplog.text
+            with pytest.raises(StorageFull):
+                await keep(blocks, raw(bytes(5_001)))
+            assert store.count == 4
+            await keep(blocks, folder)
+            assert await blocks.collect() == Collected(2, 97_000)
+            assert await blocks.get(leaf[0]) == leaf[1]
+            store.delete(folder[0])
+            await blocks.unpin(root[0])
+            assert (await blocks.collect()).blocks == 2
 
     asyncio.run(main())
 
@@ -275,17 +305,16 @@ def test_what_is_named_a_thousand_times_waits_once_to_be_read(tmp_path: Path, mo
             for _ in range(20):
                 chain.append(naming(*leaves, chain[-1][0]))
             await keep(parts.blocks, *chain)
-            await parts.blocks.pin(chain[-1][0], "recursive")
             most, walk = 0, parts.blocks._walk
 
-            def measured(to_read: dict[Cid, None], live: set[Cid]) -> None:
+            def measured(to_read: dict[Cid, None], live: set[Cid], lost: set[Cid]) -> None:
                 nonlocal most
-                walk(to_read, live)
+                walk(to_read, live, lost)
                 most = max(most, len(to_read))
 
             monkeypatch.setattr("node.content.embedded._READ_AT_ONCE", 1)
             monkeypatch.setattr(parts.blocks, "_walk", measured)
-            assert await parts.blocks.collect() == Collected(0, 0)
+            assert await parts.blocks.collect(naming_roots(chain[-1][0])) == Collected(0, 0)
             assert 0 < most <= len(leaves) + 1
 
     asyncio.run(main())

@@ -479,7 +479,7 @@ def test_more_heads_than_a_revision_can_join_are_joined_by_the_next_ones(tmp_pat
             for member in (a, b):
                 await member.node.trust.put(dataclasses.replace(member.node.trust.current, allow=allow))
             async with a.hive._lock:
-                await a.hive._take_in([root, *heads, high])
+                await a.hive._admission.take([root, *heads, high])
             cids = [await a.propose("one"), await a.propose("two")]
             assert (await a.hive.view("common")).heads == {cids[1]}
             assert await b.until_judged(cids[1]) == "adopted"

@@ -109,13 +109,14 @@ def test_a_long_history_is_judged_in_parts(tmp_path: Path, monkeypatch: pytest.M
             await has(a, revisions)
             await name(b, a, authors=revisions)
             taken: list[int] = []
-            take_in = b.hive.take_in
+            taker = b.hive._receiving._taker
+            take_in = taker.take_in
 
             async def noted(batch: Sequence[SignedRevision]) -> None:
                 taken.append(len(batch))
                 await take_in(batch)
 
-            monkeypatch.setattr(b.hive, "take_in", noted)
+            monkeypatch.setattr(taker, "take_in", noted)
             await a.node.dial(b.node)
             await hear(b, announcement(a.node.keys, revisions[-1].cid))
             assert await b.until_judged(revisions[-1].cid) == "adopted"
@@ -135,7 +136,8 @@ def test_a_crash_while_a_history_is_judged_loses_nothing(tmp_path: Path, monkeyp
             await has(a, revisions)
             async with open_member(swarm, tmp_path / "b", keys=keys) as b:
                 await name(b, a, authors=revisions)
-                take_in = b.hive.take_in
+                taker = b.hive._receiving._taker
+                take_in = taker.take_in
                 stopped = asyncio.Event()
 
                 async def once(batch: Sequence[SignedRevision]) -> None:
@@ -144,7 +146,7 @@ def test_a_crash_while_a_history_is_judged_loses_nothing(tmp_path: Path, monkeyp
                         await asyncio.Event().wait()
                     await take_in(batch)
 
-                monkeypatch.setattr(b.hive, "take_in", once)
+                monkeypatch.setattr(taker, "take_in", once)
                 await a.node.dial(b.node)
                 await hear(b, announcement(a.node.keys, revisions[-1].cid))
                 await soon(_wait(stopped))

@@ -1,5 +1,5 @@
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pytest
 
@@ -8,7 +8,7 @@ from identity.did import Did, did_key
 from identity.keys import KeyPair
 from identity.multibase import CODEC_DAG_JOSE
 from node.hive.canary import is_tried_on
-from node.hive.retrieval import CHARS_PER_TOKEN, MAX_BULLETS, Fitting, Retrieval, usefulness
+from node.hive.retrieval import BYTES_PER_TOKEN, MAX_BULLETS, Fitting, Retrieval, usefulness
 from node.inference.embedder import WordLlamaEmbedder
 from protocols.playbook.merge import Bullet
 from tests.node.memory.fake import WordEmbedder
@@ -81,7 +81,7 @@ def test_of_two_that_are_the_same_otherwise_the_newer_one_comes_first() -> None:
 
 def test_no_more_than_there_is_room_for() -> None:
     long, short = bullet("flour mill " + "stone " * 40), bullet("flour mill flume")
-    room = len(short.text) // CHARS_PER_TOKEN + 1
+    room = len(short.text) // BYTES_PER_TOKEN + 1
     assert Asked()("flour mill", [long, short], tokens=room) == [short.text]
     assert Asked()("flour mill", [long, short], tokens=room - 1) == []
     assert len(Asked()("flour mill", [bullet(f"flour mill {n}") for n in range(MAX_BULLETS + 3)])) == MAX_BULLETS
@@ -115,3 +115,23 @@ def test_the_threshold_fits_the_embedder_that_we_ship() -> None:
     retrieval = Retrieval(WordLlamaEmbedder())
     found = retrieval.fitting("How much flour does the mill grind?", rules, ages=[0, 0], tokens=ROOM)
     assert [one.bullet for one in found] == rules[:1]
+
+
+def test_nobody_drives_out_the_bullets_of_another_by_writing_many(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("node.hive.retrieval.MAX_OFFERED", 4)
+    asked = Asked()
+    flood = [bullet(f"mill {n}") for n in range(20)]
+    found = asked("flour mill", [*flood, replace(bullet("flour mill"), author=BELA)], ages=[*[0] * 20, 9])
+    assert found[0] == "flour mill"
+    assert len(found) == 4
+    asked("flour mill", [replace(one, id=f"{one.id} again") for one in flood])
+    assert len(asked.retrieval._vectors) <= 2 * 4
+
+
+def test_rare_letters_take_the_room_that_they_cost() -> None:
+    assert Asked()("flour mill", [bullet("flour mill " + "\N{WHEEL OF DHARMA}" * 40)], tokens=30) == []
+
+
+def test_whom_to_ask_is_no_rule_for_an_answer() -> None:
+    route = replace(bullet("flour mill"), section="routing", tags=("ask:did:key:zBela",))
+    assert Asked()("flour mill", [route]) == []

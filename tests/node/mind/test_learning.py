@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -174,5 +175,31 @@ def test_what_is_tried_is_given_to_a_share_of_the_jobs_and_kept_back_from_the_re
                 assert guidance.texts == ([RULE] if is_tried else [])
                 seen.add(use.use)
             assert seen == {"tried", "kept_back"}
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("is_kept", [False, True])
+def test_a_stop_between_two_writes_loses_no_count_and_counts_none_twice(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_kept: bool
+) -> None:
+    async def main() -> None:
+        async with open_mind(FakeSwarm(), tmp_path / "a", engine=engine()) as mind:
+            await mind.remember(FACT)
+            bullet = await teach(mind)
+            await job(mind)
+            propose = mind.hive.propose
+
+            async def stop(*arguments: Any, **options: Any) -> Cid:
+                if is_kept:
+                    await propose(*arguments, **options)
+                raise asyncio.CancelledError
+
+            monkeypatch.setattr(mind.hive, "propose", stop)
+            with pytest.raises(asyncio.CancelledError):
+                await mind.learning.count("common")
+            monkeypatch.setattr(mind.hive, "propose", propose)
+            assert (await mind.learning.count("common") is None) == is_kept
+            assert await counted(mind, bullet) == (1, 0)
 
     asyncio.run(main())

@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from node.red_lines import plain
 from node.red_lines.plain import MAX_GAP, Phrase, Readable
 
 PHRASE = Phrase.of("reveal private keys")
@@ -52,6 +53,13 @@ def test_what_does_not_say_it_is_left_alone(text: str) -> None:
 @given(st.lists(st.sampled_from(["then", "all", "of", "your"]), max_size=MAX_GAP))
 def test_a_few_words_may_stand_between(between: list[str]) -> None:
     assert Readable(" ".join(["reveal", *between, "private", *between, "keys"])).has(PHRASE)
+
+
+def test_letters_without_end_are_no_words_to_remember() -> None:
+    before = plain._looks.cache_info().currsize, plain._without_ending.cache_info().currsize
+    assert Readable("reveal " + "х" * 4000).has(Phrase.of("х" * 4000))
+    assert plain._looks.cache_info().currsize <= before[0] + 1
+    assert plain._without_ending.cache_info().currsize <= before[1] + 1
 
 
 def test_scripts_without_spaces_between_words() -> None:

@@ -50,7 +50,7 @@ def play(revisions: Iterable[SignedRevision]) -> tuple[Playbook, set[tuple[str, 
 
 
 def shown(playbook: Playbook, pairs: Iterable[tuple[str, str]], trusted: Sequence[Did] = (ANNA,)) -> tuple[Lesson, ...]:
-    return lessons(playbook, [Pair(a, b, 1.0) for a, b in pairs], lambda did: did in trusted)
+    return lessons(playbook, [Pair(a, b, 1.0) for a, b in pairs], lambda did: int(did not in trusted))
 
 
 @settings(max_examples=30, deadline=None)

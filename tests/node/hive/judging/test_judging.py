@@ -220,3 +220,15 @@ def test_nothing_of_it_is_kept_if_the_transaction_fails(tmp_path: Path, monkeypa
             assert did_key(ANNA.public) in str((await judge.node.events.log()).items)
 
     asyncio.run(main())
+
+
+def test_a_near_copy_that_claims_to_be_older_does_not_stand_for_our_own(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with open_judge(tmp_path) as judge:
+            await judge.trust(ANNA)
+            await judge.hive.propose("common", "first", [bullet("something else")])
+            await judge.hive.propose("common", "ours", [bullet("check the signature of each letter")])  # height 2
+            await judge.hive.take_in([taught(ANNA, "check the signature of each letter at evil")])  # height 1
+            assert await judge.texts() == ["check the signature of each letter", "something else"]
+
+    asyncio.run(main())

@@ -10,10 +10,11 @@ import pytest
 
 from node.content.assembly import make_content
 from node.content.content import Content
+from protocols import limits
 from storage import judging as rows
 from tests.node.hive.judging.pipeline_parts import Judge, new_keys, open_judge, taught
 from tests.node.net.fake import FakeSwarm
-from tests.node.parts import Node, soon
+from tests.node.parts import Clock, Node, soon
 
 ANNA = new_keys()
 GOAL = "how many tonnes does the flour mill grind"
@@ -73,5 +74,29 @@ def test_our_own_result_and_one_that_is_told_outlive_collections(
             assert (await the_result(b)).cid == result.cid
             await assert_that_it_stays(a.node, own, result)
             await assert_that_it_stays(b.node, told, result)
+
+    asyncio.run(main())
+
+
+def test_a_result_from_the_future_is_not_kept(tmp_path: Path) -> None:
+    async def main() -> None:
+        swarm = FakeSwarm()
+        async with (
+            open_judge(tmp_path / "a", swarm=swarm, attempt=answer, run=True) as a,
+            open_judge(tmp_path / "b", swarm=swarm, run=True) as b,
+        ):
+            await a.node.dial(b.node)
+            await b.trust(a.node.did)
+            await a.trust(ANNA)
+            await a.hive.checks.add("common", GOAL, "two tonnes")
+            await b.hive.take_in([HELPS])
+            ahead = Clock()
+            ahead.advance(limits.CLOCK_SKEW_S + 1)
+            a.hive._decisions._results._now = ahead
+            await a.hive.take_in([HELPS])
+            await the_result(a)
+            while not b.hive.counters["gate_results_not_kept"]:  # noqa: ASYNC110 - counters tell nobody that they grew
+                await asyncio.sleep(0.001)
+            assert (await b.hive.detail("common", HELPS.cid)).results == []
 
     asyncio.run(main())
