@@ -80,6 +80,9 @@ class FakeChecks:
         await self.add(playbook, goal, answer)
         return True
 
+    async def forget_from_history(self, playbook: str, goal: str) -> None:
+        self.checks = {key: one for key, one in self.checks.items() if (one.playbook, one.goal) != (playbook, goal)}
+
     async def list(self, playbook: str | None, *, limit: int, after: str | None = None) -> Page[Check]:
         return _page([one for one in self.checks.values() if playbook in (None, one.playbook)], limit, after)
 

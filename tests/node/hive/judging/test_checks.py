@@ -93,3 +93,15 @@ def test_those_that_fit(tmp_path: Path) -> None:
             assert await checks.fitting("common", [], most=5) == ()
 
     asyncio.run(main())
+
+
+def test_an_answer_that_is_bad_after_all_is_no_check_any_more(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with open_checks(tmp_path) as (checks, _):
+            await checks.add("common", "who mills", "Anna")
+            await checks.add_from_history("common", "who bakes", "Ben bakes.")
+            for goal in ("who mills", "who bakes", "who knows"):
+                await checks.forget_from_history("common", goal)
+            assert [check.goal for check in await checks.of("common")] == ["who mills"]  # what the owner wrote stays
+
+    asyncio.run(main())
