@@ -66,7 +66,6 @@ def test_a_lesson_is_tried_by_the_real_model_and_its_teacher_hears_of_it(machine
     teacher = machine.twin("teacher", "--bootstrap", judge.address)
     teacher.start()
     name_each_other(judge, teacher)
-    wait_until(lambda: judge.client.ready()[1]["inference"]["loaded"] or None, "the model", TRIED_S)
     judge.client.post("memory", body={"kind": "semantic", "content": FACT})
     judge.client.post("checks", body={"goal": GOAL, "expected": SECRET})
 
