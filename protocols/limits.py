@@ -645,7 +645,7 @@ FRAMES_PER_S: Final = 20_000.0
 with full frames more than a gigabyte; what a peer sends beyond that waits on the wire."""
 
 FRAMES_BURST: Final = 40_000
-"""Such frames at once. The messages of one read never hold more."""
+"""Such frames at once: no gossip and no transfer comes near."""
 
 MAX_ENTRY_NAME_BYTES: Final = 255
 """A name in a folder, in UTF-8: the longest that common file systems take."""

@@ -25,6 +25,8 @@ from node.trace import TRACE_ID, trace_id_of
 logger = logging.getLogger(__name__)
 
 TRACE_HEADER: Final = "X-Trace-Id"
+_CLIENT_GONE: Final = 499
+"""In the metrics, whoever ended a transfer before it was whole; no status of HTTP's own says that."""
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -66,9 +68,11 @@ async def _answer(request: web.Request, handler: Handler, trace_id: str) -> web.
             headers["Allow"] = _methods_of(request) or error.headers["Allow"]
     except web.RequestPayloadError:
         problem = problem_of(InvalidRequest("the body was cut off, or is not in the encoding that it names"), trace_id)
-    except (asyncio.CancelledError, ConnectionResetError):
+    except asyncio.CancelledError:
         raise
-    except Exception:
+    except Exception as error:
+        if isinstance(error, ConnectionError) and (request.transport is None or request.transport.is_closing()):
+            return web.Response(status=_CLIENT_GONE)  # which nobody reads
         # The supervisor of the routes: one that is broken must not end the others.
         logger.exception("%s %s failed unexpectedly, trace %s", request.method, _template(request), trace_id)
         problem = problem_of(Unexpected(), trace_id)

@@ -18,8 +18,10 @@ from node.net.bitswap_ledger import Ledger
 from node.net.bitswap_sending import Sending
 from node.net.counters import Counters
 
-MAX_LATE: Final = 8192
-"""So many wants that are over are remembered: their blocks may still be under way, and are nobody's fault."""
+MAX_LATE: Final = 64 * 1024
+"""So many wants that are over are remembered, some 200 bytes each: their blocks may still be under way, and are
+nobody's fault. Sixteen calls that ask 64 peers about 64 blocks fill it. Too few of them would put honest peers in the
+wrong."""
 
 
 class Fetching:
@@ -34,7 +36,7 @@ class Fetching:
         self._is_connected = is_connected
         self._calls: dict[bytes, list[Call]] = {}
         self._asked: dict[ID, Counter[bytes]] = {}
-        self._late: OrderedDict[tuple[ID, bytes], None] = OrderedDict()
+        self._late: OrderedDict[tuple[ID, bytes], int] = OrderedDict()
 
     async def fetch(self, cids: Sequence[Cid], peers: Sequence[ID], timeout_s: float) -> dict[Cid, bytes]:
         """Those of the blocks that the peers gave in time; their hashes are right."""
@@ -106,7 +108,8 @@ class Fetching:
         self._expect_late(peer, digest)
 
     def _expect_late(self, peer: ID, digest: bytes) -> None:
-        self._late[peer, digest] = None
+        """A call that is repeated asks again while the block is still under way, and it then comes as often."""
+        self._late[peer, digest] = self._late.get((peer, digest), 0) + 1
         self._late.move_to_end((peer, digest))
         if len(self._late) > MAX_LATE:
             self._late.popitem(last=False)
@@ -121,8 +124,9 @@ class Fetching:
         """A block has come. False if nobody has asked this peer for it."""
         if digest in self._asked.get(peer, ()):
             self._settle(peer, digest)
-        elif (peer, digest) in self._late:
-            del self._late[peer, digest]
+        elif times := self._late.pop((peer, digest), 0):
+            if times > 1:
+                self._late[peer, digest] = times - 1
         else:
             return False
         calls = self._calls.get(digest)

@@ -46,10 +46,15 @@ class _Waiting:
     def wake(self) -> None:
         self.more.set()
 
-    async def next(self) -> bytes:
-        while not self.asking and not self.answers:
-            self.more = trio.Event()
-            await self.more.wait()
+    async def some(self) -> bool:
+        """Wait for messages, for a while; whether there are any."""
+        with trio.move_on_after(IDLE_S):
+            while not self.asking and not self.answers:
+                self.more = trio.Event()
+                await self.more.wait()
+        return bool(self.asking or self.answers)
+
+    def next(self) -> bytes:
         if self.asking:
             return self.asking.popleft()
         message = self.answers.popleft()
@@ -99,9 +104,8 @@ class Sending:
         """Send what waits for a peer on a stream of our own, until nothing has come for a while or it breaks."""
         stream = None
         try:
-            while True:
-                with trio.fail_after(IDLE_S):
-                    message = await waiting.next()
+            while await waiting.some():
+                message = waiting.next()
                 with trio.fail_after(WRITE_S):
                     if stream is not None and not await _written(stream, message):
                         await drop(stream)

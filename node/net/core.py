@@ -90,6 +90,7 @@ class Core:
         swarm = self._host.get_network()
         patches.dial_nobody_unasked(swarm)
         patches.tell_of_connections_only(swarm)
+        patches.free_what_a_dial_held(swarm)
         patches.guard_streams(swarm, self._admit, self._stream_failed)
         counters = plan.counters
         inflow = Inflow()

@@ -186,6 +186,24 @@ def widen_queue(queue: Any, size: int, dropped: Callable[[], None]) -> None:
     queue.push = counting_push
 
 
+def free_what_a_dial_held(swarm: Any) -> None:
+    """Close the socket and free the place of a dial that is given up while it agrees on the cipher. The library keeps
+    both, and once all places are taken this way nobody can connect any more, in or out."""
+    upgrade = swarm.upgrade_outbound_raw_conn
+
+    async def upgrade_or_free(raw: Any, peer: Any, place: Any = None) -> Any:
+        try:
+            return await upgrade(raw, peer, place)
+        except BaseException:
+            if place is not None:
+                place.close()
+            with trio.CancelScope(shield=True), contextlib.suppress(BaseLibp2pError, OSError):
+                await raw.close()
+            raise
+
+    swarm.upgrade_outbound_raw_conn = upgrade_or_free
+
+
 async def is_responsive(connection: Any, timeout_s: float) -> float | None:
     """The time in milliseconds of one ping on this very connection, or None if it fails.
 
@@ -197,9 +215,10 @@ async def is_responsive(connection: Any, timeout_s: float) -> float | None:
 
 
 async def hang_up(connection: Any) -> None:
-    """Close a connection whose other side may be silent: closing politely waits for it, so the socket goes first."""
+    """Close a connection whose other side may be silent: closing politely waits for it, so the socket goes first. The
+    rest is not cut short: the library tells at its very end that the peer has gone, and nobody else does."""
     gone = (BaseLibp2pError, OSError, trio.BrokenResourceError, trio.ClosedResourceError)
     with contextlib.suppress(*gone), trio.move_on_after(1):
         await connection.muxed_conn.secured_conn.close()
-    with contextlib.suppress(*gone), trio.move_on_after(2):
+    with contextlib.suppress(*gone):
         await connection.close()

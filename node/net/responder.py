@@ -51,7 +51,11 @@ class _Caller:
 
     def __init__(self, max_in_flight: int) -> None:
         self.streams = 0
-        self.gate = trio.Semaphore(max_in_flight)
+        self.gate = trio.Semaphore(max_in_flight, max_value=max_in_flight)
+
+    @property
+    def idle(self) -> bool:
+        return not self.streams and self.gate.value == self.gate.max_value
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +64,12 @@ class _Service:
     max_request_bytes: int
     max_in_flight_per_peer: int
     callers: dict[ID, _Caller]
+
+    def tidy(self, peer: ID) -> None:
+        """Forget a peer that has nothing under way; not before, or a new stream would begin with a new bound."""
+        caller = self.callers.get(peer)
+        if caller is not None and caller.idle:
+            del self.callers[peer]
 
 
 OnRequest = Callable[[str, str, bytes, Slot], None]
@@ -101,8 +111,7 @@ class Responder:
             pass
         finally:
             caller.streams -= 1
-            if not caller.streams:
-                service.callers.pop(peer, None)
+            service.tidy(peer)
             await drop(stream)
 
 
@@ -121,6 +130,7 @@ class _Conversation:
     ) -> None:
         self._service = service
         self._caller = caller
+        self._peer = peer
         self._peer_text = peer.to_base58()
         self._stream = stream
         self._frames = frames
@@ -129,12 +139,18 @@ class _Conversation:
         self._slots: deque[Slot] = deque()
         self._wake = trio.Event()
         self._ended = False
+        self._held = 0
+        self._over = False
 
     async def run(self) -> None:
         """Until the peer ends the stream and has its replies. Raises a group of what went wrong."""
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(self._read)
-            nursery.start_soon(self._write)
+        try:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._read)
+                nursery.start_soon(self._write)
+        finally:
+            self._over = True
+            self._release(self._held - sum(not slot.settled for slot in self._slots))
         await self._stream.close()
 
     async def _read(self) -> None:
@@ -142,6 +158,7 @@ class _Conversation:
             while True:
                 for payload in await self._frames.read():
                     await self._caller.gate.acquire()
+                    self._held += 1
                     slot = Slot(self._on_settled)
                     self._slots.append(slot)
                     self._on_request(self._service.protocol, self._peer_text, payload, slot)
@@ -152,8 +169,16 @@ class _Conversation:
             self._wake.set()
 
     def _on_settled(self) -> None:
-        self._caller.gate.release()
+        if self._over:
+            self._release(1)
+            self._service.tidy(self._peer)
         self._wake.set()
+
+    def _release(self, count: int) -> None:
+        """Let so many further requests in. A reply counts until it is written: a peer may ask and never read."""
+        self._held -= count
+        for _ in range(count):
+            self._caller.gate.release()
 
     async def _write(self) -> None:
         while self._slots or not self._ended:
@@ -163,6 +188,7 @@ class _Conversation:
             if ready:
                 self._counters.add("requests_served", len(ready))
                 await self._stream.write(b"".join(ready))
+                self._release(len(ready))
             elif self._slots and self._slots[0].settled:
                 raise _Failed
             else:

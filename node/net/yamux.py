@@ -129,8 +129,8 @@ class Yamux(IMuxedConn):  # type: ignore[misc] # the library is not typed for us
         if len(self._streams) >= MAX_STREAMS:
             raise MuxedConnUnavailable("too many streams are open")
         if self._next_id > MAX_STREAM_ID:
-            await self.close()  # The next dial begins at the first number again.
-            raise MuxedConnUnavailable("the connection has no numbers left for streams")
+            await self.close()
+            raise MuxedConnUnavailable("no numbers are left for streams")
         stream = self._streams[self._next_id] = YamuxStream(self._next_id, self)
         self._next_id += 2
         self.send(WINDOW, stream.stream_id, SYN, stream.widen())
@@ -188,8 +188,8 @@ class Yamux(IMuxedConn):  # type: ignore[misc] # the library is not typed for us
 
     async def _pace(self) -> None:
         """Wait if the peer sends more frames than a peer needs: each costs the same, however short it is."""
-        cost, self._cost = self._cost + 1, 0
-        while not self._frames.allow(trio.current_time(), cost):
+        cost, self._cost = min(self._cost + 1, limits.FRAMES_BURST), 0
+        while not self._frames.allow(trio.current_time(), cost):  # noqa: ASYNC110 - it fills with time alone
             await trio.sleep(PACE_S)
 
     async def _hang_up(self) -> None:

@@ -9,7 +9,7 @@ import socket
 
 import pytest
 from fake_twin import TOKEN, FakeTwin
-from serving import Client, with_server
+from serving import AUTH, Client, with_server
 
 from node.api.app import make_app, serve
 from node.api.errors import CannotServe
@@ -187,6 +187,25 @@ def test_an_unexpected_error_is_logged_once_and_tells_nothing(caplog: pytest.Log
 
     with caplog.at_level(logging.WARNING):
         with_server(test)
+
+
+@pytest.mark.slow
+def test_whoever_goes_in_the_middle_of_a_transfer_is_no_fault(caplog: pytest.LogCaptureFixture) -> None:
+    async def test(client: Client, _: FakeTwin) -> None:
+        data = io.BytesIO(bytes(48_000_000))  # more than both sides' sockets hold
+        added = (await client("POST", "/v1/ipfs/add", data=data, headers={"Content-Type": "application/octet-stream"}))[
+            1
+        ]
+        async with client.session.get(f"{client.url}/v1/ipfs/cat/{added['cid']}", headers=AUTH) as response:
+            await response.content.readexactly(1000)
+            response.close()
+        async with asyncio.timeout(30):
+            while 'status="499"' not in (await client("GET", "/metrics"))[1].decode():  # it is counted when noticed
+                pass
+
+    with caplog.at_level(logging.WARNING):
+        with_server(test)
+    assert [record.getMessage() for record in caplog.records] == []
 
 
 def test_a_valid_traceparent_is_taken_over() -> None:

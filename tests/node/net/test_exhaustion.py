@@ -199,3 +199,72 @@ def _kept(core: Core) -> list[str]:
 
 def _peer_in(key: object) -> object:
     return key[0] if isinstance(key, tuple) else key
+
+
+def asking(times: int, then: Any) -> Any:
+    """Send requests on a stream, read no reply, and go on with `then`."""
+
+    async def deed(host: Any, victim: Any) -> None:
+        stream = await host.new_stream(victim, [ECHO])
+        await stream.write(encode_frame(b"a long story, please") * times)
+        await then(stream)
+
+    return deed
+
+
+def test_replies_that_a_peer_does_not_read_are_not_gathered() -> None:
+    """Else twenty bytes would cost a megabyte of memory each, for as long as the peer takes a byte now and then."""
+    told = 0
+
+    async def tell(peer: str, payload: bytes) -> bytes:
+        nonlocal told
+        told += 1
+        return bytes(1_000_000)
+
+    async def wait(stream: Any) -> None:
+        await trio.sleep(1)
+
+    async def main() -> None:
+        async with real() as network:
+            await network.serve(ECHO, tell, max_request_bytes=100, max_in_flight_per_peer=3)
+            await as_raw_peer(network.addresses()[0], asking(100, wait))
+            assert 3 <= told <= 3 + 1
+
+    asyncio.run(main())
+
+
+def test_a_stream_that_is_opened_anew_does_not_raise_the_bound() -> None:
+    under_way = most = 0
+    done = asyncio.Event()
+
+    async def ponder(peer: str, payload: bytes) -> bytes:
+        nonlocal under_way, most
+        under_way += 1
+        most = max(most, under_way)
+        await done.wait()
+        under_way -= 1
+        return payload
+
+    async def again_and_again(host: Any, victim: Any) -> None:
+        async def leave(stream: Any) -> None:
+            await trio.sleep(0.1)
+            await stream.reset()
+
+        for _ in range(4):
+            await asking(5, leave)(host, victim)
+        answers = await host.new_stream(victim, [ECHO])
+        asyncio_loop.call_soon_threadsafe(done.set)
+        await answers.write(encode_frame(b"now"))
+        with trio.fail_after(20):
+            assert await answers.read(4) == encode_frame(b"now"), "it is served again once all have ended"
+
+    async def main() -> None:
+        nonlocal asyncio_loop
+        asyncio_loop = asyncio.get_running_loop()
+        async with real() as network:
+            await network.serve(ECHO, ponder, max_request_bytes=100, max_in_flight_per_peer=3)
+            await as_raw_peer(network.addresses()[0], again_and_again)
+            assert most == 3
+
+    asyncio_loop: Any = None
+    asyncio.run(main())

@@ -292,6 +292,41 @@ def test_a_living_peer_is_responsive_and_hanging_up_ends_its_connection() -> Non
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("patched", [False, True], ids=["the_library_keeps_it", "and_we_free_it"])
+def test_a_dial_that_is_given_up_inside_the_handshake(patched: bool) -> None:
+    """The library keeps its place among the connections for ever, and the socket until the garbage is collected."""
+
+    async def main() -> None:
+        async with trio.open_nursery() as nursery, running(make_host(new_keys(), NetSettings())) as host:
+            swarm = host.get_network()
+            if patched:
+                patches.free_what_a_dial_held(swarm)
+            silent = await trio.open_tcp_listeners(0, host="127.0.0.1")
+            ended = trio.Event()
+
+            async def say_nothing(stream: trio.SocketStream) -> None:
+                while await stream.receive_some():
+                    pass
+                ended.set()
+
+            nursery.start_soon(trio.serve_listeners, say_nothing, silent)
+            address = Multiaddr("/ip4/127.0.0.1/tcp/%d" % silent[0].socket.getsockname()[1])
+            with trio.move_on_after(0.2) as scope:
+                await host.connect(PeerInfo(some_peer(), [address]))
+            assert scope.cancelled_caught
+            assert swarm._resource_manager._current_connections == (0 if patched else 1)
+            if patched:
+                with trio.fail_after(10):
+                    await ended.wait()
+            nursery.cancel_scope.cancel()
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("error" if patched else "ignore", ResourceWarning)
+        trio.run(main)
+        gc.collect()
+
+
+@pytest.mark.slow
 def test_the_library_builds_its_addresses_anew_each_time_and_we_keep_them_a_while() -> None:
     async def main() -> None:
         async with running(new_host()) as host:

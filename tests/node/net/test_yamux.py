@@ -37,6 +37,7 @@ from node.net.yamux_stream import (
     WINDOW_BYTES,
     YamuxStream,
 )
+from protocols import limits
 from tests.node.net.support import new_keys
 
 
@@ -98,9 +99,9 @@ async def pair() -> AsyncIterator[tuple[Yamux, Yamux]]:
 
 
 @contextlib.asynccontextmanager
-async def alone() -> AsyncIterator[tuple[Yamux, Wire]]:
+async def alone(*, is_initiator: bool = False) -> AsyncIterator[tuple[Yamux, Wire]]:
     """One of ours, and the wire into it."""
-    wire = Wire(is_initiator=False)
+    wire = Wire(is_initiator=is_initiator)
     async with trio.open_nursery() as nursery:
         end = Yamux(wire, "peer")  # type: ignore[arg-type]
         nursery.start_soon(end.start)
@@ -462,6 +463,119 @@ def test_small_pieces_are_copied_together() -> None:
         stream.feed(memoryview(b"x"))
     assert len(stream._pieces) == 1
     assert stream.unread_bytes == 10_000
+
+
+def test_a_piece_does_not_keep_the_message_it_came_in() -> None:
+    """Else a kilobyte for a stream, among much for nobody, would cost 64 KiB of memory for each KiB of its window."""
+    stream = YamuxStream(1, _Deaf())
+    message = bytes(64 * 1024)
+    stream.feed(memoryview(message)[:2000])
+    assert isinstance(stream._pieces[0], bytearray)
+    stream.feed(memoryview(message)[:60_000])
+    kept = stream._pieces[1]
+    assert isinstance(kept, memoryview)
+    assert kept.obj is message, "what is nearly all of a message is not copied"
+
+
+def test_small_reads_do_not_copy_what_is_left() -> None:
+    """Else a peer that sends 4 MiB of pings in small frames would have us copy 250 GB."""
+
+    async def body() -> None:
+        stream = YamuxStream(1, _Deaf())
+        stream.feed(memoryview(bytes(100)))
+        joined = stream._pieces[0]
+        assert await stream.read(32) == bytes(32)
+        left = stream._pieces[0]
+        assert isinstance(left, memoryview)
+        assert left.obj is joined
+        stream.feed(memoryview(b"more"))
+        stream.end()
+        assert await read_all(stream) == bytes(68) + b"more"
+
+    run(body)
+
+
+def test_number_zero_is_no_stream() -> None:
+    async def body() -> None:
+        async with alone(is_initiator=True) as (end, wire):
+            await wire.into.send(frame(WINDOW, SYN, 0, 0))
+            await end.event_shutting_down.wait()
+
+    run(body)
+
+
+def test_a_connection_that_has_used_up_its_numbers_ends() -> None:
+    async def body() -> None:
+        async with alone(is_initiator=True) as (end, wire):
+            end._next_id = 2**32 - 1
+            assert (await end.open_stream()).stream_id == 2**32 - 1
+            with pytest.raises(MuxedConnUnavailable, match="numbers"):
+                await end.open_stream()
+            assert end.is_closed
+            assert frames_in(wire.written)[-1][0] == GO_AWAY
+
+    run(body)
+
+
+def test_many_writers_queue_no_more_than_one() -> None:
+    """Each of a thousand streams would else add a frame of 64 KiB for a peer that takes nothing."""
+
+    async def body() -> None:
+        async with alone(is_initiator=True) as (end, wire), trio.open_nursery() as nursery:
+            stuck = trio.Event()
+            write = wire.write
+
+            async def hold(data: bytes) -> None:
+                await stuck.wait()
+                await write(data)
+
+            wire.write = hold  # type: ignore[method-assign]
+            for _ in range(20):
+                nursery.start_soon((await end.open_stream()).write, bytes(100_000))
+            await trio.testing.wait_all_tasks_blocked()
+            assert end._waiting_bytes < yamux.MAX_WAITING_BYTES + 2 * 65536
+            stuck.set()
+            await trio.testing.wait_all_tasks_blocked()
+            assert end._waiting_bytes == 0
+            assert sum(value for kind, _, _, value in frames_in(wire.written) if kind == DATA) == 20 * 100_000
+
+    run(body)
+
+
+def test_a_window_wakes_all_who_write_to_the_stream() -> None:
+    async def body() -> None:
+        async with alone(is_initiator=True) as (end, wire), trio.open_nursery() as nursery:
+            stream = await end.open_stream()
+            await stream.write(bytes(FIRST_WINDOW_BYTES))
+            for _ in range(2):
+                nursery.start_soon(stream.write, b"x")
+            await trio.testing.wait_all_tasks_blocked()
+            await wire.into.send(frame(WINDOW, ACK, 1, 2))
+
+    run(body)
+
+
+@pytest.mark.parametrize(
+    "flood",
+    [frame(PING, SYN, 0, 1) * 5000, b"".join(frame(WINDOW, SYN | RST, 2 * n + 1, 0) for n in range(5000))],
+    ids=["pings", "streams that are reset at once"],
+)
+def test_a_peer_that_floods_is_paced_and_then_read_on(flood: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "FRAMES_PER_S", 100.0)
+    monkeypatch.setattr(limits, "FRAMES_BURST", 10_000)
+
+    async def main() -> None:
+        async with alone() as (end, wire):
+            for message in (flood, flood, flood, frame(PING, SYN, 0, 4711)):
+                await wire.into.send(message)
+            while (PING, ACK, 0, 4711) not in frames_in(wire.written):  # noqa: ASYNC110 - written by another task
+                await trio.sleep(0.1)
+            assert trio.current_time() - began > 50
+            assert not end.is_closed
+
+    clock = trio.testing.MockClock(autojump_threshold=0.01)
+    began = clock.current_time()
+    trio.run(main, clock=clock)
 
 
 # Over a socket, with the library's muxer on the other side

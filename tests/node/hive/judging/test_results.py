@@ -14,7 +14,7 @@ from protocols import limits
 from storage import judging as rows
 from tests.node.hive.judging.pipeline_parts import Judge, new_keys, open_judge, taught
 from tests.node.net.fake import FakeSwarm
-from tests.node.parts import Clock, Node, soon
+from tests.node.parts import PATIENCE_S, Clock, Node, soon
 
 ANNA = new_keys()
 GOAL = "how many tonnes does the flour mill grind"
@@ -95,8 +95,9 @@ def test_a_result_from_the_future_is_not_kept(tmp_path: Path) -> None:
             a.hive._decisions._results._now = ahead
             await a.hive.take_in([HELPS])
             await the_result(a)
-            while not b.hive.counters["gate_results_not_kept"]:  # noqa: ASYNC110 - counters tell nobody that they grew
-                await asyncio.sleep(0.001)
+            async with asyncio.timeout(PATIENCE_S):
+                while not b.hive.counters["gate_results_not_kept"]:  # noqa: ASYNC110 - counters tell nobody
+                    await asyncio.sleep(0.001)
             assert (await b.hive.detail("common", HELPS.cid)).results == []
 
     asyncio.run(main())

@@ -299,7 +299,9 @@ ROUTES = [
     {"op": "add", "section": "routing", "text": f"{GOAL} {n}", "tags": ["ask:did:key:zNobody"]}
     for n in range(2 * MAX_BULLETS)
 ]
-COPIES = [bullet(f"{GOAL} {'please ' * n}") for n in range(1, 2 * MAX_BULLETS)]
+COPIES = [
+    bullet(f"{GOAL} {word}") for word in ("about", "all", "also", "any", "are", "been", "could", "each", "every", "if")
+]
 
 
 @pytest.mark.parametrize("decoys", [ROUTES, COPIES], ids=["routes", "copies"])
