@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, assert_never
 
 from identity.did import Did
+from node.hive.retrieval import Fitting
 from node.memory.memory import Recalled
 from node.mind.relevance import supports
 from protocols.task import Answer
@@ -81,12 +82,16 @@ class Asked:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Situation:
-    """All that the decision depends on. `recalled` is None before the first recall."""
+    """All that the decision depends on. `recalled` is None before the first recall.
+
+    `taught` are the playbook bullets that answer the goal themselves, where no memory does.
+    """
 
     goal: str
     steps_left: int
     tools: frozenset[str] = frozenset()
     recalled: Sequence[Recalled] | None = None
+    taught: Sequence[Fitting] = ()
     tool_results: Mapping[str, Any] = field(default_factory=dict)
     candidates: Sequence[Candidate] = ()
     asked: Sequence[Asked] = ()
@@ -111,7 +116,7 @@ def decide(situation: Situation) -> Action:
     tool = tool_for(situation.goal, situation.tools)
     if tool is not None and tool.name not in situation.tool_results:
         return tool
-    if situation.tool_results or situation.support or situation.helper:
+    if situation.tool_results or situation.support or situation.taught or situation.helper:
         return Respond()
     asked = {entry.candidate.did for entry in situation.asked}
     for candidate in situation.candidates:

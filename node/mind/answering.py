@@ -12,7 +12,6 @@ from identity.errors import PagiError
 from node.events import EventBus
 from node.inference.engine import ChatTurn
 from node.inference.local import LocalModel
-from node.memory.memory import Recalled
 
 logger = logging.getLogger(__name__)
 
@@ -48,7 +47,7 @@ class Writer:
         self._model = model
         self._events = events
 
-    async def write(self, question: str, notes: Sequence[Recalled], *, guidance: Sequence[str] = ()) -> Written:
+    async def write(self, question: str, notes: Sequence[str], *, guidance: Sequence[str] = ()) -> Written:
         """Answer `question` from `notes`, best first. `guidance` are playbook bullets that fit."""
         if not notes:
             return Written("I do not know: nothing that I remember answers this.", NO_MODEL, degraded=False)
@@ -83,12 +82,12 @@ def cited(text: str, origin: str, sources: Sequence[tuple[str, str]], *, written
     return f"{text}\n({origin} {memory_id}{f': “{quoted}”' if written_by_model else ''})"
 
 
-def _prompt(question: str, notes: Sequence[Recalled], guidance: Sequence[str]) -> list[ChatTurn]:
+def _prompt(question: str, notes: Sequence[str], guidance: Sequence[str]) -> list[ChatTurn]:
     rules = "".join(f"\n- {bullet}" for bullet in guidance)
     system = _INSTRUCTIONS + (f"\nLearned rules:{rules}" if rules else "")
-    fenced = "\n".join(f"- {' '.join(note.content.split())}" for note in notes)  # one line each: none can end the fence
+    fenced = "\n".join(f"- {' '.join(note.split())}" for note in notes)  # one line each: none can end the fence
     return [ChatTurn("system", system), ChatTurn("user", f"Notes:\n{fenced}\n\nQuestion: {question}")]
 
 
-def _quoted(notes: Sequence[Recalled], reason: str | None) -> Written:
-    return Written(notes[0].content, NO_MODEL, degraded=True, reason=reason)
+def _quoted(notes: Sequence[str], reason: str | None) -> Written:
+    return Written(notes[0], NO_MODEL, degraded=True, reason=reason)

@@ -100,7 +100,7 @@ class Colleagues:
         notes = await self._notes(question)
         if not notes:
             return Answer(answer="", sources=(), confidence=0.0, model=NO_MODEL, degraded=False)
-        written = await self._writer.write(question, notes)
+        written = await self._writer.write(question, [note.content for note in notes])
         return Answer(
             answer=written.text,
             sources=tuple(Source(note.id, note.content, note.score) for note in notes[: limits.MAX_SOURCES]),

@@ -23,6 +23,7 @@ from node.mind.colleagues import Colleagues
 from node.mind.jobs import Jobs, Step
 from node.mind.learning import Guidance, Learning
 from node.mind.reflection import reflect
+from node.mind.relevance import answers
 from node.reputation.reputation import Reputation
 from plugins.host import PluginHost
 from protocols.playbook.merge import Bullet
@@ -130,7 +131,7 @@ class Executive:
 
     async def plan(self, goal: str) -> tuple[Step, ...]:
         """What would be done for a goal, as far as that can be told without doing it."""
-        situation = await self._recall(Situation(goal=goal, steps_left=MAX_STEPS, tools=self._tool_names()))
+        situation = await self._recall(Situation(goal=goal, steps_left=MAX_STEPS, tools=self._tool_names()), "")
         following = decide(situation)
         planned: list[Action] = [Recall(goal), following]
         if not isinstance(following, Respond):
@@ -173,10 +174,13 @@ class Executive:
         situation = run.situation
         match action:
             case Recall():
-                run.situation = await self._recall(situation)
+                run.situation = await self._recall(situation, run.job_id)
                 recalled = run.situation.recalled or ()
                 found = [{"id": item.id, "score": round(item.score, 4), "source": item.source} for item in recalled]
-                return {"found": found, "support": len(run.situation.support)}
+                told: dict[str, Any] = {"found": found, "support": len(run.situation.support)}
+                if run.situation.taught:
+                    told["taught"] = [fitting.bullet.id for fitting in run.situation.taught]
+                return told
             case UseTool():
                 result = await self._use_tool(action)
                 run.situation = replace(situation, tool_results={**situation.tool_results, action.name: result})
@@ -188,13 +192,18 @@ class Executive:
             case _:
                 assert_never(action)
 
-    async def _recall(self, situation: Situation) -> Situation:
-        """The situation with what is remembered and, if that answers nothing, with the twins that could be asked."""
+    async def _recall(self, situation: Situation, job_id: str) -> Situation:
+        """The situation with what is remembered; if that answers nothing, with what the playbook teaches; and if that
+        does not either, with the twins that could be asked."""
         goal = situation.goal
         recalled = await self._memory.search(goal, k=self._config.recall_items, kinds=RECALLED_KINDS)
         situation = replace(situation, recalled=recalled)
         if situation.support:
             return situation
+        guidance = await self._learning.guidance(self._config.playbook, job_id, goal)
+        taught = tuple(one for one in guidance.given if answers(goal, one.bullet.text, one.likeness))
+        if taught:
+            return replace(situation, taught=taught)
         candidates = await self._colleagues.candidates(goal, await self._bullets())
         return replace(situation, candidates=candidates[: self._config.max_asked])
 
@@ -211,8 +220,8 @@ class Executive:
         if situation.tool_results:
             text = "; ".join(f"{name}: {_readable(result)}" for name, result in situation.tool_results.items())
             return _Answer(text, degraded=False, output={"from": "tool"})
-        if situation.support:
-            return await self._respond_from_memory(run)
+        if situation.support or situation.taught:
+            return await self._respond_from_own(run)
         helper = situation.helper
         if helper is not None:
             assert helper.answer is not None
@@ -230,21 +239,26 @@ class Executive:
         )
         return _Answer(text, degraded=False, output={"from": "nothing"}, found=False)
 
-    async def _respond_from_memory(self, run: "_Run") -> "_Answer":
-        goal, support = run.situation.goal, run.situation.support
+    async def _respond_from_own(self, run: "_Run") -> "_Answer":
+        """From memory, with the bullets that fit as rules; where nothing is remembered, from those that answer."""
+        goal, support, taught = run.situation.goal, run.situation.support, run.situation.taught
         run.guidance = guidance = await self._learning.guidance(self._config.playbook, run.job_id, goal)
-        written = await self._writer.write(goal, support, guidance=guidance.texts)
-        output: dict[str, Any] = {
-            "from": "memory",
-            "memories": [memory.id for memory in support],
-            "model": written.model,
-        }
+        if support:
+            sources = [(memory.id, memory.content) for memory in support]
+            written = await self._writer.write(goal, [text for _, text in sources], guidance=guidance.texts)
+            output: dict[str, Any] = {"from": "memory", "memories": [memory.id for memory in support]}
+            origin = "from memory"
+        else:
+            sources = [(one.bullet.id, one.bullet.text) for one in taught]
+            written = await self._writer.write(goal, [text for _, text in sources])
+            output = {"from": "playbook"}
+            origin = f"from playbook {self._config.playbook}, taught by {taught[0].bullet.author}, lesson"
+        output["model"] = written.model
         if guidance.given:
             output["bullets"] = [fitting.bullet.id for fitting in guidance.given]
         if written.reason is not None:
             output["degraded"] = written.reason
-        sources = [(memory.id, memory.content) for memory in support]
-        text = cited(written.text, "from memory", sources, written_by_model=not written.degraded)
+        text = cited(written.text, origin, sources, written_by_model=not written.degraded)
         return _Answer(text, written.degraded, output)
 
     async def _bullets(self) -> Sequence[Bullet]:

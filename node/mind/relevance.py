@@ -35,10 +35,15 @@ _COMMON: Final = frozenset(
 
 def supports(goal: str, memory: Recalled) -> bool:
     """Whether a memory is close enough to answer the goal, in meaning and in words."""
-    if memory.score < MIN_LIKENESS:
+    return answers(goal, memory.content, memory.score)
+
+
+def answers(goal: str, text: str, likeness: float) -> bool:
+    """Whether a text that is so alike to the goal (cosine) may answer it: its words decide as well."""
+    if likeness < MIN_LIKENESS:
         return False
     wanted = salient_words(goal)
-    return not wanted or len(wanted & salient_words(memory.content)) / len(wanted) >= MIN_COVERAGE
+    return not wanted or len(wanted & salient_words(text)) / len(wanted) >= MIN_COVERAGE
 
 
 def salient_words(text: str) -> frozenset[str]:

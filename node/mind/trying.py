@@ -14,6 +14,7 @@ from node.inference.local import LocalModel
 from node.memory.memory import Memory
 from node.mind.answering import Writer
 from node.mind.jobs import RUNNING
+from node.mind.relevance import supports
 from storage import jobs
 from storage.database import Database
 
@@ -43,8 +44,10 @@ class Trying:
         if await self._model.ready() is None:
             raise NotTried(f"there is no model here: {self._model.reason}")
         await self._let_goals_go_first()
-        notes = await self._memory.search(goal, k=self._recall_items, kinds=_KINDS)
-        written = await self._writer.write(goal, notes, guidance=bullets)
+        found = await self._memory.search(goal, k=self._recall_items, kinds=_KINDS)
+        notes = [memory.content for memory in found if supports(goal, memory)]
+        # A bullet that fits is given either way; where nothing is remembered it may be the answer itself.
+        written = await self._writer.write(goal, notes or bullets, guidance=bullets if notes else ())
         if written.degraded:
             raise NotTried(f"the model did not answer: {written.reason}")
         return written.text

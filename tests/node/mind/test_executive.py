@@ -51,6 +51,35 @@ def test_what_it_remembers_it_answers_itself(tmp_path: Path) -> None:
     asyncio.run(main())
 
 
+def test_what_it_does_not_remember_a_lesson_may_answer(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with open_mind(FakeSwarm(), tmp_path / "a", engine=ScriptedEngine(lambda turns: "Two tonnes.")) as mind:
+            ops = [{"op": "add", "section": "facts", "text": text} for text in (FACT, "flour of rye", "kilns")]
+            await mind.hive.propose("common", "why", ops)
+            (bullet,) = (bullet for bullet in (await mind.hive.view("common")).bullets if bullet.text == FACT)
+            result = await mind.executive.interact(GOAL)
+            origin = f"from playbook common, taught by {mind.node.did}, lesson {bullet.id}"
+            assert result.answer == f"Two tonnes.\n({origin}: “{FACT}”)"
+            assert actions(result) == ["recall", "respond"]
+            assert (result.steps[0].output or {})["taught"] == [bullet.id]
+            assert mind.engine is not None
+            (turns,) = mind.engine.asked
+            assert f"- {FACT}" in turns[-1].content
+            assert "kilns" not in turns[-1].content
+
+    asyncio.run(main())
+
+
+def test_what_it_remembers_comes_before_a_lesson(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with open_mind(FakeSwarm(), tmp_path / "a") as mind:
+            memory_id = await mind.remember(FACT)
+            await mind.hive.propose("common", "why", [{"op": "add", "section": "facts", "text": f"{FACT} hundred"}])
+            assert (await mind.executive.interact(GOAL)).answer == f"{FACT}\n(from memory {memory_id})"
+
+    asyncio.run(main())
+
+
 def test_without_a_model_it_quotes_and_says_so(tmp_path: Path) -> None:
     async def main() -> None:
         async with open_mind(FakeSwarm(), tmp_path / "a") as mind:

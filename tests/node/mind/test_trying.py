@@ -59,3 +59,12 @@ def test_goals_go_first_but_not_for_ever(tmp_path: Path, monkeypatch: pytest.Mon
             assert await trying_of(mind).attempt("flour mill tonnes", []) == "two tonnes"
 
     asyncio.run(main())
+
+
+def test_where_nothing_is_remembered_the_bullets_are_what_is_answered_from(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with open_mind(FakeSwarm(), tmp_path / "a", engine=ScriptedEngine()) as mind:
+            assert "- two tonnes" in await trying_of(mind).attempt("flour mill tonnes", ["two tonnes"])
+            assert "I do not know" in await trying_of(mind).attempt("flour mill tonnes", [])
+
+    asyncio.run(main())

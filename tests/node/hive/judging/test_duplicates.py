@@ -138,3 +138,9 @@ def test_one_more_bullet_embeds_one_text_however_many_there_are() -> None:
         assert embedder.embedded == 20
 
     asyncio.run(main())
+
+
+def test_in_a_playbook_of_too_many_bullets_later_ones_stand_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("protocols.limits.MAX_BULLETS_COMPARED", 2)
+    _, pairs = play([revision(text) for text in THANKS])
+    assert len(pairs) == 1

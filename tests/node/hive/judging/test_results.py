@@ -1,7 +1,8 @@
 """Gate results on disk: no collection comes between the blocks of one and its row."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
 from pathlib import Path
 from sqlite3 import Connection
 from typing import Any
@@ -54,20 +55,27 @@ async def assert_that_it_stays(node: Node, content: Content, result: rows.GateRo
         assert (await content.collect()).blocks == 0
 
 
+@asynccontextmanager
+async def judge_and_listener(folder: Path) -> AsyncIterator[tuple[Judge, Judge]]:
+    """One that tries what ANNA teaches, and one that hears of it and knows the revision."""
+    swarm = FakeSwarm()
+    async with (
+        open_judge(folder / "a", swarm=swarm, attempt=answer, run=True) as a,
+        open_judge(folder / "b", swarm=swarm, run=True) as b,
+    ):
+        await a.node.dial(b.node)
+        await b.trust(a.node.did)
+        await a.trust(ANNA)
+        await a.hive.checks.add("common", GOAL, "two tonnes")
+        await b.hive.take_in([HELPS])
+        yield a, b
+
+
 def test_our_own_result_and_one_that_is_told_outlive_collections(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def main() -> None:
-        swarm = FakeSwarm()
-        async with (
-            open_judge(tmp_path / "a", swarm=swarm, attempt=answer, run=True) as a,
-            open_judge(tmp_path / "b", swarm=swarm, run=True) as b,
-        ):
-            await a.node.dial(b.node)
-            await b.trust(a.node.did)
-            await a.trust(ANNA)
-            await a.hive.checks.add("common", GOAL, "two tonnes")
-            await b.hive.take_in([HELPS])
+        async with judge_and_listener(tmp_path) as (a, b):
             own, told = (collecting_before_each_write(judge.node, monkeypatch) for judge in (a, b))
             await a.hive.take_in([HELPS])
             result = await the_result(a)
@@ -80,16 +88,7 @@ def test_our_own_result_and_one_that_is_told_outlive_collections(
 
 def test_a_result_from_the_future_is_not_kept(tmp_path: Path) -> None:
     async def main() -> None:
-        swarm = FakeSwarm()
-        async with (
-            open_judge(tmp_path / "a", swarm=swarm, attempt=answer, run=True) as a,
-            open_judge(tmp_path / "b", swarm=swarm, run=True) as b,
-        ):
-            await a.node.dial(b.node)
-            await b.trust(a.node.did)
-            await a.trust(ANNA)
-            await a.hive.checks.add("common", GOAL, "two tonnes")
-            await b.hive.take_in([HELPS])
+        async with judge_and_listener(tmp_path) as (a, b):
             ahead = Clock()
             ahead.advance(limits.CLOCK_SKEW_S + 1)
             a.hive._decisions._results._now = ahead
