@@ -29,7 +29,7 @@ def new_fetching() -> Fetching:
 
 
 def test_a_block_may_come_as_often_as_it_was_asked_for() -> None:
-    """Each attempt of a caller that is less patient than its path is slow takes its want back before the block comes."""
+    """Each attempt of a caller with little patience on a slow path takes its want back before the block comes."""
     fetching, peer, cid = new_fetching(), some_peer(), Cid.of(CODEC_RAW, b"block")
     for _ in range(5):
         fetching.ask(peer, [cid])

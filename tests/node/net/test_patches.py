@@ -310,7 +310,7 @@ def test_a_dial_that_is_given_up_inside_the_handshake(patched: bool) -> None:
                 ended.set()
 
             nursery.start_soon(trio.serve_listeners, say_nothing, silent)
-            address = Multiaddr("/ip4/127.0.0.1/tcp/%d" % silent[0].socket.getsockname()[1])
+            address = Multiaddr(f"/ip4/127.0.0.1/tcp/{silent[0].socket.getsockname()[1]}")
             with trio.move_on_after(0.2) as scope:
                 await host.connect(PeerInfo(some_peer(), [address]))
             assert scope.cancelled_caught
