@@ -4,9 +4,13 @@ import asyncio
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
+from typing import Final
 
 NowMs = Callable[[], int]
 """Unix time in milliseconds."""
+
+LAST_MS: Final = 253_402_300_799_000
+"""The last second of the year 9999."""
 
 
 def now_ms() -> int:
@@ -15,8 +19,11 @@ def now_ms() -> int:
 
 
 def rfc3339(time_ms: int) -> str:
-    """A Unix time in milliseconds as RFC 3339 text in UTC, such as `2026-11-20T05:12:00.250Z`."""
-    moment = datetime.fromtimestamp(time_ms / 1000, UTC)
+    """A Unix time in milliseconds as RFC 3339 text in UTC, such as `2026-11-20T05:12:00.250Z`.
+
+    What others say may be later than any date that has such a form: then the last one that has.
+    """
+    moment = datetime.fromtimestamp(min(time_ms, LAST_MS) / 1000, UTC)
     return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 

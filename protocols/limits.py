@@ -647,6 +647,9 @@ with full frames more than a gigabyte; what a peer sends beyond that waits on th
 FRAMES_BURST: Final = 40_000
 """Such frames at once: no gossip and no transfer comes near."""
 
+FRAMES_FOR_A_STREAM: Final = 10
+"""What opening a stream counts among these frames: it starts a task that agrees on a protocol."""
+
 MAX_ENTRY_NAME_BYTES: Final = 255
 """A name in a folder, in UTF-8: the longest that common file systems take."""
 

@@ -137,6 +137,16 @@ def canaries(conn: sqlite3.Connection, playbook: str) -> dict[Cid, float]:
     return {Cid.parse(cid): share for cid, share in rows}
 
 
+def early(conn: sqlite3.Connection, playbook: str, before_ms: int) -> list[Cid]:
+    """The revisions that waited for their time, if that is before this, in ms since 1970."""
+    rows = conn.execute(
+        "SELECT cid FROM revisions JOIN revision_stages USING (cid) WHERE playbook = ? AND status = 'quarantined'"
+        " AND stage = 'limits' AND outcome = 'pending' AND revisions.ts_ms <= ? ORDER BY height, cid",
+        (playbook, before_ms),
+    )
+    return [Cid.parse(cid) for (cid,) in rows]
+
+
 # Gate results
 
 

@@ -22,6 +22,7 @@ from node.hive.judging.results import GateResults
 from node.hive.judging.verdict import verdict_of
 from node.hive.shelf import Shelf
 from node.trust import TrustList
+from protocols import limits
 from protocols.playbook.revision import SignedRevision
 from storage import judging as stage_rows
 from storage import learning
@@ -149,6 +150,12 @@ class Deciding:
             [waiting[cid] for cid in under], name, stages, replace(trust, allow=trust.allow | names)
         )
         return {cid: judged for cid, judged in changes.items() if verdict_of(judged).status in IN_EFFECT}
+
+    async def in_time(self, name: str, now_ms: int) -> Changes:
+        """The revisions whose time had not come when they were judged, and has now."""
+        latest = now_ms + limits.CLOCK_SKEW_S * 1000
+        waited = set(await self._database.read(lambda conn: stage_rows.early(conn, name, latest)))
+        return await self._again(name, lambda row: row.cid in waited, self._trust.current) if waited else {}
 
     # Trials and comparisons
 

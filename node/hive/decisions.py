@@ -12,6 +12,7 @@ from typing import Final
 from identity.cid import Cid
 from identity.did import Did
 from identity.errors import PagiError
+from node.clock import NowMs
 from node.config import HiveConfig
 from node.hive.deciding import Changes, Deciding
 from node.hive.effective import Effective
@@ -48,6 +49,7 @@ class Decisions:
         sharing: Sharing,
         model_name: Callable[[], str],
         look_for_trials: Callable[[], None],
+        now: NowMs,
     ) -> None:
         self._lock = lock
         self._config = config
@@ -58,6 +60,7 @@ class Decisions:
         self._sharing = sharing
         self._model_name = model_name
         self._look_for_trials = look_for_trials
+        self._now = now
 
     # The owner
 
@@ -114,15 +117,21 @@ class Decisions:
         async with self._lock:
             await self._carry_out(name, await self._deciding.after_comparison(name))
 
+    async def judge_early(self, name: str) -> None:
+        """Judge the revisions whose time has come."""
+        async with self._lock:
+            await self._carry_out(name, await self._deciding.in_time(name, self._now()))
+
     async def compare_canaries(self) -> None:
-        """Do that from time to time, until cancelled."""
+        """Do both from time to time, until cancelled."""
         while True:
             await asyncio.sleep(COMPARE_EVERY_S)
             for name in self._effective.names:
                 try:
                     await self.judge_canaries(name)
+                    await self.judge_early(name)
                 except PagiError as error:
-                    logger.warning("the canaries of playbook %s could not be compared: %s", name, error)
+                    logger.warning("what waits in playbook %s could not be judged: %s", name, error)
 
     # Trials
 

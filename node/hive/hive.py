@@ -104,6 +104,7 @@ class Hive:
             sharing=self._sharing,
             model_name=parts.model_name,
             look_for_trials=parts.trials.look,
+            now=now,
         )
         self._admission = Admission(
             lock=self._lock,
@@ -290,6 +291,10 @@ class Hive:
     async def judge_canaries(self, name: str) -> None:
         """Keep, or take back, the canaries that have had enough outcomes."""
         await self._decisions.judge_canaries(name)
+
+    async def judge_early(self, name: str) -> None:
+        """Judge the revisions whose time has come."""
+        await self._decisions.judge_early(name)
 
     # Receiving
 

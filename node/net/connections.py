@@ -35,7 +35,7 @@ MAX_ADDRESSES: Final = 4
 ADDRESS_TTL_S: Final = 3600
 
 MAX_BUFFERED_BYTES: Final = 32 * 1024 * 1024
-"""Unread bytes of one connection. The library does not hold a peer to the windows that it announces."""
+"""Unread bytes of one connection: each of its streams may fill its window."""
 
 PINGS_PER_S: Final = 20
 """Pings a second over all connections; with more than 100 connections each is pinged less often."""

@@ -39,12 +39,6 @@ MAX_CONTROL_BYTES: Final = 1024 * 1024
 MAX_STREAMS: Final = 1024
 """Streams of one connection, ours and the peer's, closed ones apart. Another one of the peer is reset."""
 
-MAX_STREAM_ID: Final = 2**32 - 1
-"""The last number that a stream can have."""
-
-STREAM_COST: Final = 10
-"""What opening a stream counts among the frames of a peer: it starts a task that agrees on a protocol."""
-
 PACE_S: Final = 0.05
 """How long a peer that sends too many frames is not read from."""
 
@@ -128,7 +122,7 @@ class Yamux(IMuxedConn):  # type: ignore[misc] # the library is not typed for us
             raise MuxedConnUnavailable("the connection is closed")
         if len(self._streams) >= MAX_STREAMS:
             raise MuxedConnUnavailable("too many streams are open")
-        if self._next_id > MAX_STREAM_ID:
+        if self._next_id >= 2**32:
             await self.close()
             raise MuxedConnUnavailable("no numbers are left for streams")
         stream = self._streams[self._next_id] = YamuxStream(self._next_id, self)
@@ -270,7 +264,7 @@ class Yamux(IMuxedConn):  # type: ignore[misc] # the library is not typed for us
     def _new_stream(self, stream_id: int) -> YamuxStream | None:
         if not stream_id or stream_id % 2 == self._next_id % 2 or stream_id in self._streams:
             raise MalformedMessage("a stream with a number that is taken")
-        self._cost += STREAM_COST
+        self._cost += limits.FRAMES_FOR_A_STREAM
         if len(self._streams) >= MAX_STREAMS:
             self.send(WINDOW, stream_id, RST, 0)
             return None

@@ -113,21 +113,21 @@ class YamuxStream(IMuxedStream):  # type: ignore[misc] # the library is not type
         self._wake_at_bytes = max(min(size_bytes, self._window_bytes // 2), 1)
 
     async def close(self) -> None:
-        """Send no more. The stream is over when the peer has done the same."""
-        await trio.lowlevel.checkpoint()
+        """Send no more. The stream is over when the peer has done the same. It is closed also if this is cancelled."""
         if not self._sent_all:
             self._sent_all = True
             self._carrier.send(WINDOW, self.stream_id, FIN, 0)
             if self._got_all:
                 self._carrier.forget(self.stream_id)
+        await trio.lowlevel.checkpoint()
 
     async def reset(self) -> None:
-        """End it both ways at once."""
-        await trio.lowlevel.checkpoint()
+        """End it both ways at once. It is reset also if this is cancelled."""
         if not self.reset_received and not (self._sent_all and self._got_all):
             self._carrier.send(WINDOW, self.stream_id, RST, 0)
         self.die()
         self._carrier.forget(self.stream_id)
+        await trio.lowlevel.checkpoint()
 
     async def __aenter__(self) -> "YamuxStream":
         return self

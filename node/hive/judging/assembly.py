@@ -75,6 +75,7 @@ class JudgingParts:
                 duplicates=duplicates,
                 checks=checks,
                 no_model=lambda: no_model(model),
+                now=now,
             ),
             trials=Trials(database=database, checks=checks, retrieval=retrieval, attempt=attempt),
             results=GateResults(

@@ -10,6 +10,7 @@ from typing import Final
 
 from identity.cid import Cid
 from identity.did import Did
+from node.clock import NowMs, now_ms, rfc3339
 from node.config import HiveConfig
 from node.hive.judging.author import author_stage, may_teach
 from node.hive.judging.canaries import canary_stage
@@ -21,6 +22,7 @@ from node.hive.judging.texts import ethics_changed, texts_of
 from node.red_lines.red_lines import Found, RedLines
 from node.reputation.reputation import Reputation
 from node.trust import TrustList
+from protocols import limits
 from protocols.playbook.merge import Bullet, Playbook
 from protocols.playbook.ops import Add
 from protocols.playbook.revision import Revision, SignedRevision
@@ -28,6 +30,8 @@ from storage.judging import Stage
 from storage.trust import Trust
 
 Stages = tuple[Stage, ...]
+
+EARLY: Final = "its time has not come, so it is judged then"
 
 NOT_TRIED_FIRST: Final = "not tried: the stages before do not let it through"
 
@@ -46,8 +50,10 @@ class Judging:
         duplicates: Duplicates,
         checks: Checks,
         no_model: Callable[[], str | None],
+        now: NowMs = now_ms,
     ) -> None:
         self._own = own
+        self._now = now
         self._config = config
         self._trust = trust
         self._reputation = reputation
@@ -80,7 +86,7 @@ class Judging:
             revision = signed.revision
             kept = {stage.name: stage for stage in (before or {}).get(signed.cid, ())}
             author = author_stage(revision.author, own=self._own, trust=trust, standing=standings[revision.author])
-            stages = [*_verified(signed), author]
+            stages = [*self._verified(signed), author]
             if author.outcome != "rejected":
                 stages.append(red_lines_stage(revision, found, own=self._own))
                 stages.append(duplicates_stage(signed, twice.get(signed.cid, 0)))
@@ -112,6 +118,25 @@ class Judging:
         adds = any(isinstance(op, Add) for op in revision.ops)
         return self._config.canary_share > 0 and adds and revision.author != self._own
 
+    def _verified(self, signed: SignedRevision) -> list[Stage]:
+        """What `verify_revision` has checked before anything is judged: a revision that failed it never comes so far.
+
+        A time that has not come yet decides nothing here but when: every node judges such a revision once it has come.
+        """
+        revision = signed.revision
+        size_bytes = len(signed.envelope_block) + len(signed.payload_block)
+        count = len(revision.ops)
+        limits_stage = Stage(
+            "limits", "passed", f"{count} operation{'s' if count != 1 else ''} in {size_bytes:,} bytes"
+        )
+        if revision.author != self._own and is_early(revision.ts, self._now()):
+            limits_stage = Stage("limits", "pending", f"{EARLY}: {rfc3339(revision.ts)}")
+        return [
+            limits_stage,
+            Stage("signature", "passed", "its author signed it"),
+            Stage("schema", "passed", f"a revision of height {revision.height}"),
+        ]
+
     async def _said_twice(self, revisions: Sequence[SignedRevision], current: Playbook) -> Mapping[Cid, int]:
         """How many bullets of each revision say what another one says: all are compared in one go."""
         added = [bullet for signed in revisions for bullet in added_bullets(signed)]
@@ -134,6 +159,11 @@ class Judging:
             return unmeasured_stage(why, mode)
         checks = await self._checks.fitting(revision.playbook, texts, most=MAX_CHECKS_OF_ONE)
         return waiting_stage(len(checks)) if checks else unmeasured_stage("no check of yours fits", mode)
+
+
+def is_early(ts_ms: int, now_ms: int) -> bool:
+    """Whether a revision says that it was made later than clocks may differ."""
+    return ts_ms > now_ms + limits.CLOCK_SKEW_S * 1000
 
 
 def added_bullets(signed: SignedRevision) -> list[Bullet]:
@@ -169,16 +199,3 @@ def red_lines_stage(revision: Revision, found: Found, *, own: Did) -> Stage:
     if not found.whole:
         return Stage("red_lines", "quarantined", "it has too many sentences to compare them all with the red lines")
     return Stage("red_lines", "passed", "it crosses none of your red lines")
-
-
-def _verified(signed: SignedRevision) -> list[Stage]:
-    """What `verify_revision` has checked before anything is judged: a revision that failed it never comes so far."""
-    revision = signed.revision
-    size_bytes = len(signed.envelope_block) + len(signed.payload_block)
-    count = len(revision.ops)
-    operations = f"{count} operation{'s' if count != 1 else ''}"
-    return [
-        Stage("limits", "passed", f"{operations} in {size_bytes:,} bytes"),
-        Stage("signature", "passed", "its author signed it"),
-        Stage("schema", "passed", f"a revision of height {revision.height}"),
-    ]

@@ -251,7 +251,7 @@ def test_a_stream_that_is_opened_anew_does_not_raise_the_bound() -> None:
             await stream.reset()
 
         for _ in range(4):
-            await asking(5, leave)(host, victim)
+            await asking(3, leave)(host, victim)
         answers = await host.new_stream(victim, [ECHO])
         asyncio_loop.call_soon_threadsafe(done.set)
         await answers.write(encode_frame(b"now"))

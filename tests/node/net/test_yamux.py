@@ -495,6 +495,22 @@ def test_small_reads_do_not_copy_what_is_left() -> None:
     run(body)
 
 
+@pytest.mark.parametrize(("end", "flag"), [("close", FIN), ("reset", RST)])
+def test_a_stream_ends_also_if_its_task_is_being_cancelled(end: str, flag: int) -> None:
+    """Else the peer would keep it as long as the connection lasts."""
+
+    async def body() -> None:
+        async with alone(is_initiator=True) as (ours, wire):
+            stream = await ours.open_stream()
+            with trio.CancelScope() as scope:
+                scope.cancel()
+                await getattr(stream, end)()
+            await trio.testing.wait_all_tasks_blocked()
+            assert frames_in(wire.written)[-1] == (WINDOW, flag, 1, 0)
+
+    run(body)
+
+
 def test_number_zero_is_no_stream() -> None:
     async def body() -> None:
         async with alone(is_initiator=True) as (end, wire):

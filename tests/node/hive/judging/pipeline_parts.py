@@ -94,12 +94,14 @@ def bullet(text: str, section: str = "manners") -> dict[str, object]:
     return {"op": "add", "section": section, "text": text, "tags": []}
 
 
-def taught(keys: KeyPair, *items: str | Mapping[str, object], critique: str = "because") -> SignedRevision:
+def taught(
+    keys: KeyPair, *items: str | Mapping[str, object], critique: str = "because", ts: int = START_MS
+) -> SignedRevision:
     """A revision by `keys` that adds these texts, or does these operations."""
     author = did_key(keys.public)
     ops = [bullet(item) if isinstance(item, str) else item for item in items]
     made = new_ops(ops, author=author, height=1)
-    return sign_revision(Revision("common", (), 1, author, START_MS, critique, (), made), keys)
+    return sign_revision(Revision("common", (), 1, author, ts, critique, (), made), keys)
 
 
 __all__ = ["Judge", "bullet", "new_keys", "open_judge", "taught"]
