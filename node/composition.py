@@ -329,6 +329,7 @@ def _assembled(
         retrieval=retrieval,
         trust=trust,
         tokens=config.mind.playbook_tokens,
+        usual=config.mind.playbook,
     )
     executive = Executive(
         config=config.mind,

@@ -24,7 +24,8 @@ NodeError (identity.errors.PagiError)
 ├── TaskUnknown          40457
 ├── TaskUnrateable       40957  a task that is not ours, or that has no result yet
 ├── JobUnknown           40453
-└── JobNotRated          40997  a job that no playbook helped with
+├── JobNotRated          40997  a job that no playbook helped with
+└── TooManyPlaybooks     40998
 """
 
 from typing import TypeVar
@@ -165,3 +166,8 @@ def first_of(kind: type[E], group: BaseExceptionGroup[BaseException]) -> E | Non
 class JobNotRated(NodeError):
     code = 40997
     hint = "See what a job was given with `pagi jobs ID`; only jobs that a playbook helped with can be rated."
+
+
+class TooManyPlaybooks(NodeError):
+    code = 40998
+    hint = "Keep what belongs together in one playbook: `pagi playbook list` shows those that are kept here."

@@ -881,8 +881,8 @@ MAX_ACCEPT_HEADER_CHARS: Final = 2048
 # Judging of playbook revisions
 
 MAX_PIECES_COMPARED: Final = 4096
-"""Sentences of one revision that are compared with the red lines by meaning, 30 µs each. The usual one has ten; one that
-has more is looked at by a person."""
+"""Sentences of one revision that are compared with the red lines by meaning, 30 µs each. The usual one has ten; one
+that has more is looked at by a person."""
 
 MAX_BULLETS_COMPARED: Final = 50_000
 """Bullets of one playbook whose vectors are held to find those that say the same: 51 MB. Later ones stand alone."""
@@ -912,3 +912,6 @@ HOSTED_FETCH_S: Final = 3600.0
 
 HOSTED_KEPT_ASKING_MS: Final = 7 * 86_400_000
 """How long a host goes on looking for what nobody gives it: as long as an undelivered message is tried."""
+
+MAX_PLAYBOOKS: Final = 64
+"""Playbooks that one twin keeps: each is in memory, and each goal looks through all of them."""

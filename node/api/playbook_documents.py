@@ -248,9 +248,19 @@ class PlaybookLine(Wire):
     revisions: dict[str, int]
 
 
+class OfferedOut(Wire):
+    """A playbook that is not kept here, and the twins that have it and may teach here."""
+
+    name: str
+    by: list[str]
+
+
 class PlaybookPage(Wire):
+    """`offered` are playbooks that could be followed."""
+
     items: list[PlaybookLine]
     next: str | None
+    offered: list[OfferedOut]
 
 
 class GroupOut(Wire):

@@ -7,6 +7,7 @@ from node.api.playbook_documents import (
     ApproveQuery,
     GroupOut,
     GroupPage,
+    OfferedOut,
     PlaybookLine,
     PlaybookOut,
     PlaybookPage,
@@ -40,12 +41,19 @@ routes = Routes("playbooks")
 @routes.add("GET", "/v1/playbooks", "The playbooks that are kept here.")
 async def list_playbooks(twin: Twin, query: PageQuery) -> PlaybookPage:
     names, following = sorted_page(twin.hive.names, lambda name: name, query)
-    return PlaybookPage(items=[await _line(twin, name) for name in names], next=following)
+    offered = [OfferedOut(name=name, by=list(by)) for name, by in sorted((await twin.hive.offered()).items())]
+    return PlaybookPage(items=[await _line(twin, name) for name in names], next=following, offered=offered)
 
 
 @routes.add("GET", "/v1/playbooks/{name}", "The playbook as this twin has accepted it.")
 async def show(twin: Twin, name: str) -> PlaybookOut:
     return await _playbook(twin, _known_as(name))
+
+
+@routes.add("POST", "/v1/playbooks/{name}/follow", "Keep a playbook of this name, and fetch what others have of it.")
+async def follow(twin: Twin, name: str) -> PlaybookOut:
+    await twin.hive.follow(_known_as(name))
+    return await _playbook(twin, name)
 
 
 @routes.add("POST", "/v1/playbooks/{name}/revisions", "Propose a change: it is signed, adopted here and gossiped.")

@@ -10,7 +10,7 @@ from node.cli import playbook_files
 from node.cli.command import MAX_LIMIT, Call, Commands, add_paging, paging
 from node.cli.errors import ApiProblem, BadInput
 from node.cli.inputs import read_text
-from node.cli.names import did_of
+from node.cli.names import did_of, labels
 from node.cli.output import remark, say
 from node.cli.playbook_show import say_decided, say_groups, say_log, say_playbook, say_revision
 
@@ -31,7 +31,9 @@ _BULLET: Final = re.compile(r"b[a-z2-7]{32}")
 def register(commands: Commands) -> None:
     """Add the commands of this area."""
     group = commands.group("playbook", "what the swarm has learned")
-    group.add("list", "list the playbooks that are kept here", list_playbooks)
+    group.add("list", "list the playbooks that are kept here, and those that could be", list_playbooks)
+    follow_parser = group.add("follow", "keep a further playbook, and fetch what other twins have of it", follow)
+    follow_parser.add_argument("name", metavar="NAME")
     show_parser = group.add(
         "show", "print a playbook, or what is known of a revision or of the one that taught a bullet", show
     )
@@ -103,6 +105,19 @@ def list_playbooks(call: Call) -> None:
         for row in document["items"]
     ]
     call.show_list(document, ("name", "version", "bullets", *_STATUSES), rows, empty="No playbooks yet.")
+    who = labels(call) if document["offered"] else str
+    for offer in document["offered"]:
+        by = ", ".join(who(did) for did in offer["by"])
+        remark(f"{by} also keeps {offer['name']!r}: `pagi playbook follow {offer['name']}` has it here as well.")
+
+
+def follow(call: Call) -> None:
+    playbook = call.client().post("playbooks", call.args.name, "follow")
+    count = len(playbook["bullets"])
+    said = (
+        f"Playbook {playbook['name']} is kept here from now on: version {playbook['version']}, {count} bullets so far."
+    )
+    call.show(playbook, lambda: say(said))
 
 
 def show(call: Call) -> None:

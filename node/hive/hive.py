@@ -13,6 +13,7 @@ from identity.cid import Cid
 from identity.did import Did, did_key
 from identity.keys import KeyPair
 from node.clock import NowMs, now_ms
+from node.errors import TooManyPlaybooks
 from node.events import EventBus
 from node.gossip import Gossip
 from node.hive.admission import Admission
@@ -34,8 +35,10 @@ from node.hive.shelf import Shelf
 from node.net.port import Network
 from node.reputation.reputation import Reputation
 from node.trust import TrustList
+from protocols import limits
 from protocols.playbook.merge import Playbook
-from protocols.playbook.revision import SignedRevision
+from protocols.playbook.revision import SignedRevision, parse_name
+from storage import followed
 from storage import judging as stage_rows
 from storage import revisions as rows
 from storage.blocks import BlockStore
@@ -159,7 +162,7 @@ class Hive:
     async def load(self) -> None:
         """Compute the effective playbooks from the adopted revisions. To be called once, before anything else."""
         await self.red_lines.load()
-        await self._effective.load(self._names)
+        await self._effective.load({*self._names, *await self._database.read(followed.names)})
         await self._provisionals.load()
 
     async def run(self) -> None:
@@ -182,6 +185,27 @@ class Hive:
     def names(self) -> Sequence[str]:
         """The playbooks that are kept here, sorted."""
         return self._effective.names
+
+    async def follow(self, name: str) -> Playbook:
+        """Keep a playbook of this name from now on, and fetch what the twins that teach here have of it.
+
+        Raises MalformedMessage for such a name, and TooManyPlaybooks.
+        """
+        name = parse_name(name)
+        async with self._lock:
+            if name not in self._effective.names:
+                if len(self._effective.names) >= limits.MAX_PLAYBOOKS:
+                    raise TooManyPlaybooks(f"{limits.MAX_PLAYBOOKS} playbooks are kept here already")
+                await self._effective.reload(name)
+            await self._database.write(lambda conn: followed.add(conn, name))
+        await self._sharing.join(name)
+        await self._receiving.follow_held()
+        return await self.view(name)
+
+    async def offered(self) -> Mapping[str, Sequence[Did]]:
+        """The playbooks that are not kept here and that twins who may teach here have, and who those are."""
+        found = await self._receiving.offered()
+        return {name: authors for name, authors in found.items() if name not in self._effective.names}
 
     async def view(self, name: str) -> Playbook:
         """The effective playbook; an empty one if nothing of that name was adopted.

@@ -108,13 +108,30 @@ class Receiving:
 
     async def follow_held(self) -> None:
         """Follow the heads that are on disk: those of twins named since, and those that a crash interrupted."""
+        for message, author in await self._held():
+            await self._offer(message, author, None, late=True)
+
+    async def offered(self) -> Mapping[str, Sequence[Did]]:
+        """The playbooks that twins who may teach here have announced, and who has."""
+        found: dict[str, list[Did]] = {}
+        for message, author in await self._held():
+            if await self._taker.may_teach(author):
+                found.setdefault(Update.from_body(message.body).playbook, []).append(author)
+        return found
+
+    async def _held(self) -> list[tuple[Message, Did]]:
+        """The announcements of others that are on disk, the newest of each author and playbook."""
+        held = []
         for signed in await self._database.read(lambda conn: gossip_rows.of_type(conn, PLAYBOOK_UPDATE)):
             try:
                 message = verify_signed(signed).message
-                if message.from_ is not None and message.from_ != self._did:
-                    await self._offer(message, message.from_, None, late=True)
+                Update.from_body(message.body)
             except ProtocolError as error:
                 logger.warning("an announcement on disk cannot be read any more: %s", error)
+                continue
+            if message.from_ is not None and message.from_ != self._did:
+                held.append((message, message.from_))
+        return held
 
     async def _on_update(self, heard: Heard) -> None:
         await self._offer(heard.message, heard.author, heard.via, late=not heard.live)

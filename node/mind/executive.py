@@ -200,7 +200,7 @@ class Executive:
         situation = replace(situation, recalled=recalled)
         if situation.support:
             return situation
-        guidance = await self._learning.guidance(self._config.playbook, job_id, goal)
+        guidance = await self._learning.guidance(job_id, goal)
         taught = tuple(one for one in guidance.given if answers(goal, one.bullet.text, one.likeness))
         if taught:
             return replace(situation, taught=taught)
@@ -242,7 +242,7 @@ class Executive:
     async def _respond_from_own(self, run: "_Run") -> "_Answer":
         """From memory, with the bullets that fit as rules; where nothing is remembered, from those that answer."""
         goal, support, taught = run.situation.goal, run.situation.support, run.situation.taught
-        run.guidance = guidance = await self._learning.guidance(self._config.playbook, run.job_id, goal)
+        run.guidance = guidance = await self._learning.guidance(run.job_id, goal)
         if support:
             sources = [(memory.id, memory.content) for memory in support]
             written = await self._writer.write(goal, [text for _, text in sources], guidance=guidance.texts)
@@ -252,7 +252,7 @@ class Executive:
             sources = [(one.bullet.id, one.bullet.text) for one in taught]
             written = await self._writer.write(goal, [text for _, text in sources])
             output = {"from": "playbook"}
-            origin = f"from playbook {self._config.playbook}, taught by {taught[0].bullet.author}, lesson"
+            origin = f"from playbook {guidance.playbook}, taught by {taught[0].bullet.author}, lesson"
         output["model"] = written.model
         if guidance.given:
             output["bullets"] = [fitting.bullet.id for fitting in guidance.given]

@@ -42,6 +42,9 @@ OWNERS_WEIGHT: Final = 2
 class Playbooks(Protocol):
     """What this needs of the hive."""
 
+    @property
+    def names(self) -> Sequence[str]: ...
+
     async def view_with_canaries(self, name: str) -> Playbook: ...
 
     async def lessons(self, name: str, *, with_canaries: bool = False) -> Sequence[Lesson]: ...
@@ -103,6 +106,7 @@ class Learning:
         retrieval: Retrieval,
         trust: TrustList,
         tokens: int,
+        usual: str,
         now: NowMs = now_ms,
     ) -> None:
         self._database = database
@@ -110,12 +114,19 @@ class Learning:
         self._retrieval = retrieval
         self._trust = trust
         self._tokens = tokens
+        self._usual = usual
         self._now = now
         self._noted = asyncio.Event()
         self.counters: Counter[str] = Counter()
 
-    async def guidance(self, name: str, job_id: str, goal: str) -> Guidance:
-        """The bullets for a goal, of those adopted and, for a share of the jobs, of those that are being tried."""
+    async def guidance(self, job_id: str, goal: str) -> Guidance:
+        """The bullets for a goal, from the playbook that has the best one for it; the usual one if none has any."""
+        names = sorted(self._playbooks.names, key=lambda name: (name != self._usual, name))
+        found = [await self._guidance(name, job_id, goal) for name in names or [self._usual]]
+        return max(found, key=lambda guidance: guidance.given[0].score if guidance.given else 0.0)
+
+    async def _guidance(self, name: str, job_id: str, goal: str) -> Guidance:
+        """The bullets of one playbook: those adopted and, for a share of the jobs, those that are being tried."""
         shares = await self._playbooks.canaries(name)
         playbook = await self._playbooks.view_with_canaries(name)
         bullets = [lesson.bullet for lesson in await self._playbooks.lessons(name, with_canaries=True)]

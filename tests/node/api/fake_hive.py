@@ -112,6 +112,13 @@ class FakeHive:
     def names(self) -> list[str]:
         return sorted(self.playbooks)
 
+    async def offered(self) -> dict[str, list[Did]]:
+        return {} if "kilns" in self.playbooks else {"kilns": [did_key(KEYS.public)]}
+
+    async def follow(self, name: str) -> Playbook:
+        self.playbooks.setdefault(name, EMPTY(name))
+        return await self.view(name)
+
     async def view_with_canaries(self, name: str) -> Playbook:
         return await self.view(name)
 

@@ -44,6 +44,14 @@ def test_a_playbook_as_people_read_it(pagi: Pagi, teach: Callable[[str, str], st
     assert "reading" in pagi("playbook", "list")
 
 
+def test_a_playbook_that_others_have_is_offered_and_followed(pagi: Pagi) -> None:
+    (offer,) = pagi.json("playbook", "list")["offered"]
+    assert offer["name"] == "kilns"
+    assert pagi.json("playbook", "follow", "kilns")["version"] == 0
+    assert pagi.json("playbook", "list")["offered"] == []
+    assert pagi.json("playbook", "follow", "No Name", status=1)["code"] == 40010
+
+
 def test_a_revision_is_shown_wherever_it_belongs(pagi: Pagi, teach: Callable[[str, str], str]) -> None:
     cid = teach("shown", "Name the unit.")
     assert CID.fullmatch(cid)

@@ -12,11 +12,12 @@ import pytest
 from identity.cid import Cid
 from identity.did import did_key
 from identity.keys import KeyPair
-from node.errors import RevisionRefused, RevisionUnknown
+from node.errors import RevisionRefused, RevisionUnknown, TooManyPlaybooks
 from node.hive import following
 from node.hive.hive import Hive
 from protocols import limits
 from protocols.didcomm.envelope import pack_signed
+from protocols.errors import MalformedMessage
 from protocols.message import Message
 from protocols.playbook.messages import PLAYBOOK_UPDATE, Update, topic_of
 from protocols.playbook.revision import Revision, SignedRevision, new_ops, sign_revision
@@ -451,6 +452,48 @@ def test_an_announcement_on_disk_that_cannot_be_read_stops_nothing(
     with caplog.at_level(logging.WARNING):
         asyncio.run(main())
     assert "cannot be read" in caplog.text
+
+
+def test_a_playbook_of_others_is_offered_and_followed_when_the_owner_says_so(tmp_path: Path) -> None:
+    async def main() -> None:
+        swarm = FakeSwarm()
+        async with open_member(swarm, tmp_path / "a") as a:
+            first = await a.propose(name="tides")
+            async with open_member(swarm, tmp_path / "b") as b:
+                await b.node.dial(a.node)
+                await soon(_heard(b))
+                assert await b.hive.offered() == {}  # nobody who may teach here has it
+                await b.node.name(a.node)
+                assert await b.hive.offered() == {"tides": [a.node.did]}
+                assert await b.status(first) is None
+                await b.hive.follow("tides")
+                assert await b.until_judged(first) == "adopted"
+                assert await b.hive.offered() == {}
+                await b.hive.follow("empty")
+                with pytest.raises(MalformedMessage):
+                    await b.hive.follow("No name")
+            async with open_member(swarm, tmp_path / "b", run=False) as b:
+                assert b.hive.names == ["common", "empty", "tides"]
+
+    asyncio.run(main())
+
+
+async def _heard(member: Member) -> None:
+    """Until it holds an announcement of somebody else's playbook."""
+    while not await member.hive._receiving._held():  # noqa: ASYNC110 - what is kept by sync is told to nobody
+        await asyncio.sleep(0.001)
+
+
+def test_no_more_playbooks_are_kept_than_may_be(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def main() -> None:
+        monkeypatch.setattr(limits, "MAX_PLAYBOOKS", 2)
+        async with open_member(FakeSwarm(), tmp_path, run=False) as member:
+            await member.hive.follow("tides")
+            await member.hive.follow("tides")
+            with pytest.raises(TooManyPlaybooks):
+                await member.hive.follow("kilns")
+
+    asyncio.run(main())
 
 
 def test_a_playbook_that_is_new_here_is_followed_from_then_on(tmp_path: Path) -> None:

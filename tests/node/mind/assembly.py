@@ -97,6 +97,7 @@ async def open_mind(
                 retrieval=Retrieval(embedder),
                 trust=node.trust,
                 tokens=settings.playbook_tokens,
+                usual=settings.playbook,
                 now=node.clock,
             )
             executive = Executive(

@@ -168,7 +168,7 @@ def test_what_is_tried_is_given_to_a_share_of_the_jobs_and_kept_back_from_the_re
             assert await bullets(mind) == ()
             seen = set()
             for number in range(20):
-                guidance = await mind.learning.guidance("common", f"job {number}", GOAL)
+                guidance = await mind.learning.guidance(f"job {number}", GOAL)
                 (use,) = guidance.uses
                 is_tried = is_tried_on(f"job {number}", revision, 0.5)
                 assert (use.bullet, use.use) == (bullet, "tried" if is_tried else "kept_back")
@@ -201,5 +201,24 @@ def test_a_stop_between_two_writes_loses_no_count_and_counts_none_twice(
             monkeypatch.setattr(mind.hive, "propose", propose)
             assert (await mind.learning.count("common") is None) == is_kept
             assert await counted(mind, bullet) == (1, 0)
+
+    asyncio.run(main())
+
+
+def test_a_goal_is_given_the_bullets_of_the_playbook_that_fits_it_best(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with open_mind(FakeSwarm(), tmp_path / "a", engine=engine()) as mind:
+            await mind.remember(FACT)
+            await teach(mind, "flour of rye")
+            assert (await mind.learning.guidance("job", GOAL)).playbook == "common"
+            await mind.hive.propose("milling", "why", [{"op": "add", "section": "rules", "text": RULE}])
+            result = await job(mind)
+            used = await mind.learning.of(result.job_id)
+            assert used is not None
+            assert used.outcome.playbook == "milling"
+            assert (await mind.learning.guidance("job", "kilns")).playbook == "common"
+            assert await mind.learning.count("milling") is not None
+            (bullet,) = (await mind.hive.view("milling")).bullets
+            assert (bullet.helpful, bullet.harmful) == (1, 0)
 
     asyncio.run(main())
