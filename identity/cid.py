@@ -6,6 +6,7 @@ verified by its hash, and one hash function is enough to verify.
 
 import hashlib
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final, Self
 
 import base58
@@ -18,6 +19,9 @@ MAX_CID_CHARS: Final = 128
 """A base32 CIDv1 with sha2-256 has 59 characters; nothing that we read needs more than twice that."""
 
 _SHA2_256: Final = b"\x12\x20"
+
+_TEXTS_KEPT: Final = 4096
+"""Text forms that are remembered, some 300 bytes each: a block that is being handled is named a dozen times."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -66,8 +70,14 @@ class Cid:
         return b"\x01" + multibase.encode_varint(self.codec) + _SHA2_256 + self.digest
 
     def __str__(self) -> str:
-        return multibase.encode("b", bytes(self))
+        return _text(self.codec, self.digest)
 
     def matches(self, block: bytes) -> bool:
         """Whether `block` has this hash."""
         return hashlib.sha256(block).digest() == self.digest
+
+
+@lru_cache(maxsize=_TEXTS_KEPT)
+def _text(codec: int, digest: bytes) -> str:
+    """The base32 form of CIDv1."""
+    return multibase.encode("b", b"\x01" + multibase.encode_varint(codec) + _SHA2_256 + digest)

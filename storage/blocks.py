@@ -279,8 +279,9 @@ class BlockStore:
     def _missing(self, wanted: Mapping[Cid, bytes]) -> dict[Cid, bytes]:
         """Those of `wanted` that are not kept; a damaged one is moved aside first. Holds the lock."""
         missing: dict[Cid, bytes] = {}
+        small = self._small.read_many(wanted)
         for cid, block in wanted.items():
-            kept = self._read(cid)
+            kept = small[cid] if cid in small else self._files.read(cid)
             if kept == block:
                 continue
             if kept is not None:

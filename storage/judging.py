@@ -63,19 +63,21 @@ class Waiting:
 
 def put_stages(conn: sqlite3.Connection, cid: Cid, stages: Iterable[Stage], *, ts_ms: int) -> None:
     """Put the stages of a revision in place of all that were kept of it. Those that stay the same keep their time."""
+    revision = str(cid)
     wanted = {_ORDER[stage.name]: stage for stage in stages}
     kept = {
         n: (Stage(name, outcome, reason), since_ms)
         for n, name, outcome, reason, since_ms in conn.execute(
-            "SELECT n, stage, outcome, reason, ts_ms FROM revision_stages WHERE cid = ?", (str(cid),)
+            "SELECT n, stage, outcome, reason, ts_ms FROM revision_stages WHERE cid = ?", (revision,)
         )
     }
-    conn.execute("DELETE FROM revision_stages WHERE cid = ?", (str(cid),))
+    if kept:
+        conn.execute("DELETE FROM revision_stages WHERE cid = ?", (revision,))
     conn.executemany(
         "INSERT INTO revision_stages (cid, n, stage, outcome, reason, ts_ms) VALUES (?,?,?,?,?,?)",
         [
             (
-                *(str(cid), n, stage.name, stage.outcome, stage.reason),
+                *(revision, n, stage.name, stage.outcome, stage.reason),
                 kept[n][1] if n in kept and kept[n][0] == stage else ts_ms,
             )
             for n, stage in wanted.items()

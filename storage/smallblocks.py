@@ -7,7 +7,7 @@ read. How large the blocks may be all together is not known here.
 import os
 import sqlite3
 import threading
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from pathlib import Path
 from queue import Empty, Full, LifoQueue
@@ -57,6 +57,16 @@ class SmallBlocks:
         with self._reader() as conn:
             found = conn.execute("SELECT block FROM blocks WHERE cid = ?", (bytes(cid),)).fetchone()
         return None if found is None else found[0]
+
+    def read_many(self, cids: Iterable[Cid]) -> dict[Cid, bytes]:
+        """Those blocks that lie here."""
+        found: dict[Cid, bytes] = {}
+        with self._reader() as conn:
+            for cid in cids:
+                row = conn.execute("SELECT block FROM blocks WHERE cid = ?", (bytes(cid),)).fetchone()
+                if row is not None:
+                    found[cid] = row[0]
+        return found
 
     def size_of(self, cid: Cid) -> int | None:
         """A block's size in bytes, or None."""

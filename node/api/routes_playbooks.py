@@ -133,7 +133,7 @@ async def _line(twin: Twin, name: str) -> PlaybookLine:
     return PlaybookLine(
         name=name,
         version=playbook.height,
-        bullets=len(playbook.bullets),
+        bullets=playbook.bullet_count,
         state_hash=playbook.state_hash,
         revisions=dict(await twin.hive.overview(name)),
     )

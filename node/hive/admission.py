@@ -5,7 +5,6 @@ playbook.
 """
 
 import asyncio
-import sqlite3
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
@@ -18,6 +17,7 @@ from node.hive.effective import IN_EFFECT, Also, Effective
 from node.hive.judging.canaries import DEFAULT_SHARE
 from node.hive.judging.judging import Judging
 from node.hive.judging.trials import Trials
+from node.hive.judging.verdict import verdict_of
 from node.hive.shares import Shares, size_of
 from node.hive.sharing import Sharing
 from node.hive.shelf import Shelf
@@ -132,7 +132,7 @@ class Admission:
         share = self._config.canary_share or DEFAULT_SHARE
         changed |= await self._effective.take(name, list(zip(new, stages, strict=True)), share, also=also)
         self._shares.add(new)
-        await self._count(new)
+        self._counters.update(f"revisions_{verdict_of(found).status}" for found in stages)
         if changed:
             await self._effective.tell_updated(name)
 
@@ -142,12 +142,6 @@ class Admission:
             return False
         row = await self._database.read(lambda conn: rows.get(conn, signed.cid))
         return row is not None and row.status in IN_EFFECT
-
-    async def _count(self, new: Sequence[SignedRevision]) -> None:
-        def read(conn: sqlite3.Connection) -> list[rows.RevisionRow | None]:
-            return [rows.get(conn, signed.cid) for signed in new]
-
-        self._counters.update(f"revisions_{row.status}" for row in await self._database.read(read) if row is not None)
 
 
 def _turns(revisions: Sequence[SignedRevision]) -> Iterator[Sequence[SignedRevision]]:

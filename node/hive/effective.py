@@ -146,7 +146,8 @@ class Effective:
             for (signed, stages), verdict, event in zip(judged, verdicts, events, strict=True):
                 self._shelf.record(conn, signed, verdict, now)
                 stage_rows.put_stages(conn, signed.cid, stages, ts_ms=now)
-                stage_rows.set_share(conn, signed.cid, share if verdict.status == "canary" else None)
+                if verdict.status == "canary":
+                    stage_rows.set_share(conn, signed.cid, share)
                 self._events.record(conn, event)
             pair_rows.put(conn, name, pairs, ts_ms=now)
             also(conn)

@@ -145,7 +145,9 @@ class Fetch:
         """Verify, keep and note the revisions of one answer; how many were missing. Raises _Garbage."""
         cids = [Cid.of(CODEC_DAG_JOSE, envelope) for envelope, _ in pairs]
         known = await self._disk.known([cid for cid in cids if self._disk.is_judged(cid)])
-        return await asyncio.to_thread(self._verify, list(zip(cids, pairs, strict=True)), known)
+        taken = await asyncio.to_thread(self._verify, list(zip(cids, pairs, strict=True)), known)
+        self._counters["history_revisions_fetched"] += taken
+        return taken
 
     def _verify(self, given: Sequence[tuple[Cid, BlockPair]], known: Mapping[Cid, int]) -> int:
         verified: list[SignedRevision] = []

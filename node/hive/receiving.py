@@ -19,6 +19,7 @@ from node.hive.fetch import Fetch
 from node.hive.following import Following, Wanted
 from node.hive.history import HistoryServer
 from node.hive.provisional import Provisionals
+from node.hive.same_heads import SameHeads
 from node.hive.staging import Stage, Staging
 from node.hive.walk import Walk
 from node.net.errors import BlockNotFound
@@ -96,6 +97,7 @@ class Receiving:
         self._counters = counters
         self._provisionals = provisionals
         self._staging = Staging(database, blocks, taker.judged)
+        self._same = SameHeads(self._taken_in)
         self._server = HistoryServer(network, blocks, counters, now=now)
         self._following = Following(network, self._fetch, counters)
         gossip.on(PLAYBOOK_UPDATE, self._on_update)
@@ -151,11 +153,14 @@ class Receiving:
             return  # the owner has changed her mind since
         if self._unjudged(wanted.update.heads):
             await self._offer_snapshot(wanted)
-        missing = self._unjudged((*wanted.update.heads, *self._provisionals.heads(name, author)))
+        heads = (*wanted.update.heads, *self._provisionals.heads(name, author))
+        await self._same.wait(self._unjudged(heads))
+        missing = self._unjudged(heads)
         if missing:
             stage = self._staging.of(name, author)
             try:
-                await self._fetch_missing(missing, wanted, stage)
+                with self._same.fetching(missing):
+                    await self._fetch_missing(missing, wanted, stage)
                 with contextlib.suppress(BlockNotFound):
                     await self._fetch_missing(self._provisionals.missing(name, author), wanted, stage)
             except RemoteProtocolError:
@@ -167,6 +172,10 @@ class Receiving:
                 await self._taker.tell_everyone(name)
         await self._provisionals.settle(name, author, self._taker.effective(name))
         await self._taker.followed(wanted.update, author)
+
+    def _taken_in(self) -> int:
+        """How many revisions came and were judged so far."""
+        return sum(count for name, count in self._counters.items() if name.startswith(("revisions_", "history_rev")))
 
     def _unjudged(self, cids: Sequence[Cid]) -> list[Cid]:
         return [cid for cid in dict.fromkeys(cids) if cid not in self._taker.judged]

@@ -33,6 +33,8 @@ _BOXED: Final = {
 } | dict.fromkeys(map(ord, _FILLERS))
 
 _WORD: Final = re.compile(r"[^\W_]+")
+_INSIDE: Final = re.compile(r"[\W_]")
+_MASKED: Final = re.compile(r"(?<=\w)[@$|](?=[\w@$|])")
 _RUN: Final = re.compile(r"\S+")
 _LETTER: Final = re.compile(r"[^\W\d_]")
 _ENDINGS: Final = tuple(ending.translate(_TABLE) for ending in ("ing", "ed", "es", "s"))
@@ -74,7 +76,7 @@ class Readable:
         read = reading(text)
         plain = [_word(word) for word in _WORD.findall(_masked(read))]
         # Read once more with what stands inside a word left out: pri.vate, k-e-y, pa$$word.
-        closed = [_word(re.sub(r"[\W_]", "", _masked(run))) for run in _RUN.findall(read)]
+        closed = [_word(run if run.isalnum() else _INSIDE.sub("", _masked(run))) for run in _RUN.findall(read)]
         spelt = [_put_together(words) for words in (plain, closed)]
         different = {tuple(words) for words in (plain, closed, *(words for words, _ in spelt))}
         self._readings = [[_stem(word) for word in words] for words in different]
@@ -111,7 +113,7 @@ def _follows(words: Sequence[str], phrase: Sequence[str]) -> bool:
 
 def _masked(text: str) -> str:
     """The signs that stand for letters inside words as those letters: `p@ssword`, `pa$$word`."""
-    return re.sub(r"(?<=\w)[@$|](?=[\w@$|])", lambda match: match[0].translate(_TABLE), text)
+    return _MASKED.sub(lambda match: match[0].translate(_TABLE), text)
 
 
 def _word(word: str) -> str:

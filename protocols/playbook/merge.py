@@ -85,6 +85,11 @@ class Playbook:
         shown.sort(key=lambda item: item[:3])
         return tuple(bullet for _, _, key, state in shown if (bullet := state.shown(key)) is not None)
 
+    @cached_property
+    def bullet_count(self) -> int:
+        """How many bullets are in effect, without putting them in order."""
+        return sum(state.added is not None and not state.removed for _, state in self.state.bullets.entries())
+
     def bullet(self, key: str) -> Bullet | None:
         """One bullet in effect, without putting all of them in order."""
         state = self.state.bullets.get(key)

@@ -70,7 +70,7 @@ def make_history(count: int) -> Sequence[SignedRevision]:
         author = did_key(keys.public)
         ops = new_ops([lesson(number)], author=author, height=height)
         parents = (made[-1].cid,) if made else ()
-        revision = Revision("common", parents, height, author, 1_800_000_000_000, "It was missing in a job.", (), ops)
+        revision = Revision("common", parents, height, author, 1_750_000_000_000, "It was missing in a job.", (), ops)
         made.append(sign_revision(revision, keys))
     return made
 
