@@ -203,9 +203,13 @@ class Hive:
         return await self.view(name)
 
     async def offered(self) -> Mapping[str, Sequence[Did]]:
-        """The playbooks that are not kept here and that twins who may teach here have, and who those are."""
+        """The playbooks that are not kept here and that twins who may teach here have, and who those are.
+
+        The first by name, as many as could be kept: one twin can announce any number.
+        """
         found = await self._receiving.offered()
-        return {name: authors for name, authors in found.items() if name not in self._effective.names}
+        names = sorted(found.keys() - set(self._effective.names))[: limits.MAX_PLAYBOOKS]
+        return {name: found[name] for name in names}
 
     async def view(self, name: str) -> Playbook:
         """The effective playbook; an empty one if nothing of that name was adopted.

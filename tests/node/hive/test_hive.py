@@ -454,21 +454,27 @@ def test_an_announcement_on_disk_that_cannot_be_read_stops_nothing(
     assert "cannot be read" in caplog.text
 
 
-def test_a_playbook_of_others_is_offered_and_followed_when_the_owner_says_so(tmp_path: Path) -> None:
+def test_a_playbook_of_others_is_offered_and_followed_when_the_owner_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     async def main() -> None:
         swarm = FakeSwarm()
         async with open_member(swarm, tmp_path / "a") as a:
             first = await a.propose(name="tides")
+            await a.propose(name="winds")
+            monkeypatch.setattr(limits, "MAX_PLAYBOOKS", 1)
             async with open_member(swarm, tmp_path / "b") as b:
                 await b.node.dial(a.node)
-                await soon(_heard(b))
+                await soon(_heard(b, 2))
                 assert await b.hive.offered() == {}  # nobody who may teach here has it
                 await b.node.name(a.node)
                 assert await b.hive.offered() == {"tides": [a.node.did]}
                 assert await b.status(first) is None
+                monkeypatch.undo()
+                assert list(await b.hive.offered()) == ["tides", "winds"]
                 await b.hive.follow("tides")
                 assert await b.until_judged(first) == "adopted"
-                assert await b.hive.offered() == {}
+                assert list(await b.hive.offered()) == ["winds"]
                 await b.hive.follow("empty")
                 with pytest.raises(MalformedMessage):
                     await b.hive.follow("No name")
@@ -478,9 +484,9 @@ def test_a_playbook_of_others_is_offered_and_followed_when_the_owner_says_so(tmp
     asyncio.run(main())
 
 
-async def _heard(member: Member) -> None:
-    """Until it holds an announcement of somebody else's playbook."""
-    while not await member.hive._receiving._held():  # noqa: ASYNC110 - what is kept by sync is told to nobody
+async def _heard(member: Member, count: int) -> None:
+    """Until it holds so many announcements of others' playbooks."""
+    while len(await member.hive._receiving._held()) < count:  # noqa: ASYNC110 - what is kept by sync is told to nobody
         await asyncio.sleep(0.001)
 
 
