@@ -14,13 +14,13 @@ import re
 import secrets
 import threading
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
 from typing import Any, Final
 
-from node.inference.engine import ChatTurn, Completion
+from node.inference.engine import ChatRequest, Completion
 from node.inference.errors import BadInferenceRequest, InferenceUnavailable, ModelMissing, ModelUnloadable
 from node.inference.generation import End, Generation, Usage, too_long
 
@@ -28,6 +28,9 @@ logger = logging.getLogger(__name__)
 
 DEFAULT_CONTEXT_TOKENS: Final = 4096
 """For one request, prompt and answer together. A recall of five memories and an answer need about 1,500."""
+
+CAPABLE_BYTES: Final = 600 * 1024**2
+"""A model file below this chooses tools hardly better than chance (docs/decisions/engine.md)."""
 
 DEFAULT_PARALLEL: Final = 2
 """An answer to another twin does not wait for the owner's. Each further one costs its own context's memory."""
@@ -64,10 +67,13 @@ async def open_engine(
     cores. `parallel` requests run at once, each with `context_tokens` of its own.
     Raises ModelMissing or ModelUnloadable.
     """
+    size_bytes = await asyncio.to_thread(lambda: model.stat().st_size if model.is_file() else 0)
     server = await asyncio.to_thread(
         _load, model, threads=threads or default_threads(), context_tokens=context_tokens, parallel=parallel
     )
-    engine = LlamaEngine(server, model.stem, context_tokens=context_tokens, parallel=parallel)
+    engine = LlamaEngine(
+        server, model.stem, capable=size_bytes >= CAPABLE_BYTES, context_tokens=context_tokens, parallel=parallel
+    )
     del server  # the engine alone holds the model, so that closing it frees the memory
     try:
         yield engine
@@ -84,59 +90,45 @@ def default_threads() -> int:
 class LlamaEngine:
     """An Engine over one loaded model. Used from one asyncio loop."""
 
-    def __init__(self, server: Any, name: str, *, context_tokens: int, parallel: int) -> None:
+    def __init__(self, server: Any, name: str, *, capable: bool, context_tokens: int, parallel: int) -> None:
         self.name: Final = name
+        self.capable: Final = capable
+        self.context_tokens: Final = context_tokens
         self._server = server
-        self._context_tokens = context_tokens
         self._pool = ThreadPoolExecutor(parallel, thread_name_prefix="model")
         self._slots = asyncio.Semaphore(parallel)
         self._waiting = 0
         self._running: dict[asyncio.Future[None], Generation] = {}
         self._closed = False
 
-    async def complete(
-        self,
-        turns: Sequence[ChatTurn],
-        *,
-        max_tokens: int = 256,
-        temperature: float = 0.0,
-        stop: Sequence[str] = (),
-        json_schema: Mapping[str, Any] | None = None,
-    ) -> Completion:
+    async def complete(self, request: ChatRequest) -> Completion:
+        """See Engine."""
+        async with aclosing(self.stream(request)) as items:
+            async for item in items:
+                if isinstance(item, Completion):
+                    return item
+        raise AssertionError("a stream ends with its completion")
+
+    async def stream(self, request: ChatRequest) -> AsyncGenerator[str | Completion, None]:
         """See Engine."""
         began = time.perf_counter()
-        request = self._request(turns, max_tokens, temperature, stop, json_schema)
         pieces: list[str] = []
         usage = Usage(0, 0)
-        async with aclosing(self._generate(request, max_tokens)) as items:
+        async with aclosing(self._generate(self._in_its_terms(request), request.max_tokens)) as items:
             async for item in items:
                 if isinstance(item, Usage):
                     usage = item
                 else:
                     pieces.append(item)
-        return Completion(
+                    yield item
+        yield Completion(
             text="".join(pieces),
             model=self.name,
             prompt_tokens=usage.prompt_tokens,
             completion_tokens=usage.completion_tokens,
             ms=(time.perf_counter() - began) * 1000,
+            finish="length" if usage.completion_tokens >= request.max_tokens else "stop",
         )
-
-    async def stream(
-        self,
-        turns: Sequence[ChatTurn],
-        *,
-        max_tokens: int = 256,
-        temperature: float = 0.0,
-        stop: Sequence[str] = (),
-        json_schema: Mapping[str, Any] | None = None,
-    ) -> AsyncIterator[str]:
-        """See Engine."""
-        request = self._request(turns, max_tokens, temperature, stop, json_schema)
-        async with aclosing(self._generate(request, max_tokens)) as items:
-            async for item in items:
-                if isinstance(item, str):
-                    yield item
 
     async def aclose(self) -> None:
         """See Engine. What runs ends with InferenceUnavailable."""
@@ -154,7 +146,7 @@ class LlamaEngine:
         """Run one request: pieces of text, then the usage."""
         await self._take_slot()
         loop = asyncio.get_running_loop()
-        generation = Generation(loop, self._context_tokens, max_tokens)
+        generation = Generation(loop, self.context_tokens, max_tokens)
         future = loop.run_in_executor(self._pool, generation.run, self._server, request)
         self._running[future] = generation
         future.add_done_callback(self._give_slot_back)
@@ -183,15 +175,9 @@ class LlamaEngine:
         del self._running[future]
         self._slots.release()
 
-    def _request(
-        self,
-        turns: Sequence[ChatTurn],
-        max_tokens: int,
-        temperature: float,
-        stop: Sequence[str],
-        json_schema: Mapping[str, Any] | None,
-    ) -> dict[str, Any]:
-        """The request in llama.cpp's terms. Raises BadInferenceRequest, or GoalTooLong for what is far too long."""
+    def _in_its_terms(self, asked: ChatRequest) -> dict[str, Any]:
+        """The request as llama.cpp takes it. Raises BadInferenceRequest, or GoalTooLong for what is far too long."""
+        turns, max_tokens, temperature, stop = asked.turns, asked.max_tokens, asked.temperature, asked.stop
         if not turns:
             raise BadInferenceRequest("there is no turn to answer")
         if max_tokens < 1 or not 0 <= temperature <= 2:
@@ -199,7 +185,7 @@ class LlamaEngine:
         if len(stop) > MAX_STOPS or any(not 0 < len(text) <= MAX_STOP_CHARS for text in stop):
             raise BadInferenceRequest(f"stop is at most {MAX_STOPS} texts of 1 to {MAX_STOP_CHARS} characters")
         chars = sum(len(turn.content) for turn in turns)
-        if error := too_long(chars // MAX_CHARS_PER_TOKEN, max_tokens, self._context_tokens):
+        if error := too_long(chars // MAX_CHARS_PER_TOKEN, max_tokens, self.context_tokens):
             raise error
         request: dict[str, Any] = {
             "messages": [{"role": turn.role, "content": as_plain_text(turn.content)} for turn in turns],
@@ -210,8 +196,8 @@ class LlamaEngine:
             "stream_options": {"include_usage": True},
             "return_progress": True,
         }
-        if json_schema is not None:
-            request["response_format"] = {"type": "json_schema", "json_schema": {"schema": dict(json_schema)}}
+        if asked.json_schema is not None:
+            request["response_format"] = {"type": "json_schema", "json_schema": {"schema": dict(asked.json_schema)}}
         return request
 
 

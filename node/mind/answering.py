@@ -10,8 +10,7 @@ from typing import Final
 
 from identity.errors import PagiError
 from node.events import EventBus
-from node.inference.engine import ChatTurn
-from node.inference.local import LocalModel
+from node.inference.engine import ChatRequest, ChatTurn, ModelSource
 
 logger = logging.getLogger(__name__)
 
@@ -43,7 +42,7 @@ class Written:
 class Writer:
     """Writes answers with the local model."""
 
-    def __init__(self, model: LocalModel, events: EventBus) -> None:
+    def __init__(self, model: ModelSource, events: EventBus) -> None:
         self._model = model
         self._events = events
 
@@ -57,7 +56,7 @@ class Writer:
         turns = _prompt(question, notes, guidance)
         await self._events.publish("inference_requested", engine.name, {"model": engine.name, "turns": len(turns)})
         try:
-            completion = await engine.complete(turns, max_tokens=MAX_ANSWER_TOKENS, temperature=0.0)
+            completion = await engine.complete(ChatRequest(turns=turns, max_tokens=MAX_ANSWER_TOKENS))
         except PagiError as error:
             logger.warning("the model did not answer: %s", error)
             return _quoted(notes, str(error))

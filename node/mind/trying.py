@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from node.hive.judging.gate import NotTried
-from node.inference.local import LocalModel
+from node.inference.engine import ModelSource
 from node.memory.memory import Memory
 from node.mind.answering import Writer
 from node.mind.jobs import RUNNING
@@ -31,7 +31,7 @@ class Trying:
     """The model's side of a trial. The writer takes the likeliest token each time, so an answer is always the same."""
 
     def __init__(
-        self, *, database: Database, memory: Memory, model: LocalModel, writer: Writer, recall_items: int
+        self, *, database: Database, memory: Memory, model: ModelSource, writer: Writer, recall_items: int
     ) -> None:
         self._database = database
         self._memory = memory

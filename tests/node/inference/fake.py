@@ -2,13 +2,13 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import jsonschema_rs
 
-from node.inference.engine import ChatTurn, Completion
+from node.inference.engine import ChatRequest, ChatTurn, Completion
 from node.inference.errors import BadInferenceRequest, GoalTooLong, InferenceUnavailable
 
 Script = Callable[[Sequence[ChatTurn]], str]
@@ -29,47 +29,20 @@ class ScriptedEngine:
     script: Script = echo
     name: str = "scripted"
     context_tokens: int = 4096
+    capable: bool = False
     gate: asyncio.Event | None = None
     asked: list[tuple[ChatTurn, ...]] = field(default_factory=list)
     running: int = 0
     closed: bool = False
 
-    async def complete(
-        self,
-        turns: Sequence[ChatTurn],
-        *,
-        max_tokens: int = 256,
-        temperature: float = 0.0,
-        stop: Sequence[str] = (),
-        json_schema: Mapping[str, Any] | None = None,
-    ) -> Completion:
-        pieces = [
-            piece
-            async for piece in self.stream(
-                turns, max_tokens=max_tokens, temperature=temperature, stop=stop, json_schema=json_schema
-            )
-        ]
-        prompt_tokens = sum(len(turn.content.split()) for turn in turns)
-        return Completion(
-            text="".join(pieces),
-            model=self.name,
-            prompt_tokens=prompt_tokens,
-            completion_tokens=len(pieces),
-            ms=1.0,
-        )
+    async def complete(self, request: ChatRequest) -> Completion:
+        return [item async for item in self.stream(request) if isinstance(item, Completion)][-1]
 
-    async def stream(
-        self,
-        turns: Sequence[ChatTurn],
-        *,
-        max_tokens: int = 256,
-        temperature: float = 0.0,
-        stop: Sequence[str] = (),
-        json_schema: Mapping[str, Any] | None = None,
-    ) -> AsyncIterator[str]:
+    async def stream(self, request: ChatRequest) -> AsyncGenerator[str | Completion, None]:
+        turns, max_tokens, stop, json_schema = request.turns, request.max_tokens, request.stop, request.json_schema
         if self.closed:
             raise InferenceUnavailable("the model is closed")
-        if not turns or max_tokens < 1 or not 0 <= temperature <= 2 or "" in stop:
+        if not turns or max_tokens < 1 or not 0 <= request.temperature <= 2 or "" in stop:
             raise BadInferenceRequest("turns, max_tokens, temperature or stop")
         if sum(len(turn.content.split()) for turn in turns) + max_tokens > self.context_tokens:
             raise GoalTooLong("too many words")
@@ -78,14 +51,24 @@ class ScriptedEngine:
         for text in stop:
             answer = answer.partition(text)[0]
         self.running += 1
+        words, pieces = answer.split(" "), []
         try:
-            for number, word in enumerate(answer.split(" ")[:max_tokens]):
+            for number, word in enumerate(words[:max_tokens]):
                 await (self.gate.wait() if self.gate else asyncio.sleep(0))
                 if self.closed:
                     raise InferenceUnavailable("the model was closed while it answered")
-                yield word if number == 0 else f" {word}"
+                pieces.append(word if number == 0 else f" {word}")
+                yield pieces[-1]
         finally:
             self.running -= 1
+        yield Completion(
+            text="".join(pieces),
+            model=self.name,
+            prompt_tokens=sum(len(turn.content.split()) for turn in turns),
+            completion_tokens=len(pieces),
+            ms=1.0,
+            finish="length" if len(words) > max_tokens else "stop",
+        )
 
     async def aclose(self) -> None:
         self.closed = True

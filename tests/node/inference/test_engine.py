@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from node.inference.engine import ChatTurn, Engine
+from node.inference.engine import ChatRequest, ChatTurn, Completion, Engine
 from node.inference.errors import BadInferenceRequest, GoalTooLong, InferenceUnavailable
 from node.inference.llama import open_engine
 from tests.node.inference.fake import ScriptedEngine
@@ -52,14 +52,16 @@ STORY = user("Tell a long story about the sea and the many ships that sail on it
 
 def test_an_answer_and_its_pieces_are_the_same(opener: Opener) -> None:
     async def test(engine: Engine) -> None:
-        whole = await engine.complete(STORY, max_tokens=12)
+        whole = await engine.complete(ChatRequest(turns=STORY, max_tokens=12))
         assert whole.text
         assert whole.model == engine.name
         assert 1 <= whole.completion_tokens <= 12
         assert whole.prompt_tokens >= 10
         assert whole.ms > 0
-        pieces = [piece async for piece in engine.stream(STORY, max_tokens=12)]
-        assert "".join(pieces) == whole.text
+        *pieces, last = [piece async for piece in engine.stream(ChatRequest(turns=STORY, max_tokens=12))]
+        assert isinstance(last, Completion)
+        assert "".join(str(piece) for piece in pieces) == whole.text == last.text
+        assert (last.finish, last.completion_tokens) == (whole.finish, whole.completion_tokens) == ("length", 12)
         assert len(pieces) > 1
 
     use(opener, test)
@@ -67,9 +69,10 @@ def test_an_answer_and_its_pieces_are_the_same(opener: Opener) -> None:
 
 def test_an_answer_ends_before_a_stop_text(opener: Opener) -> None:
     async def test(engine: Engine) -> None:
-        whole = (await engine.complete(STORY, max_tokens=12)).text
+        whole = (await engine.complete(ChatRequest(turns=STORY, max_tokens=12))).text
         stop = whole.split()[3]
-        assert (await engine.complete(STORY, max_tokens=12, stop=[stop])).text == whole[: whole.index(stop)]
+        stopped = await engine.complete(ChatRequest(turns=STORY, max_tokens=12, stop=[stop]))
+        assert stopped.text == whole[: whole.index(stop)]
 
     use(opener, test)
 
@@ -83,7 +86,8 @@ def test_an_answer_under_a_schema_is_json_that_fits(opener: Opener) -> None:
     }
 
     async def test(engine: Engine) -> None:
-        answer = await engine.complete(user("Which tool tells the time?"), max_tokens=100, json_schema=schema)
+        request = ChatRequest(turns=user("Which tool tells the time?"), max_tokens=100, json_schema=schema)
+        answer = await engine.complete(request)
         assert json.loads(answer.text)["tool"] in ("calculator", "clock")
 
     use(opener, test)
@@ -104,8 +108,8 @@ def test_an_answer_under_a_schema_is_json_that_fits(opener: Opener) -> None:
 def test_a_request_that_cannot_be_used_is_refused(opener: Opener, arguments: dict[str, Any]) -> None:
     async def test(engine: Engine) -> None:
         with pytest.raises(BadInferenceRequest):
-            await engine.complete(**{"turns": user("Hello"), **arguments})
-        assert (await engine.complete(user("Hello"), max_tokens=2)).text
+            await engine.complete(ChatRequest(**{"turns": user("Hello"), **arguments}))
+        assert (await engine.complete(ChatRequest(turns=user("Hello"), max_tokens=2))).text
 
     use(opener, test)
 
@@ -116,7 +120,7 @@ def test_a_request_that_cannot_be_used_is_refused(opener: Opener, arguments: dic
 def test_a_goal_that_does_not_fit_is_refused_with_a_hint(opener: Opener, words: int, max_tokens: int) -> None:
     async def test(engine: Engine) -> None:
         with pytest.raises(GoalTooLong) as caught:
-            await engine.complete(user("word " * words), max_tokens=max_tokens)
+            await engine.complete(ChatRequest(turns=user("word " * words), max_tokens=max_tokens))
         assert str(caught.value.code).startswith("413")
         assert "horten" in caught.value.hint
 
@@ -126,16 +130,17 @@ def test_a_goal_that_does_not_fit_is_refused_with_a_hint(opener: Opener, words: 
 def test_leaving_a_stream_early_leaves_room_for_others(opener: Opener) -> None:
     async def test(engine: Engine) -> None:
         for _ in range(6):
-            async with aclosing(engine.stream(STORY, max_tokens=300)) as pieces:  # type: ignore[type-var]
+            async with aclosing(engine.stream(ChatRequest(turns=STORY, max_tokens=300))) as pieces:  # type: ignore[type-var]
                 assert await anext(pieces)
-        assert (await engine.complete(STORY, max_tokens=4)).text
+        assert (await engine.complete(ChatRequest(turns=STORY, max_tokens=4))).text
 
     use(opener, test)
 
 
 def test_many_callers_are_served(opener: Opener) -> None:
     async def test(engine: Engine) -> None:
-        answers = await asyncio.gather(*(engine.complete(user(f"Say the number {n}."), max_tokens=4) for n in range(6)))
+        requests = [ChatRequest(turns=user(f"Say the number {n}."), max_tokens=4) for n in range(6)]
+        answers = await asyncio.gather(*(engine.complete(request) for request in requests))
         assert all(answer.text for answer in answers)
 
     use(opener, test)
@@ -146,16 +151,16 @@ def test_a_closed_engine_says_so(opener: Opener) -> None:
         await engine.aclose()
         await engine.aclose()
         with pytest.raises(InferenceUnavailable):
-            await engine.complete(user("Hello"))
+            await engine.complete(ChatRequest(turns=user("Hello")))
         with pytest.raises(InferenceUnavailable):
-            await anext(engine.stream(user("Hello")))
+            await anext(engine.stream(ChatRequest(turns=user("Hello"))))
 
     use(opener, test)
 
 
 def test_closing_ends_what_runs(opener: Opener) -> None:
     async def test(engine: Engine) -> None:
-        pieces = engine.stream(STORY, max_tokens=300)
+        pieces = engine.stream(ChatRequest(turns=STORY, max_tokens=300))
         await anext(pieces)
         await engine.aclose()
         with pytest.raises(InferenceUnavailable):

@@ -22,7 +22,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from node.inference.engine import ChatTurn
+from node.inference.engine import ChatRequest, ChatTurn
 from node.inference.errors import (
     BadInferenceRequest,
     GoalTooLong,
@@ -65,13 +65,13 @@ class StubServer:
 
 
 def engine_over(server: StubServer, parallel: int = 2) -> LlamaEngine:
-    return LlamaEngine(server, "stub", context_tokens=100, parallel=parallel)
+    return LlamaEngine(server, "stub", capable=False, context_tokens=100, parallel=parallel)
 
 
 def test_pieces_and_usage_become_a_completion() -> None:
     async def main() -> None:
         engine = engine_over(StubServer(text_chunk("a "), text_chunk("b"), USAGE))
-        answer = await engine.complete(HELLO, max_tokens=5)
+        answer = await engine.complete(ChatRequest(turns=HELLO, max_tokens=5))
         assert (answer.text, answer.model, answer.prompt_tokens, answer.completion_tokens) == ("a b", "stub", 7, 2)
         await engine.aclose()
 
@@ -95,7 +95,7 @@ def test_what_goes_wrong_in_the_library_is_an_error_of_ours(server: StubServer, 
     async def main() -> None:
         engine = engine_over(server)
         with pytest.raises(error):
-            await engine.complete(HELLO, max_tokens=5)
+            await engine.complete(ChatRequest(turns=HELLO, max_tokens=5))
         await engine.aclose()
 
     asyncio.run(main())
@@ -106,7 +106,7 @@ def test_cancelling_the_caller_stops_the_model_and_frees_its_slot() -> None:
         server = StubServer(endless=True)
         engine = engine_over(server, parallel=1)
         for _ in range(3):
-            task = asyncio.create_task(engine.complete(HELLO, max_tokens=50))
+            task = asyncio.create_task(engine.complete(ChatRequest(turns=HELLO, max_tokens=50)))
             await asyncio.to_thread(server.started.acquire)
             task.cancel()
             with pytest.raises(asyncio.CancelledError):
@@ -121,13 +121,16 @@ def test_requests_wait_their_turn_and_too_many_are_told_at_once() -> None:
     async def main() -> None:
         server = StubServer(endless=True)
         engine = engine_over(server, parallel=1)
-        waiting = [asyncio.create_task(engine.complete(HELLO, max_tokens=50)) for _ in range(MAX_WAITING + 1)]
+        waiting = [
+            asyncio.create_task(engine.complete(ChatRequest(turns=HELLO, max_tokens=50)))
+            for _ in range(MAX_WAITING + 1)
+        ]
         await asyncio.to_thread(server.started.acquire)
         with pytest.raises(InferenceUnavailable, match="busy"):
-            await engine.complete(HELLO, max_tokens=50)
+            await engine.complete(ChatRequest(turns=HELLO, max_tokens=50))
         waiting[-1].cancel()  # leaves the queue
         await asyncio.wait({waiting[-1]})
-        waiting.append(asyncio.create_task(engine.complete(HELLO, max_tokens=50)))
+        waiting.append(asyncio.create_task(engine.complete(ChatRequest(turns=HELLO, max_tokens=50))))
         await engine.aclose()
         results = await asyncio.gather(*waiting, return_exceptions=True)
         assert {type(result) for result in results} == {InferenceUnavailable, asyncio.CancelledError}
@@ -235,16 +238,18 @@ def test_the_real_model_answers_stops_and_gives_its_memory_back(bundled_model: P
 
     async def main() -> None:
         async with open_engine(bundled_model, context_tokens=2048) as engine:
-            answer = await engine.complete([ChatTurn("user", "Name the capital of France.")], max_tokens=20)
+            answer = await engine.complete(
+                ChatRequest(turns=[ChatTurn("user", "Name the capital of France.")], max_tokens=20)
+            )
             assert "Paris" in answer.text
             loaded_bytes = psutil.Process().memory_info().rss
 
             # While it writes, and while it reads the prompt: alone, each would go on for several seconds.
-            async with aclosing(engine.stream(story, max_tokens=400)) as pieces:  # type: ignore[type-var]
+            async with aclosing(engine.stream(ChatRequest(turns=story, max_tokens=400))) as pieces:  # type: ignore[type-var]
                 await anext(pieces)
                 running = [*engine._running]
             await asyncio.wait_for(asyncio.gather(*running), 5)
-            task = asyncio.create_task(engine.complete(long_prompt, max_tokens=400))
+            task = asyncio.create_task(engine.complete(ChatRequest(turns=long_prompt, max_tokens=400)))
             while not engine._running:  # noqa: ASYNC110 - the library has no event of ours
                 await asyncio.sleep(0)
             running = [*engine._running]
@@ -260,12 +265,12 @@ def test_the_real_model_answers_stops_and_gives_its_memory_back(bundled_model: P
 _CHILD = """
 import asyncio, json, sys
 from pathlib import Path
-from node.inference.engine import ChatTurn
+from node.inference.engine import ChatRequest, ChatTurn
 from node.inference.llama import open_engine
 
 async def main():
     async with open_engine(Path(sys.argv[1]), context_tokens=512) as engine:
-        await engine.complete([ChatTurn("user", "Hello")], max_tokens=3)
+        await engine.complete(ChatRequest(turns=[ChatTurn("user", "Hello")], max_tokens=3))
         print(engine._server.listening_address, file=sys.stderr, flush=True)
         await asyncio.to_thread(sys.stdin.readline)
 
