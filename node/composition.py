@@ -1,5 +1,6 @@
 """The composition root: every part of a running twin is made here, with explicit constructors; those of messaging by
-`node/messaging/assembly.py`, those of content by `node/content/parts.py`. One list, and long for that reason only.
+`node/messaging/assembly.py`, those of content by `node/content/parts.py`, the mind's by `node/mind/assembly.py`. One
+list, and long for that reason only.
 
 `open_twin` gives a twin whose parts all run; leaving it stops them in the reverse order. If a part fails for good, the
 error comes out of `open_twin`: a twin runs whole or not at all.
@@ -37,17 +38,19 @@ from node.hive.hive import Hive
 from node.hive.judging.assembly import JudgingParts
 from node.hive.retrieval import Retrieval
 from node.http.outside import Outside
-from node.inference.embedder import Embedder, WordLlamaEmbedder
+from node.inference.assembly import Inference, open_inference
+from node.inference.embedder import Embedder
+from node.inference.embedders import open_embedder
 from node.inference.local import LocalModel, load_in_background
+from node.inference.model_parts import assemble_models
+from node.inference.opening import opener
+from node.memory.assembly import assemble_memory
+from node.memory.body import sentences
+from node.memory.documents.documents import Documents
 from node.memory.memory import Memory
 from node.messaging.assembly import assemble
 from node.messaging.mediation import Mediation
-from node.mind.answering import Writer
-from node.mind.colleagues import Colleagues
-from node.mind.executive import Executive
-from node.mind.jobs import Jobs
-from node.mind.learning import Learning
-from node.mind.trying import Trying
+from node.mind.assembly import assemble_mind
 from node.net.errors import MalformedAddress, NetError
 from node.net.libp2p_network import open_network
 from node.net.port import BlockSource, Network
@@ -71,6 +74,7 @@ from protocols.succession import SUCCESSION
 from storage.blocks import BlockStore
 from storage.database import Database
 from storage.home import Home
+from storage.jobs import any_under_way
 
 logger = logging.getLogger(__name__)
 
@@ -105,10 +109,18 @@ async def open_twin(
             stack.push_async_callback(kubo.close)
             served = StoreThenKubo(blocks, kubo, loop=asyncio.get_running_loop())
         trust = await TrustList.load(database, did_key(keys.public))
-        embedder = WordLlamaEmbedder()
-        memory = await stack.enter_async_context(Memory.open(database, embedder))
+        embedder = await asyncio.to_thread(open_embedder, config.memory.embedder)
+        memory = await stack.enter_async_context(
+            Memory.open(
+                database, embedder, folder=home.index, spec=config.memory.embedder, open_embedder=open_embedder
+            )
+        )
         local_model = await stack.enter_async_context(
-            load_in_background(model, threads=config.inference.threads, context_tokens=config.inference.context_tokens)
+            load_in_background(model, open_=opener(config.inference))
+        )
+        own_keys = [keys, *(old.keys for old in reversed(retired))]
+        inference = await stack.enter_async_context(
+            open_inference(config, database=database, local=local_model, keys=own_keys, embedder=embedder)
         )
         settings = NetSettings(mdns=config.network.mdns, dht=config.network.dht)
         network = await stack.enter_async_context(
@@ -129,7 +141,8 @@ async def open_twin(
             trust=trust,
             embedder=embedder,
             memory=memory,
-            model=local_model,
+            local_model=local_model,
+            inference=inference,
             network=network,
         )
         async with _running(twin, config.network.bootstrap):
@@ -150,7 +163,8 @@ def _assembled(
     trust: TrustList,
     embedder: Embedder,
     memory: Memory,
-    model: LocalModel,
+    local_model: LocalModel,
+    inference: Inference,
     network: Network,
 ) -> Twin:
     """Every part over what was opened: nothing runs yet. A list, and long for that reason only."""
@@ -232,8 +246,7 @@ def _assembled(
     )
     intake.answer(credential_status.STATUS_REQUEST, credentials.answer_status, strangers=True)
     attestations = Attestations(credentials, trust)
-    writer, retrieval = Writer(model, events), Retrieval(embedder)
-    trying = Trying(database=database, memory=memory, model=model, writer=writer, recall_items=config.mind.recall_items)
+    retrieval = Retrieval(embedder)
     judging = JudgingParts.of(
         config=config.hive,
         keys=keys,
@@ -244,8 +257,8 @@ def _assembled(
         reputation=reputation,
         embedder=embedder,
         retrieval=retrieval,
-        model=model,
-        attempt=trying.attempt,
+        model=inference.gateway,
+        attempt=lambda goal, bullets: mind.trying.attempt(goal, bullets),
     )
     hive = Hive(
         keys=keys,
@@ -268,16 +281,6 @@ def _assembled(
         database=database,
         folder=home.path / "git",
     )
-    colleagues = Colleagues(
-        own=did,
-        directory=directory,
-        trust=trust,
-        mail=mail,
-        memory=memory,
-        embedder=embedder,
-        writer=writer,
-        recall_items=config.mind.recall_items,
-    )
     carrying = assemble_content(
         ground,
         config,
@@ -289,6 +292,7 @@ def _assembled(
         ask=messaging.exchange.ask,
     )
     content, gateway = carrying.content, carrying.gateway
+    models = assemble_models(home, config, database=database, model=local_model, content=content)
     for message_type in pinning.HOST_TYPES:
         intake.answer(message_type, carrying.hosting.answer, strangers=False)
     requester = Requester(
@@ -309,8 +313,8 @@ def _assembled(
         trust=trust,
         content=content,
         events=events,
-        confidence=colleagues.confidence,
-        answer=colleagues.answer,
+        confidence=lambda question, asker: mind.colleagues.confidence(question, asker),
+        answer=lambda question, asker: mind.colleagues.answer(question, asker),
     )
     tools = PluginHost()
     for plugin in (
@@ -322,26 +326,31 @@ def _assembled(
         hive_tools(git),
     ):
         tools.register(plugin)
-    jobs = Jobs(database)
-    learning = Learning(
-        database=database,
-        playbooks=hive,
-        retrieval=retrieval,
-        trust=trust,
-        tokens=config.mind.playbook_tokens,
-        usual=config.mind.playbook,
+    remembering = assemble_memory(
+        memory,
+        config.memory,
+        model=inference.gateway,
+        busy=lambda: database.read(any_under_way),
+        body=lambda: sentences(tools.list()),
     )
-    executive = Executive(
-        config=config.mind,
-        memory=memory,
-        tools=tools,
-        colleagues=colleagues,
-        writer=writer,
+    mind = assemble_mind(
+        ground,
+        config.mind,
+        keys=keys,
+        name=config.name,
+        model=inference.gateway,
+        embedder=embedder,
+        retrieval=retrieval,
+        memory=remembering,
+        messaging=messaging,
+        gossip=gossip,
+        current=successions.current,
+        directory=directory,
         hive=hive,
-        learning=learning,
-        jobs=jobs,
-        events=events,
         reputation=reputation,
+        requester=requester,
+        tools=tools,
+        exports=home.path / "exports",
     )
     return Twin(
         did=did,
@@ -365,9 +374,13 @@ def _assembled(
         hive=hive,
         git=git,
         memory=memory,
-        executive=executive,
-        learning=learning,
-        jobs=jobs,
+        remembering=remembering,
+        documents=Documents(database, memory),
+        mind=mind,
+        executive=mind.executive,
+        approvals=mind.approvals,
+        learning=mind.learning,
+        jobs=mind.jobs,
         trust=trust,
         reputation=reputation,
         attestations=attestations,
@@ -379,9 +392,12 @@ def _assembled(
         tasks=Tasks(own=did, database=database, requester=requester, worker=worker),
         tools=tools,
         events=events,
-        model=model,
+        model=local_model,
+        models=models,
+        inference=inference,
         sign=keys.sign,
         part_counters=(
+            inference.gateway.counters,
             gossip.counters,
             intake.counters,
             mediation.counters,
@@ -389,7 +405,8 @@ def _assembled(
             messaging.delivery.counters,
             hive.counters,
             git.counters,
-            learning.counters,
+            mind.learning.counters,
+            mind.proposing.counters,
             *carrying.counters,
         ),
     )
@@ -399,9 +416,9 @@ def _assembled(
 async def _running(twin: Twin, relays: Sequence[str]) -> AsyncIterator[None]:
     """Load what was there, run the parts, and say goodbye to the others at the end."""
     await twin.hive.load()
-    await twin.jobs.interrupted()
     await twin.rotation_news.take_over()
     await twin.successions.load()
+    await twin.mind.load()
     await twin.mediation.load()
     await twin.routing.load()
     async with asyncio.TaskGroup() as tasks:
@@ -414,9 +431,11 @@ async def _running(twin: Twin, relays: Sequence[str]) -> AsyncIterator[None]:
             twin.git,
             twin.rotation_news,
             twin.tasks,
-            twin.learning,
+            *twin.mind.running,
             twin.attestations,
             *twin.content_parts,
+            twin.models.sharing,
+            *twin.remembering.running,
         )
         parts = [tasks.create_task(keep_running(part, twin.resting)) for part in working]
         parts += [tasks.create_task(_call(twin.network, address)) for address in relays]

@@ -12,7 +12,8 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from identity.cid import Cid
-from identity.errors import MalformedCid
+from identity.did import parse_did
+from identity.errors import MalformedCid, MalformedDid
 from node.errors import ConfigInvalid
 from protocols import fields, limits
 from protocols.errors import MalformedMessage
@@ -86,11 +87,56 @@ class PublicConfig(Section):
 
 
 class InferenceConfig(Section):
-    """`[inference]`: `model` is `bundled`, `none` or the path of a GGUF file."""
+    """`[inference]`: `model` is `bundled`, `none` or the path of a GGUF file.
+
+    `engine` is the library that runs it; the second one is an extra that is installed apart. `threads` and
+    `context_tokens` (of one request) follow from the machine where they are not given. `hub` is where
+    `pagi model add OWNER/REPO` fetches from, with the token in `hub_token_file` where a model asks for one; unless
+    `share_models` is off, what was added is pinned, so that other twins can have it from this one.
+
+    Of a provider (`pagi provider`) the first piece of an answer is waited for `first_piece_s`, each further one
+    `stall_s`, the whole of it `answer_s`.
+    """
 
     model: str = "bundled"
+    engine: Literal["xllamacpp", "llama-cpp-python"] = "xllamacpp"
     threads: int | None = Field(default=None, ge=1)
-    context_tokens: int = Field(default=4096, ge=512)
+    context_tokens: int | None = Field(default=None, ge=512)
+    hub: Annotated[str, AfterValidator(_rpc_url)] = "https://huggingface.co"
+    hub_token_file: Path | None = None
+    share_models: bool = True
+    first_piece_s: float = Field(default=120, gt=0)
+    stall_s: float = Field(default=30, gt=0)
+    answer_s: float = Field(default=900, gt=0)
+
+
+class BudgetLimits(Section):
+    """How much models may be used: tokens of prompts and answers, seconds of waiting for them, money as in the
+    providers' prices. What is not named has no limit."""
+
+    tokens: int | None = Field(default=None, ge=1)
+    seconds: float | None = Field(default=None, gt=0)
+    money: float | None = Field(default=None, gt=0)
+
+
+class BudgetConfig(Section):
+    """`[budget.day]` (UTC), `[budget.session]` and `[budget.twin]` (ever): limits for the use of models.
+
+    From `throttle_at` of a limit on, a goal gets an answer that says so instead of the model's; at the limit itself a
+    call is refused.
+    """
+
+    throttle_at: float = Field(default=0.9, gt=0, le=1)
+    day: BudgetLimits = BudgetLimits()
+    session: BudgetLimits = BudgetLimits()
+    twin: BudgetLimits = BudgetLimits()
+
+
+class TelemetryConfig(Section):
+    """`[telemetry]`: where spans and metrics of the model calls go, such as `http://127.0.0.1:4318`; nowhere by
+    default. They never hold what was asked or answered."""
+
+    otlp_endpoint: Annotated[str, AfterValidator(_rpc_url)] | None = None
 
 
 class ContentConfig(Section):
@@ -124,18 +170,56 @@ class MailConfig(Section):
     mediator: Literal["auto", "none"] = "auto"
 
 
+class MemoryConfig(Section):
+    """`[memory]`: how long things count.
+
+    `working_ttl_s` is how long the turns of a session are kept as they were said; `session_idle_s` is after what
+    silence a conversation is over and becomes an episode; after `half_life_days` what happened counts half as recent.
+    Without `consolidate` nothing becomes an episode and no turn expires; without `notice` what you say of yourself in
+    passing is not kept as a memory of its own.
+
+    `embedder` finds memories by likeness: `wordllama`, `wordllama:128` (or 64; smaller, less exact), `onnx:FOLDER` or
+    `gguf:PATH` (docs/decisions/embeddings.md). When it is changed, memories are embedded again in the background.
+    """
+
+    embedder: str = Field(default="wordllama", min_length=1, max_length=4096)
+    working_ttl_s: float = Field(default=7 * 86_400, ge=60)
+    session_idle_s: float = Field(default=1800, ge=1)
+    half_life_days: float = Field(default=30, gt=0)
+    consolidate: bool = True
+    notice: bool = True
+
+
+def _did(text: str) -> str:
+    try:
+        return parse_did(text)
+    except MalformedDid as error:
+        raise ValueError(str(error)) from error  # what pydantic makes its own error of
+
+
 class MindConfig(Section):
     """`[mind]`: how the executive works.
 
-    `playbook_tokens` is the room for bullets in a prompt.
+    `playbook_tokens` is the room for bullets in a prompt. `owners` are DIDs whose keys may stop this twin's work and let
+    it go on, besides its own. `share_lessons` lets what is learnt from the owner's feedback into the playbook, where
+    others read it; else it stays in the namespace `mind`. `meta_learning` is what the twin may change by itself from how
+    the swarm does: `propose` asks the owner but for harmless settings of its own. `jobs_at_once` goals are worked on
+    while others wait; a goal is split into parts `max_depth` deep; what the owner is asked for expires after
+    `approval_ttl_s`.
     """
 
+    jobs_at_once: int = Field(default=4, ge=1, le=64)
+    max_depth: int = Field(default=3, ge=0, le=5)
+    approval_ttl_s: float = Field(default=86_400, ge=1)
+    owners: tuple[Annotated[str, AfterValidator(_did)], ...] = Field(default=(), max_length=16)
     recall_items: int = Field(default=5, ge=1, le=32)
     ask_timeout_s: float = Field(default=60, gt=0)
     max_asked: int = Field(default=2, ge=0, le=8)
     playbook: str = Field(default="common", pattern=r"^[a-z0-9-]{1,64}$")
     playbook_tokens: int = Field(default=200, ge=0, le=32_768)
     reflect: bool = True
+    share_lessons: bool = False
+    meta_learning: Literal["on", "propose", "off"] = "propose"
 
 
 def _git_url(url: str) -> str:
@@ -195,8 +279,11 @@ class Config(Section):
     api: ApiConfig = ApiConfig()
     public: PublicConfig = PublicConfig()
     inference: InferenceConfig = InferenceConfig()
+    budget: BudgetConfig = BudgetConfig()
+    telemetry: TelemetryConfig = TelemetryConfig()
     content: ContentConfig = ContentConfig()
     mail: MailConfig = MailConfig()
+    memory: MemoryConfig = MemoryConfig()
     mind: MindConfig = MindConfig()
     hive: HiveConfig = HiveConfig()
 

@@ -25,11 +25,18 @@ from node.hive.git.sync import GitSync
 from node.hive.hive import Hive
 from node.http.outside import Outside
 from node.http.public import Handler as PublicHandler
+from node.inference.assembly import Inference
+from node.inference.gateway import Gateway
 from node.inference.local import LocalModel
+from node.inference.model_parts import LocalModels
+from node.memory.assembly import MemoryParts
+from node.memory.documents.documents import Documents
 from node.memory.memory import Memory
 from node.messaging.assembly import Messaging
 from node.messaging.mediation import Mediation
 from node.messaging.post_office import PostOffice
+from node.mind.approvals import Approvals
+from node.mind.assembly import MindParts
 from node.mind.executive import Executive
 from node.mind.jobs import Jobs
 from node.mind.learning import Learning
@@ -83,7 +90,11 @@ class Twin:
     hive: Hive
     git: GitSync
     memory: Memory
+    remembering: MemoryParts
+    documents: Documents
+    mind: MindParts
     executive: Executive
+    approvals: Approvals
     learning: Learning
     jobs: Jobs
     trust: TrustList
@@ -98,12 +109,19 @@ class Twin:
     tools: PluginHost
     events: EventBus
     model: LocalModel
+    models: LocalModels
+    inference: Inference
     sign: Callable[[bytes], bytes]
     part_counters: Sequence[Counter[str]]
     public_routes: Sequence[tuple[str, str, PublicHandler]] = ()
     version: str = __version__
     capabilities: tuple[str, ...] = CAPABILITIES
     resting: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def gateway(self) -> Gateway:
+        """Every model that may be asked: the providers of the owner, and the local one last."""
+        return self.inference.gateway
 
     @property
     def mail(self) -> PostOffice:
@@ -116,12 +134,12 @@ class Twin:
 
     def health(self) -> dict[str, Check]:
         """What `GET /ready` reports. Having no model is a degraded mode, not a failure."""
-        if self.model.loading:
+        if self.gateway.loading:
             model = Check(True, "loading")
-        elif self.model.engine is None:
-            model = Check(True, f"degraded: {self.model.reason}", degraded=True)
+        elif self.gateway.reason is not None:
+            model = Check(True, f"degraded: {self.gateway.reason}", degraded=True)
         else:
-            model = Check(True, self.model.engine.name)
+            model = Check(True, self.gateway.name)
         peers = len(self.network.peers())
         network = Check(True, f"{peers} peers") if self.network.alive else Check(False, "libp2p is being restarted")
         copied = self.second_copy.reason

@@ -8,7 +8,7 @@ runs in this process is trusted code, and kinds that are not are run elsewhere.
 import asyncio
 import logging
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
@@ -25,11 +25,11 @@ from plugins.errors import (
     ToolOutputUnusable,
     ToolTimeout,
 )
-from plugins.sdk import Plugin, Tool, ToolError
+from plugins.sdk import Effect, Plugin, Tool, ToolError
 
 logger = logging.getLogger(__name__)
 
-Kind = Literal["builtin", "native", "wasm", "mcp"]
+Kind = Literal["builtin", "native", "wasm", "mcp", "built"]
 Health = Literal["ok", "failing"]
 
 DEFAULT_TIMEOUT_S: Final = 10.0
@@ -50,7 +50,7 @@ _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 
 @dataclass(frozen=True, slots=True)
 class ToolInfo:
-    """A tool as listings show it. `parameters` is its JSON Schema; an `owner_only` tool is never chosen for a goal."""
+    """A tool as listings show it. `parameters` is its JSON Schema; for a goal an `owner_only` tool waits for leave."""
 
     name: str
     description: str
@@ -59,6 +59,7 @@ class ToolInfo:
     kind: Kind
     health: Health
     owner_only: bool = False
+    effect: Effect = "acts"
 
 
 @dataclass(slots=True)
@@ -79,6 +80,7 @@ class _Registered:
             self.kind,
             health,
             self.tool.owner_only,
+            self.tool.effect,
         )
 
 
@@ -88,6 +90,8 @@ class PluginHost:
 
     timeout_s: float = DEFAULT_TIMEOUT_S
     max_output_bytes: int = MAX_OUTPUT_BYTES
+    check: Callable[[], None] = lambda: None
+    """Called before each call of a tool; what it raises keeps the tool from being called."""
     _tools: dict[str, _Registered] = field(default_factory=dict)
     _running: set[asyncio.Task[Any]] = field(default_factory=set)
 
@@ -124,6 +128,7 @@ class PluginHost:
 
         Raises ToolNotFound, BadArguments, HostBusy, ToolFailed, ToolTimeout or ToolOutputUnusable.
         """
+        self.check()
         entry = self._tools.get(name)
         if entry is None:
             raise ToolNotFound(f"no tool {name!r}")

@@ -22,6 +22,10 @@ _TYPE_NAMES: Final[Mapping[type, str]] = {str: "string", int: "integer", float: 
 
 Run = Callable[[Mapping[str, Any]], Awaitable[Any]]
 
+Effect = Literal["none", "acts"]
+"""What a call does to the world: `none` only looks and works out, so that calling again is harmless; `acts` changes
+something, and is never repeated when nobody knows whether it happened."""
+
 
 JsonValue = Any
 """Annotates a parameter that takes any JSON value."""
@@ -38,7 +42,7 @@ class ToolError(Exception):
 class Tool:
     """One callable thing. `parameters` is a JSON Schema of type object; `run` takes parameters that it accepts.
 
-    With `owner_only` it runs only when the owner calls it by name: the executive never chooses it for a goal.
+    With `owner_only` it runs when the owner calls it by name, or for a goal once the owner has allowed that very call.
     """
 
     name: str
@@ -46,6 +50,7 @@ class Tool:
     parameters: Mapping[str, Any]
     run: Run
     owner_only: bool = False
+    effect: Effect = "acts"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,11 +64,12 @@ class Plugin:
 
 
 def tool(
-    *, description: str, name: str | None = None, owner_only: bool = False
+    *, description: str, name: str | None = None, owner_only: bool = False, effect: Effect = "acts"
 ) -> Callable[[Callable[..., Awaitable[Any]]], Tool]:
     """Make a Tool of an async function. `name` is the function's own unless given.
 
-    `owner_only` is for what acts in the owner's name: it signs, it writes to others, it spends.
+    `owner_only` is for what acts in the owner's name: it signs, it writes to others, it spends. `effect` is `none` for
+    what only looks and works out: unless that is said, a call whose outcome nobody knows is never repeated.
 
     Raises TypeError, at import, for a function that is not async and for annotations without a JSON Schema.
     """
@@ -76,7 +82,7 @@ def tool(
         async def run(parameters: Mapping[str, Any]) -> Any:
             return await function(**_as_annotated(parameters, floats, integers))
 
-        return Tool(name or function.__name__, description, schema, run, owner_only)
+        return Tool(name or function.__name__, description, schema, run, owner_only, effect)
 
     return decorate
 

@@ -7,10 +7,11 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from protocols.errors import MalformedMessage
+from protocols.fleet import RESUME, Order
 from protocols.message import Message
 from protocols.playbook.messages import GATE_RESULT, PLAYBOOK_UPDATE, GateNotice, Update
 from protocols.succession import SUCCESSION, SuccessionNotice
-from protocols.swarm import TASK_BROADCAST, TWIN_OFFLINE, TWIN_ONLINE, TaskBroadcast, TwinOnline
+from protocols.swarm import SHUTDOWN, TASK_BROADCAST, TWIN_OFFLINE, TWIN_ONLINE, TaskBroadcast, TwinOnline
 
 MAX_SUBJECT_CHARS: Final = 256
 """A playbook's name has at most 64 characters and a task's id is a message id; longer values name nothing of ours."""
@@ -23,7 +24,13 @@ _READERS: Final[Mapping[str, Callable[[Mapping[str, Any]], object]]] = {
     GATE_RESULT: GateNotice.from_body,
     TASK_BROADCAST: TaskBroadcast.from_body,
     SUCCESSION: SuccessionNotice.from_body,
+    SHUTDOWN: Order.from_body,
+    RESUME: Order.from_body,
 }
+
+_KIND: Final = {TWIN_OFFLINE: TWIN_ONLINE, RESUME: SHUTDOWN}
+"""What replaces a message of another type: of a twin's coming and going, of its orders to stop and to go on, the newer is
+true."""
 
 
 def check_body(message: Message) -> None:
@@ -40,9 +47,9 @@ def check_body(message: Message) -> None:
 def slot_of(message: Message) -> tuple[str, str]:
     """Kind and subject of a message: a newer one of its author with the same replaces it.
 
-    The kind is the type, but for a twin's leaving, which replaces its coming: whichever is newer is true. The subject
-    is empty where an author has one thing to say of this kind.
+    The kind is the type, or the type that it replaces. The subject is empty where an author has one thing to say of
+    this kind.
     """
-    kind = TWIN_ONLINE if message.type == TWIN_OFFLINE else message.type
+    kind = _KIND.get(message.type, message.type)
     subject = message.body.get(_SUBJECT_MEMBER.get(message.type, ""))
     return kind, subject[:MAX_SUBJECT_CHARS] if isinstance(subject, str) else ""

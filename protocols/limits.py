@@ -915,3 +915,26 @@ HOSTED_KEPT_ASKING_MS: Final = 7 * 86_400_000
 
 MAX_PLAYBOOKS: Final = 64
 """Playbooks that one twin keeps: each is in memory, and each goal looks through all of them."""
+
+MAX_ORDER_REASON_CHARS: Final = 256
+"""Why a fleet was stopped: one sentence that every twin of it shows."""
+
+# Providers of models
+
+MAX_PROVIDER_REPLY_BYTES: Final = 16 * 1024**2
+"""One streamed answer: 30,000 tokens as chunks of 500 bytes each."""
+
+MAX_PROVIDER_EVENT_BYTES: Final = 1024**2
+"""One event of such an answer: a chunk that holds the whole of a tool's arguments."""
+
+MAX_PROVIDER_ERROR_BYTES: Final = 64 * 1024
+"""An error document of a provider; what follows is not read."""
+
+MAX_PROVIDER_DEPTH: Final = 32
+"""Nesting of a chunk: choices, delta, tool calls, function and some levels to spare."""
+
+MAX_PROVIDER_TOOL_CALLS: Final = 64
+"""Tool calls of one answer. A model asks for a few."""
+
+MAX_PROVIDER_CHARS_PER_TOKEN: Final = 32
+"""Text that is taken for each token that was asked for. No usable text has half of that on average."""

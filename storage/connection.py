@@ -48,6 +48,8 @@ def connect_writer(path: Path) -> sqlite3.Connection:
         if mode != "wal":
             raise StorageFailed(f"{path}: this file system cannot hold a write-ahead log")
         conn.execute("PRAGMA synchronous=FULL")
+        # What is deleted is overwritten: forgetting a memory leaves nothing of it in the file.
+        conn.execute("PRAGMA secure_delete=ON")
         conn.execute(f"PRAGMA journal_size_limit={WAL_SIZE_LIMIT_BYTES}")
     except sqlite3.Error as error:
         conn.close()

@@ -63,6 +63,10 @@ class Database:
         """
         return await self._writer.submit(fn)
 
+    async def maintain(self, fn: Callable[[sqlite3.Connection], T]) -> T:
+        """Run `fn` over the writing connection by itself, in no transaction; all other writes wait for it."""
+        return await self._writer.submit(fn, alone=True)
+
     async def read(self, fn: Callable[[sqlite3.Connection], T]) -> T:
         """Run `fn` in a reading thread, over one unchanging view of everything that was acknowledged so far."""
         if self._closed:

@@ -1,4 +1,7 @@
-"""What the bullets of a playbook did: which job was given which, and what came of the job."""
+"""What the bullets of a playbook did: which job was given which, and what came of the job.
+
+A run of a check is noted like a job, under a name that begins with `check-run:`.
+"""
 
 import sqlite3
 from collections.abc import Iterable, Sequence
@@ -10,7 +13,7 @@ from identity.cid import Cid
 Arm = Literal["usual", "canary"]
 Given = Literal["adopted", "tried", "kept_back"]
 Outcome = Literal["good", "bad", "unknown"]
-Source = Literal["job", "owner"]
+Source = Literal["job", "owner", "check", "receipt"]
 
 _COLUMNS: Final = "job_id, playbook, outcome, source, counted, updated_ms"
 
@@ -19,7 +22,8 @@ _USES: Final[dict[Arm, Given]] = {"usual": "kept_back", "canary": "tried"}
 
 @dataclass(frozen=True, slots=True)
 class JobOutcome:
-    """What came of one job, as the job itself or its owner says; `counted` once a revision has said so."""
+    """What came of one job, as the job itself, a check, a task's receipt or the owner says; `counted` once a revision
+    has said so."""
 
     job_id: str
     playbook: str
@@ -54,12 +58,15 @@ def put(conn: sqlite3.Connection, outcome: JobOutcome, uses: Iterable[Use]) -> N
         )
 
 
-def rate(conn: sqlite3.Connection, job_id: str, outcome: Outcome, *, updated_ms: int) -> bool:
-    """What the owner says of a job, to be counted anew; whether the job was noted and this is news."""
+def rate(conn: sqlite3.Connection, job_id: str, outcome: Outcome, *, source: Source = "owner", updated_ms: int) -> bool:
+    """What the owner, or a receipt, says of a job, to be counted anew; whether the job was noted and this is news.
+
+    A receipt changes nothing of what the owner has said.
+    """
     done = conn.execute(
-        "UPDATE job_outcomes SET outcome = ?, source = 'owner', counted = 0, updated_ms = ?"
-        " WHERE job_id = ? AND (source != 'owner' OR outcome != ?)",
-        (outcome, updated_ms, job_id, outcome),
+        "UPDATE job_outcomes SET outcome = ?, source = ?, counted = 0, updated_ms = ?"
+        " WHERE job_id = ? AND (source != ? OR outcome != ?) AND (source != 'owner' OR ? = 'owner')",
+        (outcome, source, updated_ms, job_id, source, outcome, source),
     )
     return done.rowcount == 1
 
@@ -89,7 +96,10 @@ def uncounted(conn: sqlite3.Connection, playbook: str, limit: int) -> list[JobOu
 
 def uncounted_playbooks(conn: sqlite3.Connection) -> list[str]:
     """The playbooks that have jobs whose outcome no revision has counted yet."""
-    rows = conn.execute("SELECT DISTINCT playbook FROM job_outcomes WHERE counted = 0 AND outcome != 'unknown'")
+    rows = conn.execute(
+        "SELECT DISTINCT playbook FROM job_outcomes WHERE counted = 0 AND outcome != 'unknown' AND EXISTS"
+        " (SELECT 1 FROM bullet_uses WHERE bullet_uses.job_id = job_outcomes.job_id AND use != 'kept_back')"
+    )
     return [name for (name,) in rows]
 
 
@@ -99,6 +109,16 @@ def set_counted(conn: sqlite3.Connection, outcomes: Sequence[JobOutcome]) -> Non
         "UPDATE job_outcomes SET counted = 1 WHERE job_id = ? AND updated_ms = ?",
         [(outcome.job_id, outcome.updated_ms) for outcome in outcomes],
     )
+
+
+def receipts(conn: sqlite3.Connection) -> list[tuple[str, float]]:
+    """(job, quality) of the tasks that jobs here gave to others, as far as they were receipted."""
+    rows = conn.execute(
+        "SELECT job_steps.job_id, json_extract(CAST(tasks.receipt AS TEXT), '$.artifact.quality') FROM job_steps"
+        " JOIN tasks ON tasks.id = json_extract(CAST(job_steps.output AS TEXT), '$.task_id')"
+        " WHERE job_steps.action = 'delegate' AND tasks.receipt IS NOT NULL"
+    )
+    return [(job_id, quality) for job_id, quality in rows if isinstance(quality, int | float)]
 
 
 def outcomes(conn: sqlite3.Connection, playbook: str, revision: Cid) -> dict[Arm, tuple[int, int]]:

@@ -108,6 +108,14 @@ def get_inbound(conn: sqlite3.Connection, from_did: Did | None, message_id: str)
     return _inbox_row(found) if found else None
 
 
+def first_reply(conn: sqlite3.Connection, from_did: Did, thread: str) -> bytes | None:
+    """What this sender wrote first in a thread that we began, or None: the plaintext."""
+    found = conn.execute(
+        "SELECT plaintext FROM inbox WHERE from_did = ? AND thid = ? ORDER BY seq LIMIT 1", (from_did, thread)
+    ).fetchone()
+    return None if found is None else bytes(found[0])
+
+
 def received(conn: sqlite3.Connection, from_did: Did, ids: Collection[str]) -> set[str]:
     """Which of these ids are messages of this sender that are here."""
     found = conn.execute(

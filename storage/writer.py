@@ -1,7 +1,8 @@
 """The one thread that writes: it commits all that has queued in one transaction, then acknowledges each.
 
 Durability costs one fsync for each commit; while one commit runs, the next batch gathers. A write is a function
-over the connection. It runs inside a SAVEPOINT of its own, so that one that raises takes back only itself.
+over the connection. It runs inside a SAVEPOINT of its own, so that one that raises takes back only itself. What can run
+in no transaction (VACUUM, a checkpoint) runs alone, after what had queued before it.
 """
 
 import asyncio
@@ -10,6 +11,8 @@ import sqlite3
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import groupby
+from operator import attrgetter
 from queue import Empty, SimpleQueue
 from typing import Any, Final, TypeVar
 
@@ -28,6 +31,7 @@ logger = logging.getLogger(__name__)
 class _Write:
     fn: Callable[[sqlite3.Connection], Any]
     future: asyncio.Future[Any]
+    alone: bool = False
     result: Any = None
     error: Exception | None = None
 
@@ -45,15 +49,15 @@ class Writer:
         self._thread = threading.Thread(target=self._run, name="database-writer", daemon=True)
         self._thread.start()
 
-    def submit(self, fn: Callable[[sqlite3.Connection], T]) -> asyncio.Future[T]:
+    def submit(self, fn: Callable[[sqlite3.Connection], T], *, alone: bool = False) -> asyncio.Future[T]:
         """Queue a write. The future gets its result after the commit is on disk. Raises DatabaseClosed.
 
-        Cancelling the future does not take the write back.
+        `alone`: it runs by itself, in no transaction. Cancelling the future does not take the write back.
         """
         if self._closing:
             raise DatabaseClosed("the database is closed")
         future: asyncio.Future[T] = self._loop.create_future()
-        self._queue.put(_Write(fn, future))
+        self._queue.put(_Write(fn, future, alone))
         return future
 
     def refuse_new(self) -> None:
@@ -71,9 +75,10 @@ class Writer:
         more = True
         while more:
             batch, more = self._take()
-            if batch:
-                self._commit(batch)
-                self._hand_back(batch)
+            for alone, group in groupby(batch, key=attrgetter("alone")):
+                writes = list(group)
+                (self._run_alone if alone else self._commit)(writes)
+                self._hand_back(writes)
         try:
             self._conn.close()
         except sqlite3.Error as error:
@@ -106,6 +111,14 @@ class Writer:
             return
         self.writes += len(batch)
         self.commits += 1
+
+    def _run_alone(self, writes: list[_Write]) -> None:
+        for write in writes:
+            try:
+                write.result = write.fn(self._conn)
+            except Exception as error:  # noqa: BLE001 - as in _apply
+                write.error = translated(error)
+            self._roll_back()
 
     def _apply(self, write: _Write) -> None:
         """Run one write. Raises sqlite3.Error only if the whole transaction is lost."""

@@ -7,6 +7,7 @@ PagiError
     ├── ForbiddenHost    40380  a Host header that is not this machine (DNS rebinding)
     ├── NoSuchRoute      40480
     ├── NoSuchItem       40481  a job, memory, … with that id does not exist
+    ├── ModelUnknown     40429  no model has the name that a request gives
     ├── WrongMethod      40580
     ├── BodyTooLarge     41380
     ├── HttpRefused      40080  anything else that the HTTP library refuses
@@ -57,6 +58,13 @@ class NoSuchItem(ApiError):
 
     code = 40481
     hint = "List the items first; it may be gone."
+
+
+class ModelUnknown(ApiError):
+    """No model has the name that the request gives."""
+
+    code = 40429
+    hint = "GET /v1/models lists them; 'twin' and 'default' are always there."
 
 
 class WrongMethod(ApiError):

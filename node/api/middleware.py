@@ -76,7 +76,7 @@ async def _answer(request: web.Request, handler: Handler, trace_id: str) -> web.
         # The supervisor of the routes: one that is broken must not end the others.
         logger.exception("%s %s failed unexpectedly, trace %s", request.method, _template(request), trace_id)
         problem = problem_of(Unexpected(), trace_id)
-    return response_of(problem, headers)
+    return response_of(problem, headers, path=request.path)
 
 
 def _methods_of(request: web.Request) -> str:

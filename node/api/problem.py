@@ -4,6 +4,7 @@ import inspect
 import re
 from typing import Final
 
+import orjson
 from aiohttp import web
 from pydantic import ValidationError
 
@@ -12,6 +13,8 @@ from node.api.errors import BodyTooLarge, HttpRefused, InvalidRequest, NoSuchRou
 from node.api.wire import Wire
 from node.content.errors import BackendUnavailable
 from node.errors import GitUnreachable
+from node.inference.errors import GatewayError, GoalTooLong
+from node.mind.errors import WorkStopped
 from node.net.errors import NetError
 from storage.errors import StorageFull
 
@@ -25,8 +28,11 @@ _IN_WORDS: Final = {
 
 _REMOTE_STATUSES: Final = frozenset({502, 504})
 
-_TOLD: Final = (NetError, BackendUnavailable, GitUnreachable, StorageFull)
-"""Faults whose cause is the owner's to mend: a room that is full, and what this twin talks to and does not answer."""
+_TOLD: Final = (NetError, BackendUnavailable, GitUnreachable, StorageFull, GatewayError, WorkStopped)
+"""What is the owner's to mend: a room that is full, what this twin talks to and does not answer, stopped work."""
+
+_OPENAI_PATHS: Final = ("/v1/chat/completions", "/v1/embeddings", "/v1/models")
+_OPENAI_TYPES: Final = {401: "authentication_error", 404: "not_found_error", 429: "rate_limit_error"}
 
 
 class Problem(Wire):
@@ -62,13 +68,28 @@ def title_of(kind: type[PagiError]) -> str:
     return re.sub(r"(?<=[a-z])(?=[A-Z])", " ", kind.__name__).capitalize()
 
 
-def response_of(problem: Problem, headers: dict[str, str] | None = None) -> web.Response:
+def response_of(problem: Problem, headers: dict[str, str] | None = None, *, path: str = "") -> web.Response:
+    """The document as an answer; with OpenAI's `error` beside it where its clients look for that."""
+    document = problem.model_dump()
+    if path.startswith(_OPENAI_PATHS):
+        document["error"] = openai_error(problem)
     response = web.Response(
-        status=problem.status, body=problem.model_dump_json().encode(), content_type=MEDIA_TYPE, headers=headers
+        status=problem.status, body=orjson.dumps(document), content_type=MEDIA_TYPE, headers=headers
     )
     if problem.status == 401:
         response.headers["WWW-Authenticate"] = 'Bearer realm="pagi"'
     return response
+
+
+def openai_error(problem: Problem) -> dict[str, str | None]:
+    """The error as OpenAI's interface has it."""
+    usual = "invalid_request_error" if problem.status < 500 else "server_error"
+    return {
+        "message": f"{problem.detail}. {problem.hint}",
+        "type": _OPENAI_TYPES.get(problem.status, usual),
+        "param": None,
+        "code": "context_length_exceeded" if problem.code == GoalTooLong.code else str(problem.code),
+    }
 
 
 def from_http(error: web.HTTPException) -> PagiError:

@@ -94,6 +94,7 @@ async def run(twin: Twin, body: Run) -> Ran:
     else:
         chosen = list((await twin.hive.checks.list(body.playbook, limit=MAX_RUN_AT_ONCE)).items)
     results = await twin.hive.run_checks(body.playbook, chosen)
+    await twin.learning.note_checks(body.playbook, [(check, results[check.id]) for check in chosen])
     items = [RanOut(id=check.id, goal=check.goal, passed=results[check.id]) for check in chosen]
     return Ran(items=items, passed=sum(item.passed for item in items))
 

@@ -1,7 +1,7 @@
 """Events: follow them as they happen (server-sent events), read them back, add one."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from typing import Annotated, Any, Final
 
 import orjson
@@ -102,6 +102,14 @@ async def read_log(twin: Twin, query: LogQuery) -> EventPage:
     produces="text/event-stream",
 )
 async def follow(twin: Twin, request: web.Request, query: Wanted) -> web.StreamResponse:
+    async with twin.events.subscribe() as events:
+        return await stream_events(request, lambda response: _write(response, events, query))
+
+
+async def stream_events(
+    request: web.Request, write: Callable[[web.StreamResponse], Coroutine[Any, Any, None]]
+) -> web.StreamResponse:
+    """Send server-sent events until `write` has ended, the reader goes or the application closes."""
     streams = request.app[STREAMS]
     response = web.StreamResponse(
         headers={
@@ -110,24 +118,21 @@ async def follow(twin: Twin, request: web.Request, query: Wanted) -> web.StreamR
             "X-Trace-Id": TRACE_ID.get() or "",
         }
     )
-    async with twin.events.subscribe() as events:
-        await response.prepare(request)
-        with streams.gauge.track_inprogress():
-            try:
-                await _run(response, events, query, streams.closing)
-            except* ConnectionResetError:
-                pass  # the reader has gone, which is how most streams end
+    await response.prepare(request)
+    with streams.gauge.track_inprogress():
+        try:
+            await _run(response, write(response), streams.closing)
+        except* ConnectionResetError:
+            pass  # the reader has gone, which is how most streams end
     return response
 
 
-async def _run(
-    response: web.StreamResponse, events: AsyncIterator[Event | Lagged], wanted: Wanted, closing: asyncio.Event
-) -> None:
-    """Write until the reader goes (ConnectionResetError), the bus ends or the application closes."""
+async def _run(response: web.StreamResponse, writing: Coroutine[Any, Any, None], closing: asyncio.Event) -> None:
+    """Write until there is no more, the reader goes (ConnectionResetError) or the application closes."""
     async with asyncio.TaskGroup() as group:
         await response.write(b": connected\n\n")
         tasks = [
-            group.create_task(_write(response, events, wanted)),
+            group.create_task(writing),
             group.create_task(_beat(response)),
             group.create_task(closing.wait()),
         ]

@@ -1,13 +1,21 @@
 """What became of goals."""
 
-from typing import Any, Literal
+from contextlib import aclosing
+from typing import Annotated, Any, Literal
+
+import orjson
+from aiohttp import web
+from pydantic import Field
 
 from node.api.router import Routes
-from node.api.routes_mind import StepOut, steps_out
+from node.api.routes_events import stream_events
+from node.api.routes_mind import Interact, Outcome, StepOut, outcome_of, steps_out
 from node.api.wire import PageQuery, Wire, page
 from node.clock import rfc3339
+from node.hive.judging.expecting import MAX_EXPECTED_BYTES
+from node.mind.following import JobEvent
 from node.mind.jobs import Job
-from node.mind.learning import Used
+from node.mind.learning import MAX_BECAUSE_CHARS, Used
 from node.twin import Twin
 from storage.jobs import LogLine
 
@@ -15,11 +23,19 @@ routes = Routes("jobs")
 
 
 class JobOut(Wire):
+    """`progress` goes from 0 to 1, and `doing` is what is done now; `degraded` says why no capable model took part."""
+
     id: str
     goal: str
     session_id: str | None
     status: str
     created: str
+    ended: str | None
+    deadline: str | None
+    progress: float
+    doing: str
+    parent_id: str | None
+    degraded: str | None
     answer: str | None
     reflection: str | None
 
@@ -37,7 +53,7 @@ class GuidanceOut(Wire):
 
     playbook: str
     outcome: Literal["good", "bad", "unknown"]
-    source: Literal["job", "owner"]
+    source: Literal["job", "owner", "check", "receipt"]
     bullets: list[UseOut]
 
 
@@ -49,12 +65,23 @@ class JobDetail(JobOut):
 
 
 class Rating(Wire):
+    """Of a bad answer `expected` is what a right one holds, as in a check, and `because` how it comes about: a lesson
+    is made of them. `share` lets that lesson into the playbook, where others read it."""
+
     rating: Literal["good", "bad"]
+    expected: Annotated[str, Field(min_length=1, max_length=MAX_EXPECTED_BYTES)] | None = None
+    because: Annotated[str, Field(min_length=1, max_length=MAX_BECAUSE_CHARS)] | None = None
+    share: bool | None = None
 
 
 class JobPage(Wire):
     items: list[JobOut]
     next: str | None
+
+
+class Submitted(Wire):
+    id: str
+    status: str
 
 
 class Line(Wire):
@@ -68,7 +95,15 @@ class LogPage(Wire):
     next: str | None
 
 
-@routes.add("GET", "/v1/jobs", "The jobs, newest first.")
+@routes.add("POST", "/v1/jobs", "Give a goal, and do not wait: it is worked on in its turn, also after a restart.")
+async def submit(twin: Twin, body: Interact) -> Submitted:
+    job_id = await twin.executive.submit(
+        body.goal, session_id=body.session_id, max_steps=body.max_steps, deadline_s=body.deadline_s
+    )
+    return Submitted(id=job_id, status=(await twin.jobs.get(job_id)).status)
+
+
+@routes.add("GET", "/v1/jobs", "The jobs, newest first; the parts of a job stand in its steps.")
 async def list_jobs(twin: Twin, query: PageQuery) -> JobPage:
     return JobPage(**page(await twin.jobs.list(query.limit, query.after), lambda job: JobOut(**_members(job))))
 
@@ -79,10 +114,48 @@ async def show_job(twin: Twin, id: str) -> JobDetail:  # noqa: A002 - the name i
     return JobDetail(**_members(job), steps=steps_out(job.steps), guidance=_guidance(await twin.learning.of(id)))
 
 
+@routes.add("POST", "/v1/jobs/{id}/cancel", "End a job; what runs for it ends soon.")
+async def cancel(twin: Twin, id: str) -> Outcome:  # noqa: A002 - the name in the path
+    return outcome_of(await twin.executive.cancel(id))
+
+
+@routes.add("POST", "/v1/jobs/{id}/pause", "Stop working on a job until it is resumed.")
+async def pause(twin: Twin, id: str) -> Outcome:  # noqa: A002 - the name in the path
+    return outcome_of(await twin.executive.pause(id))
+
+
+@routes.add("POST", "/v1/jobs/{id}/resume", "Let a job go on that was paused.")
+async def resume(twin: Twin, id: str) -> Outcome:  # noqa: A002 - the name in the path
+    return outcome_of(await twin.executive.resume(id))
+
+
+@routes.add(
+    "GET",
+    "/v1/jobs/{id}/events",
+    "Follow a job: `step`, `status`, `progress`, `text` in pieces, `approval`, and `end`, which is the last.",
+    produces="text/event-stream",
+)
+async def follow(twin: Twin, request: web.Request, id: str) -> web.StreamResponse:  # noqa: A002 - the name in the path
+    events = twin.executive.follow(id)
+    first = await anext(events)  # a job that is not known is a problem document
+
+    async def write(response: web.StreamResponse) -> None:
+        async with aclosing(events):
+            await response.write(_sse(first))
+            async for event in events:
+                await response.write(_sse(event))
+
+    return await stream_events(request, write)
+
+
 @routes.add("POST", "/v1/jobs/{id}/rate", "Say how a job went: its playbook bullets are counted by it.")
 async def rate_job(twin: Twin, id: str, body: Rating) -> GuidanceOut:  # noqa: A002 - the name in the path
     job = await twin.jobs.get(id)
-    rated = _guidance(await twin.learning.rate(id, good=body.rating == "good"))
+    rated = _guidance(
+        await twin.learning.rate(
+            id, good=body.rating == "good", expected=body.expected, because=body.because, share=body.share
+        )
+    )
     assert rated is not None
     if body.rating == "good" and job.answer:
         await twin.hive.checks.add_from_history(rated.playbook, job.goal, job.answer)
@@ -94,6 +167,11 @@ async def rate_job(twin: Twin, id: str, body: Rating) -> GuidanceOut:  # noqa: A
 @routes.add("GET", "/v1/jobs/{id}/log", "The log of one job, oldest line first.")
 async def show_log(twin: Twin, id: str) -> LogPage:  # noqa: A002 - the name in the path
     return LogPage(items=[_line(line) for line in await twin.jobs.log(id)], next=None)
+
+
+def _sse(event: JobEvent) -> bytes:
+    data = orjson.dumps({"job_id": event.job_id, **event.data})
+    return b"event: %s\ndata: %s\n\n" % (event.kind.encode(), data)
 
 
 def _guidance(used: Used | None) -> GuidanceOut | None:
@@ -115,6 +193,12 @@ def _members(job: Job) -> dict[str, Any]:
         "session_id": job.session_id,
         "status": job.status,
         "created": rfc3339(job.created_ms),
+        "ended": None if job.ended_ms is None else rfc3339(job.ended_ms),
+        "deadline": None if job.deadline_ms is None else rfc3339(job.deadline_ms),
+        "progress": job.progress,
+        "doing": job.doing,
+        "parent_id": job.parent_id,
+        "degraded": job.degraded,
         "answer": job.answer,
         "reflection": job.reflection,
     }

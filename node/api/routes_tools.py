@@ -15,7 +15,8 @@ routes = Routes("tools")
 
 
 class ToolOut(Wire):
-    """`parameters` is a JSON Schema."""
+    """`parameters` is a JSON Schema. For a goal an `owner_only` tool waits for leave; `effect` is `none` for what only
+    looks, and `acts` for what changes something."""
 
     name: str
     description: str
@@ -23,6 +24,8 @@ class ToolOut(Wire):
     plugin: str
     kind: str
     health: str
+    owner_only: bool
+    effect: str
 
 
 class ToolPage(Wire):
@@ -41,6 +44,10 @@ class Executed(Wire):
     result: Any
 
 
+class Removed(Wire):
+    name: str
+
+
 @routes.add("GET", "/v1/tools", "The tools.")
 async def list_tools(twin: Twin, query: PageQuery) -> ToolPage:
     rows, cursor = sorted_page(twin.tools.list(), lambda tool: tool.name, query)
@@ -54,6 +61,12 @@ async def execute(twin: Twin, name: str, body: Execute) -> Executed:
     return Executed(result=await twin.tools.execute(name, body.parameters))
 
 
+@routes.add("DELETE", "/v1/tools/{name}", "Take away a tool that the twin built (kind `built`).")
+async def remove(twin: Twin, name: str) -> Removed:
+    await twin.mind.builder.remove(name)
+    return Removed(name=name)
+
+
 def _tool(tool: ToolInfo) -> ToolOut:
     return ToolOut(
         name=tool.name,
@@ -62,4 +75,6 @@ def _tool(tool: ToolInfo) -> ToolOut:
         plugin=tool.plugin,
         kind=tool.kind,
         health=tool.health,
+        owner_only=tool.owner_only,
+        effect=tool.effect,
     )

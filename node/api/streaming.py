@@ -5,7 +5,7 @@ import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import aclosing
 from dataclasses import asdict
-from typing import Final
+from typing import TYPE_CHECKING, Final, TypeVar
 
 import orjson
 from aiohttp import hdrs, web
@@ -13,10 +13,15 @@ from pydantic import BaseModel
 
 from identity.errors import PagiError
 from node.api.problem import problem_of
-from node.content.walking import Progress, Report
 from node.trace import TRACE_ID
 
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
 logger = logging.getLogger(__name__)
+
+How = TypeVar("How", bound="DataclassInstance")
+"""How far some work is, as that work says it."""
 
 PROGRESS_TYPE: Final = "application/x-ndjson"
 PROGRESS_EVERY_S: Final = 0.25
@@ -59,16 +64,16 @@ def wants_progress(request: web.Request) -> bool:
 
 
 async def send_progress(
-    request: web.Request, work: Callable[[Report], Awaitable[BaseModel]], *, trace_id: str
+    request: web.Request, work: Callable[[Callable[[How], None]], Awaitable[BaseModel]], *, trace_id: str
 ) -> web.StreamResponse:
     """Do the work and tell how far it is, each line one JSON object: `{"progress": …}` as often as there is news, and
     `{"result": …}` or `{"problem": …}` at the end. The work ends when the client goes."""
     response = web.StreamResponse(headers={"X-Trace-Id": trace_id, "Cache-Control": "no-store"})
     response.content_type = PROGRESS_TYPE
     await response.prepare(request)
-    latest: Progress | None = None
+    latest: How | None = None
 
-    def report(progress: Progress) -> None:
+    def report(progress: How) -> None:
         nonlocal latest
         latest = progress
 

@@ -49,14 +49,14 @@ class Client:
     def put(self, *path: str, body: Mapping[str, Any]) -> dict[str, Any]:
         return self._json("PUT", path, body=json.dumps(body).encode())
 
-    def delete(self, *path: str) -> dict[str, Any]:
-        return self._json("DELETE", path)
+    def delete(self, *path: str, query: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        return self._json("DELETE", path, query=query)
 
     def post_bytes(self, *path: str, data: bytes) -> dict[str, Any]:
         return self._json("POST", path, body=data, content_type="application/octet-stream")
 
-    def get_bytes(self, *path: str) -> bytes:
-        return self._exchange("GET", path)[1]
+    def get_bytes(self, *path: str, query: Mapping[str, Any] | None = None) -> bytes:
+        return self._exchange("GET", path, query=query)[1]
 
     def upload(
         self,
@@ -94,6 +94,17 @@ class Client:
                     return dict(document["result"])
                 on_progress(document.get("progress", {}))
         raise NodeSilent("the twin broke the connection off before the work was done")
+
+    def events(self, *path: str) -> Iterator[tuple[str, dict[str, Any]]]:
+        """Server-sent events as they come, (kind, data), until the twin ends the stream."""
+        kind = ""
+        with self._connected("GET", _target(path, None), None, {}) as response, _heard():
+            for line in response:
+                field, _, value = line.rstrip(b"\r\n").partition(b": ")
+                if field == b"event":
+                    kind = value.decode()
+                elif field == b"data":
+                    yield kind, _document(value)
 
     def ready(self) -> tuple[int, dict[str, Any]]:
         """Status and document of GET /ready, which answers with 503 while something does not work."""

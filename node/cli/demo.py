@@ -132,8 +132,9 @@ class Story:
             memory = {"kind": "semantic", "content": paragraph, "namespace": "shared"}
             ids.append(self.b.client().post("memory", body=memory)["id"])
         found = self.a.client().post("memory", "search", body={"query": self._question, "kinds": ["semantic"]})
-        if found["items"]:
-            raise DemoFailed(f"{self.a.name} already knows something: {found['items'][0]['content']!r}")
+        known = [item["content"] for item in found["items"] if item["namespace"] != "body"]  # its own tools it knows
+        if known:
+            raise DemoFailed(f"{self.a.name} already knows something: {known[0]!r}")
 
         def advertised() -> list[str] | None:
             twins = {item["did"]: item for item in self.a.client().get("twins")["items"]}
@@ -157,11 +158,10 @@ class Story:
         answer = outcome["answer"].replace("\n", "\n             ")
         for line in (f"question: {self._question}", f"answer:   {answer}"):
             self._say(f"   {line}")
-        self._reflection = str(outcome["reflection"])
         return {
             "job": outcome["job_id"],
             "thread": reply["thread"],
-            "written by": _author(reply["answer"]["model"], degraded=outcome["degraded"]),
+            "written by": _author(reply["answer"]["model"], degraded=reply["answer"]["degraded"]),
             "ask_twin_ms": asked[-1]["ms"],
             "memory": named[0],
         }
@@ -174,9 +174,11 @@ class Story:
             raise DemoFailed(f"the thread {thread} is not in both inboxes exactly once")
 
     def learn(self) -> Evidence:
-        lesson = self.a.client().get("playbooks", PLAYBOOK)
-        if not lesson["heads"] or not lesson["bullets"]:
-            raise DemoFailed(f"{self.a.name} wrote no lesson: {self._reflection}")
+        def learned() -> dict[str, Any] | None:
+            playbook = self.a.client().get("playbooks", PLAYBOOK)
+            return playbook if playbook["heads"] and playbook["bullets"] else None
+
+        lesson = wait_until(f"{self.a.name} reflects on that, and writes a lesson", learned)
         self._lesson_head = lesson["heads"][0]
         state_hash = self._wait_converged()
         for twin in self._swarm.twins:

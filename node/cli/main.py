@@ -10,21 +10,29 @@ from collections.abc import Sequence
 
 from identity.errors import PagiError
 from node.cli import (
+    approvals,
     artifacts,
+    budget,
+    chat,
     checks,
     content,
     credentials,
     dids,
     doctor,
+    emotion,
+    fleet,
     homes,
     identity,
     invitations,
+    learning,
     look,
     mail,
     memory,
     mind,
+    models,
     output,
     playbook,
+    providers,
     redlines,
     tasks,
     tools,
@@ -37,6 +45,7 @@ _AREAS = (
     *(homes, identity, look, dids, doctor, mind, mail, invitations, playbook, redlines, checks, content, memory),
     *(tools, trust, artifacts),
     *(credentials, tasks),
+    *(chat, approvals, models, providers, budget, learning, emotion, fleet),
 )
 
 

@@ -1,13 +1,12 @@
-"""Commands that give the twin a goal: ask, chat; jobs, what became of them; and rate, what the owner says of them."""
+"""Commands that give the twin a goal: ask; jobs, what became of them; and rate, what the owner says of them."""
 
-import json
-import sys
 from collections.abc import Mapping
 from typing import Any
 
 from node.cli.command import Call, Commands, add_paging, bounded, paging
-from node.cli.errors import EXIT_FAILED
+from node.cli.errors import EXIT_FAILED, BadInput
 from node.cli.output import one_line, remark, say
+from node.cli.watching import say_step, watch
 
 
 def register(commands: Commands) -> None:
@@ -17,76 +16,110 @@ def register(commands: Commands) -> None:
     ask_parser.add_argument("--session", metavar="ID", help="continue a conversation")
     ask_parser.add_argument("--max-steps", type=bounded(1, 64), default=8, metavar="N")
     ask_parser.add_argument("--plan", action="store_true", help="only show the steps that it would take")
-    chat_parser = commands.add("chat", "talk with the twin; an empty line or Ctrl-D ends it", chat)
-    chat_parser.add_argument("--session", metavar="ID", help="continue a conversation")
-    jobs_parser = commands.add("jobs", "list the jobs, or show one with its log", jobs)
+    ask_parser.add_argument("--deadline", type=float, metavar="SECONDS", help="give it up after so long")
+    ask_parser.add_argument("--background", action="store_true", help="do not wait: print the job's id")
+    jobs_parser = commands.add("jobs", "list the jobs; show, follow, cancel, pause or resume one", jobs)
+    jobs_parser.add_argument("what", metavar="ID|follow|cancel|pause|resume", nargs="?")
     jobs_parser.add_argument("id", metavar="ID", nargs="?")
     add_paging(jobs_parser, default=20)
     rate_parser = commands.add("rate", "say how a job went, so that the twin learns from it", rate)
     rate_parser.add_argument("id", metavar="ID", help="as `pagi ask` and `pagi jobs` show it")
     rate_parser.add_argument("rating", choices=("good", "bad"))
+    rate_parser.add_argument("--right", metavar="TEXT|NUMBER|/REGEX/", help="what a right answer holds")
+    rate_parser.add_argument("--because", metavar="TEXT", help="how the right answer comes about")
+    rate_parser.add_argument(
+        "--share", action="store_true", default=None, help="others may read the lesson, in the playbook"
+    )
 
 
 def ask(call: Call) -> int:
     args = call.args
     if args.plan:
         planned = call.client().post("plan", body={"goal": args.goal})
-        call.show(planned, lambda: _say_steps(planned))
+        call.show(planned, lambda: _say_plan(planned))
         return 0
-    outcome = _interact(call, args.goal, args.session, args.max_steps)
+    body = {"goal": args.goal, "session_id": args.session, "max_steps": args.max_steps, "deadline_s": args.deadline}
+    if args.background:
+        job = call.client().post("jobs", body=body)
+        call.show(job, lambda: say(f"{job['id']}  {job['status']}: `pagi jobs follow {job['id']}` shows it."))
+        return 0
+    if call.json:
+        outcome = call.client().post("interact", body=body)
+        call.show(outcome, lambda: None)
+        return _status(outcome)
+    return _watched(call, call.client().post("jobs", body=body)["id"])
 
-    def human() -> None:
-        _say_steps(outcome)
-        say()
-        _say_answer(outcome)
-        if outcome["reflection"]:
-            say()
-            say(f"Learned: {outcome['reflection']}")
-        remark(f"How was it? `pagi rate {outcome['job_id']} good`, or `bad`.")
 
-    call.show(outcome, human)
+def jobs(call: Call) -> int:
+    what, job_id = call.args.what, call.args.id
+    if what is None:
+        document = call.client().get("jobs", query=paging(call.args))
+        rows = [
+            (job["id"], job["created"], job["status"], f"{job['progress']:.0%}", one_line(job["goal"]))
+            for job in document["items"]
+        ]
+        call.show_list(document, ("id", "created", "status", "done", "goal"), rows, empty="No jobs yet.")
+        return 0
+    if job_id is None:
+        _show_job(call, what)
+        return 0
+    if what == "follow" and not call.json:
+        return _watched(call, job_id)
+    if what not in ("follow", "cancel", "pause", "resume"):
+        raise BadInput(f"there is no `pagi jobs {what} ID`: follow, cancel, pause and resume are")
+    client = call.client()
+    outcome = client.get("jobs", job_id) if what == "follow" else client.post("jobs", job_id, what)
+    call.show(outcome, lambda: say(f"{job_id}  {outcome['status']}"))
+    return 0
+
+
+def _say_plan(planned: Mapping[str, Any]) -> None:
+    for step in planned["steps"]:
+        say_step(step)
+
+
+def _watched(call: Call, job_id: str) -> int:
+    """Show a job as it is worked on, and at its end what there is to say of it."""
+    job = watch(call, job_id)
+    if job["status"] not in ("done", "waiting_approval"):
+        say(f"[{job['status']}] {job['answer'] or ''}")
+    if job["degraded"]:
+        remark(f"Degraded: {job['degraded']}.")
+    if job["status"] == "done":
+        remark(f"How was it? `pagi rate {job_id} good`, or `bad`.")
+    return _status(job)
+
+
+def _status(outcome: Mapping[str, Any]) -> int:
     return 0 if outcome["status"] == "done" else EXIT_FAILED
 
 
-def chat(call: Call) -> None:
-    import uuid
-
-    session_id = call.args.session or str(uuid.uuid4())
-    if not call.json:
-        remark(f"Session {session_id}. An empty line or Ctrl-D ends it.")
-    while goal := _next_line():
-        outcome = _interact(call, goal, session_id, 8)
-        call.show(outcome, lambda outcome=outcome: _say_answer(outcome))  # type: ignore[misc]
-
-
-def jobs(call: Call) -> None:
-    if call.args.id is not None:
-        _show_job(call)
-        return
-    document = call.client().get("jobs", query=paging(call.args))
-    rows = [(job["id"], job["created"], job["status"], one_line(job["goal"])) for job in document["items"]]
-    call.show_list(document, ("id", "created", "status", "goal"), rows, empty="No jobs yet.")
-
-
 def rate(call: Call) -> None:
-    rated = call.client().post("jobs", call.args.id, "rate", body={"rating": call.args.rating})
+    said = {"expected": call.args.right, "because": call.args.because, "share": call.args.share}
+    body = {"rating": call.args.rating, **{name: value for name, value in said.items() if value is not None}}
+    rated = call.client().post("jobs", call.args.id, "rate", body=body)
     given = sum(use["use"] != "kept_back" for use in rated["bullets"])
     call.show(rated, lambda: say(f"Noted: {call.args.rating}, for the {given} playbook bullets that it was given."))
 
 
-def _show_job(call: Call) -> None:
+def _show_job(call: Call, job_id: str) -> None:
     client = call.client()
-    job = client.get("jobs", call.args.id)
-    log = client.get("jobs", call.args.id, "log")["items"]
+    job = client.get("jobs", job_id)
+    log = client.get("jobs", job_id, "log")["items"]
 
     def human() -> None:
-        say(f"{job['id']}  {job['status']}  {job['created']}")
+        say(f"{job['id']}  {job['status']}  {job['created']}  {job['progress']:.0%} {job['doing']}".rstrip())
         say(f"Goal: {job['goal']}")
-        _say_steps(job)
+        for step in job["steps"]:
+            say_step(step)
         for line in log:
             say(f"  {line['ts']}  {line['level']:<6}  {one_line(line['text'], 100)}")
         if job["answer"]:
             say(job["answer"])
+        if job["degraded"]:
+            say(f"Degraded: {job['degraded']}.")
+        if job["reflection"]:
+            say(f"Learned: {job['reflection']}")
         if guidance := job["guidance"]:
             given = [use["bullet"] for use in guidance["bullets"] if use["use"] != "kept_back"]
             said = "you say" if guidance["source"] == "owner" else "it ended"
@@ -94,37 +127,3 @@ def _show_job(call: Call) -> None:
             say(f"Playbook {guidance['playbook']} gave it {bullets} ({said}: {guidance['outcome']}).")
 
     call.show({**job, "log": log}, human)
-
-
-def _interact(call: Call, goal: str, session_id: str | None, max_steps: int) -> dict[str, Any]:
-    return call.client().post("interact", body={"goal": goal, "session_id": session_id, "max_steps": max_steps})
-
-
-def _next_line() -> str:
-    if sys.stdin.isatty():
-        sys.stderr.write("> ")
-        sys.stderr.flush()
-    return sys.stdin.readline().strip()
-
-
-def _say_steps(document: Mapping[str, Any]) -> None:
-    for step in document["steps"]:
-        say(f"{step['n']}. {step['action']}  {one_line(_members(step['input']))}  ({step['ms']:.0f} ms)")
-        if step["output"]:
-            say(f"   → {one_line(_members(step['output']), 100)}")
-
-
-def _say_answer(outcome: Mapping[str, Any]) -> None:
-    if outcome["status"] != "done":
-        say(f"[{outcome['status']}]")
-    if outcome.get("degraded"):
-        remark("Degraded: no capable model took part in this answer.")
-    say(outcome["answer"])
-
-
-def _members(document: Mapping[str, Any]) -> str:
-    texts = {
-        name: value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-        for name, value in document.items()
-    }
-    return ", ".join(f"{name}: {text}" for name, text in texts.items())

@@ -10,19 +10,25 @@ from node.cli.output import one_line, say
 
 def register(commands: Commands) -> None:
     """Add the commands of this area."""
-    add_paging(commands.add("tools", "list the tools", list_tools))
+    listing = commands.add("tools", "list the tools, or take away one that the twin built", list_tools)
+    listing.add_argument("--remove", metavar="NAME", help="take away this tool, which the twin built")
+    add_paging(listing)
     parser = commands.add("call", "run one tool", call_tool)
     parser.add_argument("tool", metavar="TOOL")
     parser.add_argument("parameters", metavar="JSON", nargs="?", default="{}", help="its parameters; '-' reads stdin")
 
 
 def list_tools(call: Call) -> None:
+    if call.args.remove is not None:
+        gone = call.client().delete("tools", call.args.remove)
+        call.show(gone, lambda: say(f"The tool {gone['name']} is gone."))
+        return
     document = call.client().get("tools", query=paging(call.args))
     rows = [
-        (tool["name"], ", ".join(tool["parameters"].get("properties", {})), one_line(tool["description"]))
+        (tool["name"], tool["kind"], ", ".join(tool["parameters"].get("properties", {})), one_line(tool["description"]))
         for tool in document["items"]
     ]
-    call.show_list(document, ("tool", "parameters", "description"), rows, empty="No tools.")
+    call.show_list(document, ("tool", "kind", "parameters", "description"), rows, empty="No tools.")
 
 
 def call_tool(call: Call) -> None:

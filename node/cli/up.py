@@ -95,9 +95,9 @@ def _say_ready(twin: Twin, address: str, public: str | None, *, as_json: bool) -
 
 
 def _model_of(twin: Twin) -> str:
-    if twin.model.loading:
+    if twin.gateway.loading:
         return "loading"
-    return twin.model.engine.name if twin.model.engine is not None else f"DEGRADED: {twin.model.reason}"
+    return twin.gateway.name if twin.gateway.reason is None else f"DEGRADED: {twin.gateway.reason}"
 
 
 def _overrides(args: argparse.Namespace) -> dict[str, Any]:

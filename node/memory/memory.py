@@ -1,41 +1,44 @@
 """The twin's memory: rows in SQLite, which is the truth, and a vector index over them in this process.
 
-A memory is acknowledged when its row is on disk; the index follows the commit and is built anew at every start.
-Search is by meaning alone, and filters hold inside it: no row outside the asked namespaces is a candidate. This room
-decides what is shared with whom only by namespace; it knows no twins and no messages.
+A memory is acknowledged when its row is on disk; the index follows the commit. Search here is by meaning alone, and
+filters hold inside it: no row outside the asked namespaces is a candidate. Recall (node/memory/recall.py) is what the
+mind uses; who may be told of what is decided in node/memory/privacy.py. This room knows no messages.
 """
 
 from __future__ import annotations
 
 import asyncio
-import logging
 import uuid
-from collections.abc import AsyncIterator, Collection, Coroutine, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Sequence
 from contextlib import asynccontextmanager
+from pathlib import Path
 from sqlite3 import Connection
 from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
 
 from node.clock import NowMs, now_ms
 from node.inference.embedder import Embedder
-from node.memory.errors import BadMemory, MemoryTooLarge
+from node.memory.errors import BadMemory, MemoryTooLarge, MemoryUnknown, OwnersAlone
+from node.memory.indexing import MemoryIndex, OpenEmbedder, to_bytes
 from node.memory.record import (
     MAX_AT_ONCE,
     MAX_CONTENT_BYTES,
     PRIVATE,
-    SHARED,
+    By,
     Kind,
     NewMemory,
     Recalled,
     Role,
     checked_namespace,
+    recalled,
     size_of,
 )
 from node.memory.topics import topics_of
-from storage import memories
+from node.memory.upkeep import Upkeep
+from storage import memories, memory_links, namespaces
 from storage.database import Database
 from storage.memories import MemoryRow
+from storage.memory_links import Ties
 from storage.page import Page
-from storage.vectors import VectorIndex
 
 if TYPE_CHECKING:
     import numpy as np
@@ -43,42 +46,60 @@ if TYPE_CHECKING:
 
 __all__ = ["Memory", "NewMemory", "Recalled"]
 
-logger = logging.getLogger(__name__)
-
 T = TypeVar("T")
 Ids = list[str]
+Seqs = list[int]
+Rows = list[MemoryRow]
+Also = Callable[[Connection, Sequence[int]], None]
+"""More to write in the transaction that keeps memories, given their `seq`. What it raises takes all of it back."""
 
 MAX_RESULTS: Final = 100
 MAX_TOPIC_SOURCES: Final = 500
 """Topics come from the newest shared memories: older ones hardly change the picture, and all of them cost time."""
 
-_REEMBED_BATCH: Final = 256
+MAX_ADJUSTMENT: Final = 0.2
+"""Of a memory's importance by one outcome: no single one makes or breaks a memory."""
+
+
+class SourceGone(Exception):
+    """What a new memory was made from has been forgotten in the meantime, or may no longer stand where it would."""
 
 
 class Memory:
     """One twin's memory. Made by `open`; used from the loop that opened it."""
 
-    def __init__(self, database: Database, embedder: Embedder, *, now: NowMs = now_ms) -> None:
-        self._database = database
-        self._embedder = embedder
+    def __init__(self, index: MemoryIndex, *, spec: str | None = None, now: NowMs = now_ms) -> None:
+        self.database: Final = index.database
+        self.index: Final = index
+        self.upkeep: Final = Upkeep(index, spec=spec)
         self._now = now
-        self._index = VectorIndex(embedder.dimensions)
-        self._loading = asyncio.Lock()
-        self._loaded = False
         self._unfinished: set[asyncio.Task[Any]] = set()
         self._changes = 0
-        self._topics: tuple[int, tuple[str, ...]] = (-1, ())
+        self._topics: tuple[tuple[int, tuple[str, ...]], tuple[str, ...]] = ((-1, ()), ())
 
     @classmethod
     @asynccontextmanager
-    async def open(cls, database: Database, embedder: Embedder, *, now: NowMs = now_ms) -> AsyncIterator[Self]:
-        """Memories that another model embedded are embedded again first, which can take a while."""
-        memory = cls(database, embedder, now=now)
-        await memory._embed_again()
+    async def open(
+        cls,
+        database: Database,
+        embedder: Embedder,
+        *,
+        folder: Path | None = None,
+        spec: str | None = None,
+        open_embedder: OpenEmbedder | None = None,
+        now: NowMs = now_ms,
+    ) -> AsyncIterator[Self]:
+        """`folder` is where the index is kept between runs; `spec` is how `open_embedder` opens this embedder.
+
+        Without `upkeep` running, memories of another embedder stay as they are.
+        """
+        index = MemoryIndex(database, embedder, folder=folder, open_embedder=open_embedder)
+        memory = cls(index, spec=spec, now=now)
         try:
             yield memory
         finally:
             await asyncio.gather(*memory._unfinished, return_exceptions=True)
+            await memory.upkeep.close()
 
     async def add(
         self,
@@ -90,8 +111,9 @@ class Memory:
         session_id: str | None = None,
         tags: Sequence[str] = (),
         source: str | None = None,
+        by: By = "twin",
     ) -> str:
-        """Keep one memory; its id, once it is on disk. Raises BadMemory, MemoryTooLarge or a StorageError."""
+        """Keep one memory; its id, once it is on disk. Raises BadMemory, MemoryTooLarge, OwnersAlone, StorageError."""
         item = NewMemory(
             kind=kind,
             content=content,
@@ -101,16 +123,32 @@ class Memory:
             tags=tuple(tags),
             source=source,
         )
-        return (await self.add_many([item]))[0]
+        return (await self.add_many([item], by=by))[0]
 
-    async def add_many(self, items: Sequence[NewMemory]) -> list[str]:
+    async def add_many(self, items: Sequence[NewMemory], *, by: By = "twin", also: Also | None = None) -> list[str]:
         """Keep all of them or, if that fails, none, in one transaction; their ids, once they are on disk."""
         if len(items) > MAX_AT_ONCE:
             raise MemoryTooLarge(f"{len(items)} memories at once; {MAX_AT_ONCE} are allowed")
         if not items:
             return []
-        vectors = await asyncio.to_thread(self._embedder.embed, [item.content for item in items])
-        return await self._to_the_end(self._keep(items, vectors))
+        vectors = await self.index.embed([item.content for item in items])
+        return await self._to_the_end(self._keep(items, vectors, by, also))
+
+    async def add_made_from(self, item: NewMemory, sources: Sequence[int], *, also: Also | None = None) -> str | None:
+        """Keep what was made from other memories, so that it goes with them; None if one of them has gone already."""
+
+        def link(conn: Connection, seqs: Sequence[int]) -> None:
+            if len(memories.get_many(conn, sources)) < len(sources):
+                raise SourceGone
+            for source in sources:
+                memory_links.add_link(conn, "derived", seqs[0], source)
+            if also is not None:
+                also(conn, seqs)
+
+        try:
+            return (await self.add_many([item], also=link))[0]
+        except SourceGone:
+            return None
 
     async def search(
         self,
@@ -123,30 +161,62 @@ class Memory:
         """The `k` memories most like the query among those of the kinds and namespaces, the likest first.
 
         None stands for all kinds, or all namespaces; an empty collection for none. Equal scores: the newer first.
-        Answers to other twins pass `namespaces=("shared",)`. Raises BadMemory or MemoryTooLarge.
+        What was merged into a newer memory is not found. Raises BadMemory or MemoryTooLarge.
         """
         if not 1 <= k <= MAX_RESULTS:
             raise BadMemory(f"k is {k}; it can be 1 to {MAX_RESULTS}")
+        found = await self.nearest(query, k, kinds=kinds, namespaces=namespaces)
+        return [recalled(row, score) for row, score in found[:k]]
+
+    async def nearest(
+        self,
+        query: str,
+        k: int,
+        *,
+        kinds: Collection[str] | None,
+        namespaces: Collection[str] | None,
+        happened: tuple[int, int] | None = None,
+    ) -> list[tuple[MemoryRow, float]]:
+        """As `search`, but at least `k` rows where there are so many, each with its cosine.
+
+        `happened` limits it to what happened from the first to before the second, in ms.
+        """
         for name in namespaces or ():
             checked_namespace(name)
         if size_of(query) > MAX_CONTENT_BYTES:
             raise MemoryTooLarge(f"the query has more than {MAX_CONTENT_BYTES} bytes")
         among = None
-        if kinds is not None or namespaces is not None:
-            among = await self._database.read(lambda conn: memories.matching(conn, kinds=kinds, namespaces=namespaces))
-        if among == [] or not len(await self._loaded_index()):
-            return []
-        vector = (await asyncio.to_thread(self._embedder.embed, [query]))[0]
-        if not vector.any():
-            return []
-        scores = await asyncio.to_thread(self._nearest, vector, k, among)
-        rows = await self._database.read(lambda conn: memories.get_many(conn, list(scores)))
-        rows.sort(key=lambda row: (-scores[row.seq], -row.ts_ms, -row.seq))
-        return [_recalled(row, scores[row.seq]) for row in rows[:k]]
+        if happened is not None:
+            among = await self.database.read(
+                lambda conn: memories.matching(conn, kinds=kinds, namespaces=namespaces, happened=happened)
+            )
+        wanted = k
+        while True:
+            scores = await self.index.nearest(query, wanted, kinds=kinds, namespaces=namespaces, among=among)
+            rows = await self._rows(list(scores))
+            live = [row for row in rows if row.merged_into is None]
+            if len(live) >= k or len(scores) < wanted:
+                live.sort(key=lambda row: (-scores[row.seq], -row.ts_ms, -row.seq))
+                return [(row, scores[row.seq]) for row in live]
+            wanted *= 2
+
+    async def _rows(self, seqs: Seqs) -> Rows:
+        return await self.database.read(lambda conn: memories.get_many(conn, seqs))
+
+    async def likeness(self, query: str, seqs: Sequence[int]) -> dict[int, float]:
+        """The cosine of the query and each of these rows, from the vectors on disk; none for what is gone."""
+        if not seqs:
+            return {}
+        vector = (await self.index.embed([query]))[0]
+        return await self.index.likeness(vector, seqs)
 
     async def get(self, memory_id: str) -> MemoryRow | None:
         """One memory, or None."""
-        return await self._database.read(lambda conn: memories.get_memory(conn, memory_id))
+        return await self.database.read(lambda conn: memories.get_memory(conn, memory_id))
+
+    async def ties(self, row: MemoryRow) -> Ties:
+        """What a memory was made from and into, what says otherwise, and what said the same before."""
+        return await self.database.read(lambda conn: memory_links.ties_of(conn, row.seq))
 
     async def list(
         self,
@@ -156,42 +226,65 @@ class Memory:
         kind: Kind | None = None,
         namespace: str | None = None,
         session_id: str | None = None,
+        source: str | None = None,
     ) -> Page[MemoryRow]:
         """Memories, newest first, by pages. Raises BadCursor."""
-        return await self._database.read(
+        return await self.database.read(
             lambda conn: memories.list_memories(
-                conn, limit=limit, after=after, kind=kind, namespace=namespace, session_id=session_id
+                conn, limit=limit, after=after, kind=kind, namespace=namespace, session_id=session_id, source=source
             )
         )
 
+    async def adjust(self, memory_id: str, delta: float) -> float:
+        """Make a memory more or less important after an outcome, by MAX_ADJUSTMENT at most; what it is now.
+
+        Raises MemoryUnknown.
+        """
+        bounded = max(-MAX_ADJUSTMENT, min(MAX_ADJUSTMENT, delta))
+        now = await self.database.write(lambda conn: memories.adjust_importance(conn, memory_id, bounded))
+        if now is None:
+            raise MemoryUnknown("no memory has this id")
+        return now
+
     async def forget(self, memory_id: str) -> bool:
-        """Delete a memory and its vector; whether there was one, once that is on disk."""
-        return await self._to_the_end(self._delete(memory_id))
+        """Delete one row and its vector; whether there was one, once that is on disk. Forgetting does more."""
+        return await self.forget_many([memory_id]) == 1
+
+    async def forget_many(self, memory_ids: Sequence[str]) -> int:
+        """Delete rows and their vectors, all or none; how many there were, once that is on disk."""
+
+        def delete(conn: Connection) -> Sequence[int]:
+            return [seq for one in memory_ids if (seq := memories.delete_memory(conn, one)) is not None]
+
+        return len(await self.remove(delete))
+
+    async def remove(self, delete: Callable[[Connection], Sequence[int]]) -> Sequence[int]:
+        """Carry out a write that deletes rows and gives their `seq`; the index follows it."""
+        return await self._to_the_end(self._remove(delete))
 
     async def topics(self) -> tuple[str, ...]:
-        """What other twins may know that this one can be asked about: from shared memories and no others.
+        """What other twins may know that this one can be asked about: from shared namespaces and no others.
 
         Worked out again only after a change: the announcement asks every few seconds.
         """
-        changes, topics = self._topics
-        if changes == self._changes:
+        known, topics = self._topics
+        shared = await self.database.read(lambda conn: namespaces.with_privacy(conn, "shared"))
+        state = (self._changes, shared)
+        if known == state:
             return topics
-        changes = self._changes
-
-        def newest_shared(conn: Connection) -> tuple[MemoryRow, ...]:
-            return memories.list_memories(conn, limit=MAX_TOPIC_SOURCES, namespace=SHARED).items
-
-        rows = await self._database.read(newest_shared)
+        rows = await self.database.read(lambda conn: memories.newest_in(conn, shared, MAX_TOPIC_SOURCES))
         topics = await asyncio.to_thread(topics_of, [(row.tags, row.content) for row in rows])
-        self._topics = (changes, topics)
+        self._topics = (state, topics)
         return topics
 
-    async def _keep(self, items: Sequence[NewMemory], vectors: NDArray[np.float32]) -> Ids:
+    async def _keep(self, items: Sequence[NewMemory], vectors: NDArray[np.float32], by: By, also: Also | None) -> Ids:
         ids = [str(uuid.uuid4()) for _ in items]
         kept_ms = self._now()
 
         def insert(conn: Connection) -> list[int]:
-            return [
+            if by != "owner" and (owners := namespaces.fixed_names(conn).intersection(i.namespace for i in items)):
+                raise OwnersAlone(f"only the owner writes the namespace {min(owners)}")
+            seqs = [
                 memories.add_memory(
                     conn,
                     id=memory_id,
@@ -202,25 +295,35 @@ class Memory:
                     session_id=item.session_id,
                     tags=item.tags,
                     source=item.source,
-                    model_id=self._embedder.model_id,
-                    vector=_to_bytes(vector),
+                    model_id=self.index.model_id,
+                    vector=to_bytes(vector),
                     ts_ms=kept_ms,
+                    importance=item.importance,
+                    mood=item.mood,
+                    activation=item.activation,
+                    outcome=item.outcome,
+                    with_did=item.with_did,
+                    expires_ms=item.expires_ms,
+                    happened_ms=item.happened_ms,
                 )
                 for memory_id, item, vector in zip(ids, items, vectors, strict=True)
             ]
+            if also is not None:
+                also(conn, seqs)
+            return seqs
 
-        seqs = await self._database.write(insert)
+        seqs = await self.database.write(insert)
         self._changes += 1
-        await asyncio.to_thread((await self._loaded_index()).add, seqs, vectors)
+        await self.index.add(seqs, vectors, [(item.namespace, item.kind) for item in items])
         return ids
 
-    async def _delete(self, memory_id: str) -> bool:
-        seq = await self._database.write(lambda conn: memories.delete_memory(conn, memory_id))
-        if seq is None:
-            return False
-        self._changes += 1
-        await asyncio.to_thread((await self._loaded_index()).remove, [seq])
-        return True
+    async def _remove(self, delete: Callable[[Connection], Sequence[int]]) -> Sequence[int]:
+        async with self.index.forgetting():
+            seqs = await self.database.write(delete)
+            if seqs:
+                self._changes += 1
+                await self.index.remove(seqs)
+        return seqs
 
     async def _to_the_end(self, work: Coroutine[Any, Any, T]) -> T:
         """Await work that runs to its end also if the caller is cancelled: a commit cannot be taken back, so the
@@ -234,63 +337,3 @@ class Memory:
         self._unfinished.discard(task)
         if not task.cancelled():
             task.exception()  # marks it as seen: a caller that went away is not told
-
-    def _nearest(self, vector: NDArray[np.float32], k: int, among: Sequence[int] | None) -> dict[int, float]:
-        """At least the k nearest, seq to cosine, with everything that ties with the k-th."""
-        count = k + 1
-        while True:
-            found = self._index.search(vector, count, among=among)
-            if len(found) < count or found[-1][1] < found[k - 1][1]:
-                return {seq: max(-1.0, min(1.0, score)) for seq, score in found}
-            count *= 2
-
-    async def _loaded_index(self) -> VectorIndex:
-        """The index, built at its first use: a start need not wait for it, nor an idle twin hold it in memory."""
-        async with self._loading:
-            if not self._loaded:
-                await self._build_index()
-                self._loaded = True
-        return self._index
-
-    async def _build_index(self) -> None:
-        import numpy as np
-
-        rows = await self._database.read(lambda conn: list(memories.all_vectors(conn, self._embedder.model_id)))
-        sound = [(seq, vector) for seq, vector in rows if len(vector) == 4 * self._embedder.dimensions]
-        if len(sound) < len(rows):
-            logger.warning("%d memories have a damaged vector and cannot be found by search", len(rows) - len(sound))
-        if sound:
-            table = np.frombuffer(b"".join(vector for _, vector in sound), "<f4").astype(np.float32)
-            table = table.reshape(len(sound), self._embedder.dimensions)
-            await asyncio.to_thread(self._index.add, [seq for seq, _ in sound], table)
-
-    async def _embed_again(self) -> None:
-        """Give memories that another model embedded a vector of ours. A crash in between leaves the rest for later."""
-        model_id = self._embedder.model_id
-        while rows := await self._database.read(lambda conn: memories.not_embedded_by(conn, model_id, _REEMBED_BATCH)):
-            logger.info("embedding %d memories with %s", len(rows), model_id)
-            vectors = await asyncio.to_thread(self._embedder.embed, [row.content for row in rows])
-            fresh = [(row.seq, _to_bytes(vector)) for row, vector in zip(rows, vectors, strict=True)]
-
-            def replace(conn: Connection, fresh: Sequence[tuple[int, bytes]] = fresh) -> None:
-                for seq, vector in fresh:
-                    memories.set_vector(conn, seq, model_id=model_id, vector=vector)
-
-            await self._database.write(replace)
-
-
-def _to_bytes(vector: NDArray[np.float32]) -> bytes:
-    return vector.astype("<f4").tobytes()
-
-
-def _recalled(row: MemoryRow, score: float) -> Recalled:
-    return Recalled(
-        id=row.id,
-        kind=row.kind,
-        content=row.content,
-        namespace=row.namespace,
-        score=score,
-        ts_ms=row.ts_ms,
-        tags=row.tags,
-        source=row.source,
-    )

@@ -40,11 +40,12 @@ class Composer:
         ack: Sequence[str] = (),
         return_route: ReturnRoute | None = None,
         expires_s: int | None = None,
+        message_id: str | None = None,
     ) -> Message:
         """A message to `to`. `as_` is the name of ours that it is written in: the one that was written to."""
         now_s = self._now() // 1000
         return Message(
-            id=str(uuid.uuid4()),
+            id=message_id or str(uuid.uuid4()),
             type=message_type,
             body=body,
             from_=self._own.author(as_).did,

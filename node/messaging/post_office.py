@@ -145,11 +145,27 @@ class PostOffice:
         self._delivery.wake()
         return SentMessage(message.id, "queued")
 
-    async def request(self, to: Did, type: str, body: Mapping[str, Any], *, timeout_s: float) -> Message:  # noqa: A002
-        """Send a message and wait for the first reply, which may be a problem report. Raises MessageTimeout."""
+    async def request(
+        self,
+        to: Did,
+        type: str,  # noqa: A002
+        body: Mapping[str, Any],
+        *,
+        timeout_s: float,
+        message_id: str | None = None,
+    ) -> Message:
+        """Send a message and wait for the first reply, which may be a problem report. Raises MessageTimeout.
+
+        With a `message_id` this may be called again, after a crash: the message goes out once, and a reply that came
+        in the meantime is the answer.
+        """
         self._check_recipient(to)
-        message = self._composer.message(to, type, body, as_=await self._name_for(to))
+        message = self._composer.message(to, type, body, as_=await self._name_for(to), message_id=message_id)
         with self._threads.awaited(to, message.id) as reply:
+            if message_id is not None:
+                came = await self._database.read(lambda conn: mailbox.first_reply(conn, to, message_id))
+                if came is not None:
+                    return parse_message(came)
             await self._database.write(lambda conn: self._composer.queue(conn, message))
             self._delivery.wake()
             try:

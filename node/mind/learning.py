@@ -1,29 +1,39 @@
 """What a playbook is given to a job for, and what is learned from how the job went.
 
 Each job is noted with the bullets that fitted it and with its outcome, in the transaction that ends the job. From time
-to time what was noted becomes a revision of ours that counts the bullets helpful or harmful. How a job ended counts
-once; what the owner says of it counts twice, for it also sets right what the job itself had said.
+to time what was noted becomes a revision of ours that counts the bullets helpful or harmful. How a job ended, a check
+and the receipt of a task that the job gave count once; what the owner says counts twice, for it also sets right what
+the job itself had said. What a refusal rests on are red lines, and not the playbook: it teaches nothing.
 """
 
 import asyncio
 import logging
 import sqlite3
+import uuid
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, Protocol
 
 from identity.cid import Cid
 from identity.errors import PagiError
 from node.clock import NowMs, now_ms, wait_within
-from node.errors import JobNotRated
+from node.errors import JobNotRated, JobUnknown
 from node.hive.canary import is_tried_on
 from node.hive.judging.duplicates import Lesson
+from node.hive.judging.expecting import Expectation
 from node.hive.retrieval import Fitting, Retrieval
+from node.mind.jobs import ENDS
+from node.mind.own_lessons import OwnLessons
+from node.mind.weighing import Weighing
+from node.tasks.requester import UNRATED
 from node.trust import TrustList
 from protocols import limits
 from protocols.playbook.merge import Bullet, Playbook
+from storage import feedback as feedback_rows
+from storage import jobs as job_rows
 from storage import learning as rows
+from storage.checks import Check
 from storage.database import Database
 from storage.learning import JobOutcome, Outcome, Use
 
@@ -37,6 +47,17 @@ COUNT_EVERY_S: Final = 3600.0
 
 OWNERS_WEIGHT: Final = 2
 """What the owner's word on a job counts, where the job's own end counts 1."""
+
+TRIAL_SHARE: Final = 0.5
+"""The share of the goals that are given rules of another playbook, to see what that does."""
+
+NOVEL_BELOW: Final = 0.70
+"""Cosine of a goal and the nearest bullet of any playbook below which no playbook is for such goals."""
+
+MAX_BECAUSE_CHARS: Final = 500
+"""How a right answer comes about: a sentence or a formula."""
+
+REFUSED: Final = "refused"
 
 
 class Playbooks(Protocol):
@@ -66,18 +87,30 @@ class Playbooks(Protocol):
 class Guidance:
     """What a job is given of a playbook: `given`, best first. `kept_back` fitted too, and is compared with.
 
-    `tried` are the revisions that were given to this job and are given to a share of all jobs only.
+    `tried` are the revisions that were given to this job and are given to a share of all jobs only. `own` are lessons
+    that only this twin has: a prompt with them may only go to a model that may see what is private.
     """
 
     playbook: str
     given: tuple[Fitting, ...]
     kept_back: tuple[Fitting, ...] = ()
     tried: frozenset[Cid] = frozenset()
+    own: tuple[Fitting, ...] = ()
 
     @property
     def texts(self) -> list[str]:
         """The bullets' words, for the prompt."""
         return [fitting.bullet.text for fitting in self.given]
+
+    @property
+    def likeness(self) -> float:
+        """The cosine of the goal and the nearest of the bullets, 0 for none."""
+        return max((fitting.likeness for fitting in self.given), default=0.0)
+
+    @property
+    def own_texts(self) -> list[str]:
+        """The words of the lessons that only this twin has."""
+        return [fitting.bullet.text for fitting in self.own]
 
     @property
     def uses(self) -> list[Use]:
@@ -107,6 +140,10 @@ class Learning:
         trust: TrustList,
         tokens: int,
         usual: str,
+        own_lessons: OwnLessons | None = None,
+        share: bool = False,
+        blend: Callable[[str, str], tuple[float, float] | None] = lambda first, second: None,
+        trial: Callable[[str], tuple[Cid, Sequence[tuple[str, str]]] | None] = lambda name: None,
         now: NowMs = now_ms,
     ) -> None:
         self._database = database
@@ -115,24 +152,72 @@ class Learning:
         self._trust = trust
         self._tokens = tokens
         self._usual = usual
+        self._own_lessons = own_lessons
+        self._share = share
+        self._blend, self._trial = blend, trial
+        self._weighing = Weighing(database)
         self._now = now
         self._noted = asyncio.Event()
+        self.on_feedback: Callable[[], None] = lambda: None
         self.counters: Counter[str] = Counter()
 
     async def guidance(self, job_id: str, goal: str) -> Guidance:
         """The bullets for a goal, from the playbook that has the best one for it; the usual one if none has any."""
         names = sorted(self._playbooks.names, key=lambda name: (name != self._usual, name))
         found = [await self._guidance(name, job_id, goal) for name in names or [self._usual]]
-        return max(found, key=lambda guidance: guidance.given[0].score if guidance.given else 0.0)
+        best = max(found, key=lambda guidance: guidance.given[0].score if guidance.given else 0.0)
+        best = await self._with_blend(best, found, job_id, goal)
+        own = await self._own_lessons.bullets() if self._own_lessons is not None else ()
+        return replace(best, own=await asyncio.to_thread(self._fitting, goal, own, None)) if own else best
 
-    async def _guidance(self, name: str, job_id: str, goal: str) -> Guidance:
+    async def _with_blend(self, best: Guidance, found: Sequence[Guidance], job_id: str, goal: str) -> Guidance:
+        """Where no playbook fits well: the rules of the two that fit best, if these two are to be blended."""
+        ranked = sorted(found, key=lambda one: -one.likeness)[:2]
+        if len(ranked) < 2 or ranked[0].likeness >= NOVEL_BELOW:
+            return best
+        names = [one.playbook for one in ranked]
+        weights = self._blend(names[0], names[1])
+        return best if weights is None else replace(best, given=await self._blended(job_id, goal, names, weights))
+
+    async def fits(self, goal: str) -> list[tuple[str, float]]:
+        """How well each playbook fits a goal: the cosine of the goal and its nearest rule, best first, 0 for none."""
+        found = [(name, (await self._guidance(name, "", goal)).likeness) for name in self._playbooks.names]
+        return sorted(found, key=lambda fit: (-fit[1], fit[0]))
+
+    async def blended(self, goal: str, names: Sequence[str], weights: Sequence[float]) -> list[str]:
+        """The words of the rules of several playbooks for one goal, each with its share of the room."""
+        return [fitting.bullet.text for fitting in await self._blended("", goal, names, weights)]
+
+    async def _blended(
+        self, job_id: str, goal: str, names: Sequence[str], weights: Sequence[float]
+    ) -> tuple[Fitting, ...]:
+        found: list[Fitting] = []
+        for name, weight in zip(names, weights, strict=True):
+            found += (await self._guidance(name, job_id, goal, tokens=int(weight * self._tokens))).given
+        return tuple(sorted(found, key=lambda fitting: (-fitting.score, fitting.bullet.id)))
+
+    async def rules_for(self, name: str, goal: str, candidate: Bullet | None = None) -> list[str]:
+        """The words of all that a goal would be given: of a playbook, of the own lessons, and of a candidate."""
+        playbook = await self._playbooks.view_with_canaries(name)
+        bullets = [lesson.bullet for lesson in await self._playbooks.lessons(name)]
+        own = [*(await self._own_lessons.bullets() if self._own_lessons is not None else ())]
+        own += [candidate] if candidate is not None else []
+        found = await asyncio.to_thread(
+            lambda: (*self._fitting(goal, own, None), *self._fitting(goal, bullets, playbook))
+        )
+        return [fitting.bullet.text for fitting in found]
+
+    async def _guidance(self, name: str, job_id: str, goal: str, *, tokens: int | None = None) -> Guidance:
         """The bullets of one playbook: those adopted and, for a share of the jobs, those that are being tried."""
-        shares = await self._playbooks.canaries(name)
+        shares = {**await self._playbooks.canaries(name)}
         playbook = await self._playbooks.view_with_canaries(name)
         bullets = [lesson.bullet for lesson in await self._playbooks.lessons(name, with_canaries=True)]
+        if self._own_lessons is not None and (trial := self._trial(name)) is not None:
+            shares[trial[0]] = TRIAL_SHARE
+            bullets += [self._own_lessons.candidate(text, trial[0]) for _, text in trial[1]]
         tried = frozenset(cid for cid, share in shares.items() if is_tried_on(job_id, cid, share))
         given = [bullet for bullet in bullets if bullet.revision not in shares or bullet.revision in tried]
-        fitting = await asyncio.to_thread(self._fitting, goal, given, playbook)
+        fitting = await asyncio.to_thread(self._fitting, goal, given, playbook, tokens)
         kept_back: tuple[Fitting, ...] = ()
         if len(given) < len(bullets):
             either = await asyncio.to_thread(self._fitting, goal, bullets, playbook)
@@ -154,28 +239,88 @@ class Learning:
         """What a job was given, and what is known of how it went; None if a playbook had nothing for it."""
         return await self._database.read(lambda conn: _used(conn, job_id))
 
-    async def rate(self, job_id: str, *, good: bool) -> Used:
-        """What the owner says of a job. Saying the same again changes nothing.
+    async def rate(
+        self,
+        job_id: str,
+        *,
+        good: bool,
+        expected: str | None = None,
+        because: str | None = None,
+        share: bool | None = None,
+    ) -> Used:
+        """What the owner says of a job that has ended, refused ones included. The same again changes nothing.
 
-        Raises JobNotRated if a playbook had nothing for the job.
+        `expected` is what a right answer holds, in the form of a check, and `because` how it comes about: a lesson may
+        be made of it. `share` lets that lesson into the playbook, where others read it; None is the owner's setting.
+
+        Raises JobUnknown, CheckUnusable, and JobNotRated for a job that has not ended.
         """
+        if expected is not None:
+            Expectation.of(expected)
 
-        def store(conn: sqlite3.Connection) -> Used | None:
-            rows.rate(conn, job_id, "good" if good else "bad", updated_ms=self._now())
-            return _used(conn, job_id)
+        def store(conn: sqlite3.Connection) -> Used:
+            job = job_rows.get_job(conn, job_id)
+            if job is None:
+                raise JobUnknown(f"no job {job_id}")
+            if job.status not in ENDS:
+                raise JobNotRated(f"job {job_id} is {job.status}: it can be rated once it has ended")
+            now, outcome = self._now(), _outcome(good)
+            if not rows.rate(conn, job_id, outcome, updated_ms=now):
+                rows.put(conn, JobOutcome(job_id, self._usual, outcome, "owner", counted=True, updated_ms=now), ())
+            used = _used(conn, job_id)
+            assert used is not None
+            feedback_rows.put(
+                conn,
+                job_id,
+                used.outcome.playbook,
+                good=good,
+                expected=expected if job.status != REFUSED else None,
+                because=because,
+                share=self._share if share is None else share,
+                ts_ms=now,
+            )
+            return used
 
         rated = await self._database.write(store)
-        if rated is None:
-            raise JobNotRated(f"job {job_id} was given nothing of a playbook, so nothing can be learned from it")
         self._noted.set()
+        self.on_feedback()
         return rated
 
+    async def note_checks(self, name: str, results: Sequence[tuple[Check, bool]]) -> None:
+        """Checks were answered with a playbook as it is: what each was given is counted by its result."""
+        now, run = self._now(), uuid.uuid4()
+        found = [(await self._guidance(name, f"check-run:{run}", check.goal), right) for check, right in results]
+
+        def store(conn: sqlite3.Connection) -> None:
+            for number, (guidance, right) in enumerate(found):
+                noted = JobOutcome(f"check-run:{run}:{number}", name, _outcome(right), "check", False, now)
+                if uses := [use for use in guidance.uses if use.use == "adopted"]:
+                    rows.put(conn, noted, uses)
+
+        await self._database.write(store)
+        self._noted.set()
+
+    async def note_receipts(self) -> int:
+        """Take what receipts say of tasks that jobs of ours gave; of how many jobs that was news."""
+
+        def store(conn: sqlite3.Connection) -> int:
+            news = 0
+            for job_id, quality in rows.receipts(conn):
+                if quality != UNRATED:
+                    now = self._now()
+                    news += rows.rate(conn, job_id, _outcome(quality > UNRATED), source="receipt", updated_ms=now)
+            return news
+
+        return await self._database.write(store)
+
     async def run(self) -> None:
-        """Count outcomes from time to time, until cancelled."""
+        """Count outcomes and weigh memories by them from time to time, until cancelled."""
         while True:
             await wait_within(self._noted, COUNT_EVERY_S)
             due = not self._noted.is_set()
             self._noted.clear()
+            await self.note_receipts()
+            self.counters["memories_weighed"] += await self._weighing.weigh()
             for name in await self._database.read(rows.uncounted_playbooks):
                 try:
                     await self.count(name, at_least=1 if due else COUNT_AFTER)
@@ -200,7 +345,7 @@ class Learning:
             return None
         good = sum(outcome.outcome == "good" for outcome in outcomes)
         critique = f"How bullets did in {len(outcomes)} jobs, {good} of them good."
-        evidence = [f"job:{outcome.job_id}" for outcome in outcomes]
+        evidence = [_reference(outcome) for outcome in outcomes]
         cid = await self._playbooks.propose(name, critique, ops, evidence, also=mark)
         self.counters["outcomes_counted"] += len(outcomes)
         return cid
@@ -217,9 +362,24 @@ class Learning:
             counts.update({(op, bullet): weight for bullet in given})
         return [{"op": op, "id": bullet, "n": n} for (op, bullet), n in sorted(counts.items())][: limits.MAX_OPS]
 
-    def _fitting(self, goal: str, bullets: Sequence[Bullet], playbook: Playbook) -> tuple[Fitting, ...]:
-        ages = [playbook.height - playbook.revisions.get(bullet.revision, playbook.height) for bullet in bullets]
-        return self._retrieval.fitting(goal, bullets, ages=ages, tokens=self._tokens, trusted=self._trust.named)
+    def _fitting(
+        self, goal: str, bullets: Sequence[Bullet], playbook: Playbook | None, tokens: int | None = None
+    ) -> tuple[Fitting, ...]:
+        """Without a playbook all are as new as can be."""
+        ages = [0] * len(bullets)
+        if playbook is not None:
+            ages = [playbook.height - playbook.revisions.get(bullet.revision, playbook.height) for bullet in bullets]
+        room = self._tokens if tokens is None else tokens
+        return self._retrieval.fitting(goal, bullets, ages=ages, tokens=room, trusted=self._trust.named)
+
+
+def _outcome(good: bool) -> Outcome:
+    return "good" if good else "bad"
+
+
+def _reference(outcome: JobOutcome) -> str:
+    """The evidence: an id that says nothing to anybody else."""
+    return outcome.job_id if outcome.source == "check" else f"job:{outcome.job_id}"
 
 
 def _used(conn: sqlite3.Connection, job_id: str) -> Used | None:

@@ -34,8 +34,14 @@ _COMMON: Final = frozenset(
 
 
 def supports(goal: str, memory: Recalled) -> bool:
-    """Whether a memory is close enough to answer the goal, in meaning and in words."""
-    return answers(goal, memory.content, memory.score)
+    """Whether a memory is close enough to answer the goal, in meaning and in words.
+
+    One that has every rare word of the goal need not be close in meaning; one that happened at the very time that the
+    goal asks about answers it as it is.
+    """
+    if memory.asked_time:
+        return True
+    return answers(goal, memory.content, max(memory.score, MIN_LIKENESS) if memory.all_words else memory.score)
 
 
 def answers(goal: str, text: str, likeness: float) -> bool:

@@ -94,6 +94,14 @@ class Found:
     whole: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Texts:
+    """The texts of one document, as (where, text). `references` are ids, whose letters mean nothing: by rule only."""
+
+    said: Sequence[tuple[str, str]]
+    references: Sequence[tuple[str, str]] = ()
+
+
 class RedLines:
     """The list in the database, ready to be looked for. To be loaded once before use."""
 
@@ -143,12 +151,16 @@ class RedLines:
             raise RedLineUnknown(f"there is no red line {line_id!r}")
         await self._reload()
 
+    def said(self, where: str, text: str) -> list[Hit]:
+        """The lines that a text crosses by rule: what was said, and not only something like it."""
+        return self._ready.by_rule(where, text)
+
     async def crossed(self, texts: Sequence[tuple[str, str]]) -> Found:
         """Which lines are crossed by texts, given as (where, text)."""
-        return (await self.crossed_each([texts]))[0]
+        return (await self.crossed_each([Texts(texts)]))[0]
 
-    async def crossed_each(self, many: Sequence[Sequence[tuple[str, str]]]) -> list[Found]:
-        """The same for the texts of many documents, each by itself."""
+    async def crossed_each(self, many: Sequence[Texts]) -> list[Found]:
+        """The same for many documents, each by itself."""
         return await asyncio.to_thread(lambda: [self._crossed(texts) for texts in many])
 
     async def _reload(self) -> None:
@@ -167,10 +179,11 @@ class RedLines:
         digest = hashlib.sha256(f"{kind} {text}".encode()).hexdigest()
         return RedLine(digest[:8], kind, text, self._now())
 
-    def _crossed(self, texts: Sequence[tuple[str, str]]) -> Found:
+    def _crossed(self, texts: Texts) -> Found:
         ready = self._ready
-        certain = [hit for where, text in texts for hit in ready.by_rule(where, text)]
-        pieces = [(where, piece) for where, text in texts for piece in pieces_of(text)]
+        looked_at = (*texts.said, *texts.references)
+        certain = list(dict.fromkeys(hit for where, text in looked_at for hit in ready.by_rule(where, text)))
+        pieces = [(where, piece) for where, text in texts.said for piece in pieces_of(text)]
         alike = self._by_meaning(ready.meanings, pieces[: limits.MAX_PIECES_COMPARED])
         return Found((*certain, *alike), len(pieces) <= limits.MAX_PIECES_COMPARED)
 

@@ -77,17 +77,32 @@ class Requester:
         self._events = events
         self._now = now
         self._turn = asyncio.Lock()  # What one change reads of a task must still be so when it writes.
+        self._changed = asyncio.Event()  # Set, and replaced, with each change of a task.
         self.on_change: Callable[[], None] = lambda: None
         mail.handle(contract_net.BID, self._in_turn(self._on_bid))
         mail.handle(contract_net.PROGRESS, self._in_turn(self._on_progress))
         mail.handle(contract_net.RESULT, self._in_turn(self._on_end))
         mail.handle(contract_net.FAILURE, self._in_turn(self._on_end))
 
-    async def post(self, task: str, requirements: Sequence[str] = (), deadline_s: int = DEFAULT_DEADLINE_S) -> TaskRow:
-        """Broadcast a task to the swarm, where everybody can read it. Raises LocalProtocolError if it is too long."""
+    async def post(
+        self,
+        task: str,
+        requirements: Sequence[str] = (),
+        deadline_s: int = DEFAULT_DEADLINE_S,
+        *,
+        task_id: str | None = None,
+    ) -> TaskRow:
+        """Broadcast a task to the swarm, where everybody can read it; one whose id is here already is as it was.
+
+        Raises LocalProtocolError if it is too long.
+        """
         now = self._now()
+        if task_id is not None:
+            known = await self._database.read(lambda conn: rows.get_task(conn, self._own, task_id))
+            if known is not None:
+                return known
         row = TaskRow(
-            id=str(uuid.uuid4()),
+            id=task_id or str(uuid.uuid4()),
             requester=self._own,
             task=task,
             requirements=tuple(requirements),
@@ -102,6 +117,15 @@ class Requester:
         self.on_change()
         await self._gossip.publish(TOPIC, TASK_BROADCAST, body)
         return row
+
+    async def wait(self, task_id: str) -> TaskRow:
+        """A task of ours once it is done, has failed or has expired, which its deadline sees to."""
+        while True:
+            changed = self._changed
+            row = await self._database.read(lambda conn: rows.get_task(conn, self._own, task_id))
+            if row is None or row.status not in ("open", "awarded"):
+                return await self._own_task(task_id) if row is None else row
+            await changed.wait()
 
     async def rate(self, task_id: str, quality: float) -> TaskRow:
         """Say how good a result was, from 0 to 1: the worker gets a receipt that says so in place of the first.
@@ -277,6 +301,7 @@ class Requester:
                 self._events.record(conn, event)
 
         await self._database.write(write)
+        self._tell_waiting()
         if event is not None:
             self._events.announce(event)
         return kept, receipt
@@ -317,8 +342,13 @@ class Requester:
                 self._events.record(conn, event)
 
         await self._database.write(write)
+        self._tell_waiting()
         if event is not None:
             self._events.announce(event)
+
+    def _tell_waiting(self) -> None:
+        changed, self._changed = self._changed, asyncio.Event()
+        changed.set()
 
 
 def _broadcast(row: TaskRow) -> TaskBroadcast:

@@ -1,7 +1,7 @@
 """Doing tasks: bid for what this twin can do, work once awarded, hand in the result, and keep the receipt.
 
 Only tasks of twins that the owner named are considered, and only what other twins may know is used for them: the work
-is an answer from the namespace `shared`. A bid says how near that comes to the task; without anything near, none is
+is an answer from what the requester may be told. A bid says how near that comes to the task; without anything near, none is
 made. Work that a crash interrupted is done again when the award is handled again.
 """
 
@@ -75,8 +75,8 @@ class Worker:
         trust: TrustList,
         content: Content,
         events: EventBus,
-        confidence: Callable[[str], Awaitable[float]],
-        answer: Callable[[str], Awaitable[Answer]],
+        confidence: Callable[[str, Did], Awaitable[float]],
+        answer: Callable[[str, Did], Awaitable[Answer]],
         now: NowMs = now_ms,
     ) -> None:
         self._own = own
@@ -130,7 +130,7 @@ class Worker:
 
         if await self._database.read(known):
             return
-        confidence = await self._confidence(task.task)
+        confidence = await self._confidence(task.task, requester)
         if confidence <= 0:
             self.counters["tasks_beyond_us"] += 1
             return
@@ -187,7 +187,7 @@ class Worker:
 
     async def _done(self, row: TaskRow) -> Result | Failure:
         try:
-            answer = await self._answer(row.task)
+            answer = await self._answer(row.task, row.requester)
         except PagiError as error:
             logger.warning("task %s failed: %s", row.id, error)
             return Failure(row.id, "the work failed here")

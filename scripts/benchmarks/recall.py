@@ -1,8 +1,9 @@
 """Recall with the embedded embedder: what is found, what is answered, and what is answered though no memory says it.
 
-The questions are in recall.toml: in the words of a fact, reworded, paraphrased, and some that no fact answers.
+The questions are in recall.toml: in the words of a fact, reworded, paraphrased, some that no fact answers, and some that
+only a rare word (a code, a number, a name, a quoted phrase) tells apart.
 The thresholds of node/mind/relevance.py were chosen on one half of the subjects; these figures are of the other half.
-The peer is the same search with the likeness alone deciding: no look at the words.
+The peer is the likeness alone: in finding, no rare words and no weights; in answering, no look at the words.
 """
 
 import asyncio
@@ -22,6 +23,8 @@ from node.config import MindConfig
 from node.hive.retrieval import Retrieval
 from node.inference.embedder import WordLlamaEmbedder
 from node.memory.memory import Memory, NewMemory, Recalled
+from node.memory.privacy import Namespaces
+from node.memory.recall import Recall
 from node.memory.topics import topics_of
 from node.mind.relevance import MIN_LIKENESS, MIN_TOPIC_LIKENESS, supports, topic_likeness
 from protocols.playbook.merge import Bullet
@@ -53,16 +56,18 @@ class Asked:
     question: str
     fact: str | None
     found: Sequence[Recalled]
+    by_likeness: Sequence[Recalled]
 
     def first(self, decides: Decides) -> str | None:
         """The fact that would be answered with."""
-        return next((memory.content for memory in self.found if decides(self.question, memory)), None)
+        found = self.by_likeness if decides is _by_likeness else self.found
+        return next((memory.content for memory in found if decides(self.question, memory)), None)
 
 
 def run(group: str = "check") -> list[Row]:
     """The shares, in percent, over the subjects of `group`."""
     own, others = subjects(group), subjects("tune" if group == "check" else "check")
-    asked = asyncio.run(_ask(own))
+    asked = asyncio.run(_ask(own, rare_items(group)))
     return [*_recall(asked), *_routing(own, others), *_bullets(own)]
 
 
@@ -80,17 +85,26 @@ def subjects(group: str) -> list[Subject]:
     ]
 
 
-async def _ask(known: Sequence[Subject]) -> dict[str, list[Asked]]:
-    """One memory that holds all facts is asked everything; by style, and `absent`."""
+def rare_items(group: str) -> list[tuple[str, str]]:
+    """(fact, question) of one half of those that a rare word tells apart."""
+    items = tomllib.loads(DATA.read_text(encoding="utf-8"))["rare"]
+    return [(item["fact"], item["question"]) for item in items if item["group"] == group]
+
+
+async def _ask(known: Sequence[Subject], rare: Sequence[tuple[str, str]]) -> dict[str, list[Asked]]:
+    """One memory that holds all facts is asked everything; by style, `absent` and `rare`."""
     with tempfile.TemporaryDirectory() as folder:
         async with (
             Database.open(Path(folder) / "node.db") as database,
             Memory.open(database, WordLlamaEmbedder()) as memory,
         ):
-            await memory.add_many([NewMemory(kind="semantic", content=fact) for one in known for fact in one.facts])
+            recall = Recall(memory, Namespaces(database))
+            facts = [fact for one in known for fact in one.facts] + [fact for fact, _ in rare]
+            await memory.add_many([NewMemory(kind="semantic", content=fact) for fact in facts])
 
             async def ask(question: str, fact: str | None) -> Asked:
-                return Asked(question, fact, await memory.search(question, k=MIND.recall_items))
+                found = await recall.recall(question, k=MIND.recall_items)
+                return Asked(question, fact, found, await memory.search(question, k=MIND.recall_items))
 
             asked = {
                 style: [
@@ -100,14 +114,19 @@ async def _ask(known: Sequence[Subject]) -> dict[str, list[Asked]]:
                 ]
                 for style in STYLES
             }
+            asked["rare"] = [await ask(question, fact) for fact, question in rare]
             asked["absent"] = [await ask(question, None) for one in known for question in one.absent]
             return asked
 
 
 def _recall(asked: dict[str, list[Asked]]) -> list[Row]:
     rows = [
-        _row(f"right memory found first, {style}", [one.found[0].content == one.fact for one in asked[style]])
-        for style in STYLES
+        _row(
+            f"right memory found first, {style}",
+            [one.found[0].content == one.fact for one in asked[style]],
+            [one.by_likeness[0].content == one.fact for one in asked[style]],
+        )
+        for style in (*STYLES, "rare")
     ]
     rows += [
         _row(
@@ -115,7 +134,7 @@ def _recall(asked: dict[str, list[Asked]]) -> list[Row]:
             [one.first(supports) == one.fact for one in asked[style]],
             [one.first(_by_likeness) == one.fact for one in asked[style]],
         )
-        for style in STYLES
+        for style in (*STYLES, "rare")
     ]
     answerable = [one for style in STYLES for one in asked[style]]
     for name, those in (("from another memory", answerable), ("though none says it", asked["absent"])):

@@ -27,7 +27,7 @@ def add(
 def test_a_memory_comes_back_whole(conn: sqlite3.Connection) -> None:
     seq = add(conn, "a")
     assert memories.get_memory(conn, "a") == memories.MemoryRow(
-        seq, "a", "semantic", "about a", "private", None, None, ("bees", "Öl"), "file.txt", 5, "m"
+        seq, "a", "semantic", "about a", "private", None, None, ("bees", "Öl"), "file.txt", 5, "m", happened_ms=5
     )
     assert memories.get_memory(conn, "b") is None
     assert add(conn, "a", namespace="shared") == seq

@@ -18,6 +18,8 @@ from node.hive.judging.results import GateResults
 from node.hive.judging.trials import Trials
 from node.hive.retrieval import Retrieval
 from node.inference.embedder import Embedder
+from node.inference.engine import ModelSource
+from node.inference.gateway import Gateway
 from node.inference.local import LocalModel
 from node.red_lines.red_lines import RedLines
 from node.reputation.reputation import Reputation
@@ -53,7 +55,7 @@ class JudgingParts:
         reputation: Reputation,
         embedder: Embedder,
         retrieval: Retrieval,
-        model: LocalModel,
+        model: LocalModel | Gateway,
         attempt: Attempt,
         now: NowMs = now_ms,
     ) -> Self:
@@ -89,10 +91,16 @@ class JudgingParts:
                 now=now,
             ),
             counters=counters,
-            model_name=lambda: model.engine.name if model.engine is not None else "none",
+            model_name=lambda: _name_of(model),
         )
 
 
-def no_model(model: LocalModel) -> str | None:
+def no_model(model: ModelSource) -> str | None:
     """Why nothing can be tried on this node; None if there is a model, or one is being loaded."""
-    return None if model.loading or model.engine is not None else f"there is no model here: {model.reason}"
+    return None if model.loading or model.reason is None else f"there is no model here: {model.reason}"
+
+
+def _name_of(model: LocalModel | Gateway) -> str:
+    if isinstance(model, Gateway):
+        return model.name
+    return model.engine.name if model.engine is not None else "none"

@@ -1,4 +1,7 @@
-"""What the answer to a check must hold: text, a number, a /regular expression/, or a good answer's gist. Pure."""
+"""What the answer to a check must hold: text, a number, a /regular expression/, or a good answer's gist. Pure.
+
+A number may say how far off an answer may be: `450 ± 2`, or `450 ± 0.5%`.
+"""
 
 import re
 from dataclasses import dataclass
@@ -16,6 +19,7 @@ MAX_EXPECTED_BYTES: Final = 1024
 """A fact, not a document."""
 
 _NUMBER: Final = re.compile(r"(?<![\w.])-?\d{1,18}(?:\.\d{1,18})?(?![\w.]*\d)")
+_WITHIN: Final = re.compile(r"(-?\d{1,18}(?:\.\d{1,18})?)(?: *(?:±|\+-) *(\d{1,18}(?:\.\d{1,18})?)( *%)?)?")
 _SAME_NUMBER: Final = 1e-9
 """Relative difference up to which two numbers are the same."""
 
@@ -51,7 +55,7 @@ class Expectation:
             except RedLineUnusable as error:
                 raise CheckUnusable(str(error)) from error
             return cls("pattern", expected[1:-1])
-        if _NUMBER.fullmatch(expected):
+        if _WITHIN.fullmatch(expected):
             return cls("number", expected)
         if not _WORD.search(reading(expected)):
             raise CheckUnusable("what is expected holds no word and no number")
@@ -72,8 +76,7 @@ class Expectation:
             case "pattern":
                 return Pattern(self.text).found_in(answer)
             case "number":
-                wanted = float(self.text)
-                close = _SAME_NUMBER * max(1.0, abs(wanted))
+                wanted, close = _within(self.text)
                 # 1,200 and 1'200 are one number; so are 2 and 2.0.
                 plain = re.sub(r"(?<=\d)[,'’\u202f](?=\d{3}\b)", "", answer)
                 return any(abs(float(found[0]) - wanted) <= close for found in _NUMBER.finditer(plain))
@@ -82,6 +85,14 @@ class Expectation:
                 return len(words & meaning_words(answer)) >= MIN_COVERAGE * len(words)
             case "text":
                 return f" {_spaced(self.text)} " in f" {_spaced(answer)} "
+
+
+def _within(text: str) -> tuple[float, float]:
+    """The number of an expectation, and how far from it an answer may be."""
+    match = _WITHIN.fullmatch(text)
+    assert match is not None
+    wanted, margin = float(match[1]), float(match[2] or 0)
+    return wanted, max(_SAME_NUMBER * max(1.0, abs(wanted)), margin * abs(wanted) / 100 if match[3] else margin)
 
 
 def _spaced(text: str) -> str:

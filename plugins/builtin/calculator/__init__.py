@@ -8,8 +8,9 @@ import ast
 import math
 import operator
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Annotated, Final
 
 from plugins.sdk import Plugin, ToolError, tool
@@ -59,19 +60,21 @@ _FUNCTIONS: Final[Mapping[str, Callable[..., Number]]] = {
 }
 _CONSTANTS: Final[Mapping[str, float]] = {"pi": math.pi, "e": math.e}
 
-_ALLOWED: Final = re.compile(r"[0-9A-Za-z.+\-*/%(), ]*")
+_ALLOWED: Final = re.compile(r"[0-9A-Za-z_.+\-*/%(), ]*")
 _WORDS: Final = frozenset(name.rstrip("0123456789") for name in (*_FUNCTIONS, *_CONSTANTS)) | {"E"}
 """Runs of letters that may stand in an expression; 'e' and 'E' also stand in numbers such as 1e5."""
+
+RESERVED: Final = frozenset((*_FUNCTIONS, *_CONSTANTS))
+"""Names that mean something here: no variable has one of them."""
 
 _REFUSED: Final = "only numbers, + - * / // % **, parentheses, pi, e and " + ", ".join(_FUNCTIONS) + " are allowed"
 
 
-@tool(description="Works out an arithmetic expression, such as '3 * (17 + 4.5) / 2'.")
+@tool(description="Works out an arithmetic expression, such as '3 * (17 + 4.5) / 2'.", effect="none")
 async def calculator(
     expression: Annotated[str, "numbers, + - * / // % **, parentheses, sqrt() and the like"],
 ) -> Number | str:
-    value = calculate(expression)
-    return str(value) if isinstance(value, int) and abs(value) > MAX_EXACT else value
+    return exactly(calculate(expression))
 
 
 def plugin() -> Plugin:
@@ -79,42 +82,80 @@ def plugin() -> Plugin:
     return Plugin(name="calculator", version="1.0.0", tools=(calculator,), skills=Path(__file__).with_name("SKILLS.md"))
 
 
-def calculate(expression: str) -> Number:
+def exactly(value: Number) -> Number | str:
+    """The value as JSON readers take it: an integer that they would round, as text."""
+    return str(value) if isinstance(value, int) and abs(value) > MAX_EXACT else value
+
+
+def calculate(expression: str, variables: Mapping[str, Number] = MappingProxyType({})) -> Number:
     """The value of an arithmetic expression. Raises ToolError, saying what is wrong with it."""
-    if len(expression) > MAX_CHARS:
-        raise ToolError(f"the expression has {len(expression)} characters; {MAX_CHARS} are allowed")
-    if not _ALLOWED.fullmatch(expression) or not _WORDS.issuperset(re.findall("[A-Za-z]+", expression)):
-        raise ToolError(_REFUSED)
+    parsed = _parsed(expression, variables)
     try:
-        tree = ast.parse(expression.strip(), mode="eval")
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        raise ToolError("this is not an arithmetic expression") from None
-    try:
-        return _value(tree.body, MAX_DEPTH)
+        return _value(parsed, variables, MAX_DEPTH)
     except ZeroDivisionError:
         raise ToolError("division by zero") from None
     except (OverflowError, ValueError, TypeError) as error:
         raise ToolError(f"it has no result: {error}") from None
 
 
-def _value(node: ast.expr, depth: int) -> Number:
+def names_in(expression: str, variables: Collection[str]) -> frozenset[str]:
+    """The variables that an expression uses. Nothing is worked out; raises ToolError for what never could be."""
+    return _names(_parsed(expression, variables), variables, MAX_DEPTH)
+
+
+def _names(node: ast.expr, variables: Collection[str], depth: int) -> frozenset[str]:
+    if depth == 0:
+        raise ToolError("the expression is nested too deeply")
+    match node:
+        case ast.Constant(value=int() | float() as value) if not isinstance(value, bool):
+            return frozenset()
+        case ast.Name(id=name) if name in variables or name in _CONSTANTS:
+            return frozenset({name}).intersection(variables)
+        case ast.Name(id=name):
+            raise ToolError(f"nothing is called {name} here")
+        case ast.UnaryOp(op=ast.USub() | ast.UAdd(), operand=operand):
+            return _names(operand, variables, depth - 1)
+        case ast.BinOp(left=left, op=op, right=right) if type(op) in _BINARY or isinstance(op, ast.Pow):
+            return _names(left, variables, depth - 1) | _names(right, variables, depth - 1)
+        case ast.Call(func=ast.Name(id=name), args=arguments, keywords=[]) if name in _FUNCTIONS:
+            return frozenset().union(*(_names(argument, variables, depth - 1) for argument in arguments))
+        case _:
+            raise ToolError(_REFUSED)
+
+
+def _parsed(expression: str, variables: Collection[str]) -> ast.expr:
+    if len(expression) > MAX_CHARS:
+        raise ToolError(f"the expression has {len(expression)} characters; {MAX_CHARS} are allowed")
+    words = _WORDS.union(*(re.findall("[A-Za-z]+", name) for name in variables))
+    if not _ALLOWED.fullmatch(expression) or not words.issuperset(re.findall("[A-Za-z]+", expression)):
+        raise ToolError(_REFUSED)
+    try:
+        return ast.parse(expression.strip(), mode="eval").body
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        raise ToolError("this is not an arithmetic expression") from None
+
+
+def _value(node: ast.expr, variables: Mapping[str, Number], depth: int) -> Number:
     if depth == 0:
         raise ToolError("the expression is nested too deeply")
     match node:
         case ast.Constant(value=int() | float() as value) if not isinstance(value, bool):
             return _bounded(value)
+        case ast.Name(id=name) if name in variables:
+            return _bounded(variables[name])
         case ast.Name(id=name) if name in _CONSTANTS:
             return _CONSTANTS[name]
         case ast.UnaryOp(op=ast.USub(), operand=operand):
-            return -_value(operand, depth - 1)
+            return -_value(operand, variables, depth - 1)
         case ast.UnaryOp(op=ast.UAdd(), operand=operand):
-            return _value(operand, depth - 1)
+            return _value(operand, variables, depth - 1)
         case ast.BinOp(left=left, op=ast.Pow(), right=right):
-            return _power(_value(left, depth - 1), _value(right, depth - 1))
+            return _power(_value(left, variables, depth - 1), _value(right, variables, depth - 1))
         case ast.BinOp(left=left, op=op, right=right) if type(op) in _BINARY:
-            return _bounded(_BINARY[type(op)](_value(left, depth - 1), _value(right, depth - 1)))
+            one, other = _value(left, variables, depth - 1), _value(right, variables, depth - 1)
+            return _bounded(_BINARY[type(op)](one, other))
         case ast.Call(func=ast.Name(id=name), args=arguments, keywords=[]) if name in _FUNCTIONS:
-            return _bounded(_FUNCTIONS[name](*(_value(argument, depth - 1) for argument in arguments)))
+            return _bounded(_FUNCTIONS[name](*(_value(argument, variables, depth - 1) for argument in arguments)))
         case _:
             raise ToolError(_REFUSED)
 

@@ -15,7 +15,7 @@ from plugins.sdk import Plugin, ToolError, tool
 def plugin(now: Callable[[], datetime]) -> Plugin:
     """The plugin over a clock. `now` gives the time with its time zone."""
 
-    @tool(description="Tells the current date and time.")
+    @tool(description="Tells the current date and time.", effect="none")
     async def clock(
         timezone: Annotated[str, "an IANA time zone such as Europe/Berlin"] = "UTC",
     ) -> dict[str, str]:

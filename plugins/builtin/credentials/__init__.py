@@ -36,7 +36,7 @@ def plugin(issue_reputation: IssueReputation, verify: Verify) -> Plugin:
         except Refused as error:
             raise ToolError(str(error)) from error
 
-    @tool(description="Checks a verifiable credential or presentation.", owner_only=True)
+    @tool(description="Checks a verifiable credential or presentation.", owner_only=True, effect="none")
     async def vc_verify(
         credential: Annotated[JsonValue, "the credential or presentation: its JSON document, or a JWT as text"],
     ) -> dict[str, Any]:

@@ -67,7 +67,7 @@ def plugin(send: Send, inbox: Inbox) -> Plugin:
             raise ToolError(str(error)) from error
         return {"id": sent.id, "status": sent.status}
 
-    @tool(description="Lists the newest private messages that came.", owner_only=True)
+    @tool(description="Lists the newest private messages that came.", owner_only=True, effect="none")
     async def didcomm_get_inbox(
         limit: Annotated[int, "at most so many, 1 to 50; fewer if they are long"] = 10,
     ) -> list[dict[str, Any]]:

@@ -49,7 +49,7 @@ def plugin(sign: Sign, verify: Verify) -> Plugin:
             raise ToolError(str(error)) from error
         return {"did": signed.did, "signature": signed.signature, "artifact": signed.artifact}
 
-    @tool(description="Tells whether a DID signed a JSON value.", owner_only=True)
+    @tool(description="Tells whether a DID signed a JSON value.", owner_only=True, effect="none")
     async def did_verify_artifact(
         did: Annotated[str, "who is said to have signed"],
         signature: Annotated[str, "the signature, as `did_sign_artifact` gives it"],

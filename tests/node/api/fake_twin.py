@@ -7,7 +7,7 @@ As a program (`python fake_twin.py HOME`) it answers on a free port of 127.0.0.1
 import asyncio
 import sys
 import uuid
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -19,6 +19,10 @@ from fake_credentials import FakeCredentials
 from fake_git import FakeGit
 from fake_hive import KEYS, NOW_MS, FakeHive
 from fake_hosting import FakeHosting, FakeRemotePins
+from fake_inference import FakeInference
+from fake_learning import FakeExporting, FakeLearner, FakeLearning, FakeProposing
+from fake_memory import FakeMemory, FakeRemembering
+from fake_mind import FakeBuilder, FakeEmotions, FakeKillSwitch
 from fake_names import FakeRouting
 
 from identity.cid import Cid
@@ -35,9 +39,13 @@ from node.errors import (
     TaskUnknown,
 )
 from node.events import Event, Lagged
+from node.inference.gateway import Gateway
 from node.messaging.invitations import Accepted
 from node.messaging.mediation import MediatorStatus
-from node.mind.learning import Used
+from node.mind.errors import ApprovalOver, ApprovalUnknown, JobOver
+from node.mind.executive import JobResult
+from node.mind.following import JobEvent
+from node.mind.jobs import Job, Step
 from node.net.errors import MalformedAddress
 from node.net.port import PeerInfo
 from node.reputation.standing import Standing, Term
@@ -45,10 +53,10 @@ from plugins.errors import BadArguments, ToolNotFound
 from protocols.conversations import discover_features, out_of_band, trust_ping
 from protocols.message import Attachment, Message
 from protocols.swarm import Mediator
+from storage.approvals import ApprovalRow
 from storage.eventlog import LogEntry
 from storage.invitations import InvitationRow
 from storage.jobs import LogLine
-from storage.learning import JobOutcome, Outcome, Source, Use
 from storage.mailbox import InboxRow
 from storage.outbox import OutboxForm, OutboxRow
 from storage.page import Page
@@ -83,49 +91,6 @@ class Known:
 
 
 @dataclass(frozen=True)
-class Step:
-    n: int
-    action: str
-    input: Mapping[str, Any]
-    output: Mapping[str, Any] | None
-    ms: float
-
-
-@dataclass(frozen=True)
-class Result:
-    job_id: str
-    status: str
-    answer: str
-    steps: tuple[Step, ...]
-    reflection: str | None
-    degraded: bool
-
-
-@dataclass(frozen=True)
-class Job:
-    id: str
-    goal: str
-    session_id: str | None
-    status: str
-    created_ms: int
-    answer: str | None
-    reflection: str | None
-    steps: tuple[Step, ...]
-
-
-@dataclass(frozen=True)
-class Remembered:
-    id: str
-    kind: str
-    content: str
-    namespace: str
-    ts_ms: int
-    tags: tuple[str, ...]
-    source: str | None
-    score: float = 1.0
-
-
-@dataclass(frozen=True)
 class Sent:
     id: str
     status: str
@@ -139,6 +104,8 @@ class ToolInfo:
     plugin: str = "arithmetic"
     kind: str = "builtin"
     health: str = "ok"
+    owner_only: bool = False
+    effect: str = "none"
 
 
 @dataclass(frozen=True)
@@ -178,22 +145,116 @@ class FakeDirectory:
 
 
 class FakeExecutive:
-    """Answers with the goal; a goal of "fail" fails, one of "break" raises what no route expects."""
+    """Answers with the goal; a goal of "fail" fails, one of "break" raises what no route expects, and one of "wait"
+    waits for the owner."""
 
-    def __init__(self, jobs: "FakeJobs") -> None:
+    def __init__(self, jobs: "FakeJobs", approvals: "FakeApprovals") -> None:
         self._jobs = jobs
+        self._approvals = approvals
 
-    async def interact(self, goal: str, *, session_id: str | None = None, max_steps: int = 8) -> Result:
+    async def submit(
+        self, goal: str, *, session_id: str | None = None, max_steps: int = 8, deadline_s: float | None = None
+    ) -> str:
         if goal == "break":
             raise RuntimeError("a secret in /home/somebody/file")
-        status = "failed" if goal == "fail" else "done"
+        status = {"fail": "failed", "wait": "waiting_approval"}.get(goal, "done")
         steps = (Step(1, "recall", {"query": goal}, {"found": 0}, 1.25), Step(2, "respond", {}, None, 2.0))
-        job = Job(str(uuid.uuid4()), goal, session_id, status, NOW_MS, f"You said: {goal}", None, steps[:max_steps])
+        job = Job(
+            id=str(uuid.uuid4()),
+            goal=goal,
+            session_id=session_id,
+            status=status,
+            created_ms=NOW_MS,
+            answer=f"You said: {goal}",
+            reflection="Nothing to learn.",
+            steps=steps[:max_steps],
+            degraded="there is no model",
+        )
         self._jobs.jobs.insert(0, job)
-        return Result(job.id, status, f"You said: {goal}", job.steps, "Nothing to learn.", True)
+        if status == "waiting_approval":
+            self._approvals.ask(job.id)
+        return job.id
+
+    async def interact(self, goal: str, **options: Any) -> JobResult:
+        return await self.result(await self.submit(goal, **options))
+
+    async def result(self, job_id: str) -> JobResult:
+        job = await self._jobs.get(job_id)
+        answer, waits_for = job.answer or "", tuple(row.id for row in self._approvals.pending(job_id))
+        return JobResult(job.id, job.status, answer, job.steps, job.reflection, True, job.degraded, waits_for)
 
     async def plan(self, goal: str) -> tuple[Step, ...]:
         return (Step(1, "respond", {"goal": goal}, None, 0.0),)
+
+    async def follow(self, job_id: str) -> AsyncGenerator[JobEvent, None]:
+        job = await self._jobs.get(job_id)
+        for step in job.steps:
+            data = {"n": step.n, "action": step.action, "input": step.input, "output": step.output, "ms": step.ms}
+            yield JobEvent(job_id, "step", data)
+        for row in self._approvals.pending(job_id):
+            yield JobEvent(job_id, "approval", {"id": row.id, "kind": row.kind, "summary": row.summary})
+        yield JobEvent(job_id, "text", {"text": job.answer or ""})
+        yield JobEvent(job_id, "end", {"status": job.status, "answer": job.answer, "degraded": job.degraded})
+
+    async def cancel(self, job_id: str) -> JobResult:
+        return await self._moved(job_id, "cancelled")
+
+    async def pause(self, job_id: str) -> JobResult:
+        return await self._moved(job_id, "paused")
+
+    async def resume(self, job_id: str) -> JobResult:
+        return await self._moved(job_id, "queued")
+
+    async def _moved(self, job_id: str, status: str) -> JobResult:
+        job = await self._jobs.get(job_id)
+        if job.ended:
+            raise JobOver(f"the job {job_id} is {job.status}")
+        self._jobs.jobs[self._jobs.jobs.index(job)] = replace(job, status=status)
+        return await self.result(job_id)
+
+
+class FakeApprovals:
+    """What a goal of "wait" waits for."""
+
+    def __init__(self) -> None:
+        self.rows: list[ApprovalRow] = []
+
+    def ask(self, job_id: str) -> None:
+        action = b'{"arguments":{"a":1},"job_id":null,"tool":"add"}'
+        row = ApprovalRow(
+            seq=len(self.rows),
+            id=str(uuid.uuid4()),
+            job_id=job_id,
+            n=2,
+            kind="action",
+            summary='Use the tool add with {"a": 1}',
+            action=action,
+            action_hash=bytes(32),
+            status="pending",
+            created_ms=NOW_MS,
+            expires_ms=NOW_MS + 1000,
+        )
+        self.rows.insert(0, row)
+
+    def pending(self, job_id: str) -> list[ApprovalRow]:
+        return [row for row in self.rows if row.job_id == job_id and row.status == "pending"]
+
+    async def list(self, limit: int, after: str | None, *, status: str | None) -> Page[ApprovalRow]:
+        return page([row for row in self.rows if status in (None, row.status)], limit, after)
+
+    async def get(self, approval_id: str) -> ApprovalRow:
+        for row in self.rows:
+            if row.id == approval_id:
+                return row
+        raise ApprovalUnknown("there is no such approval")
+
+    async def decide(self, approval_id: str, *, approve: bool, note: str | None = None) -> ApprovalRow:
+        row = await self.get(approval_id)
+        if row.status != "pending":
+            raise ApprovalOver(f"this was {row.status}")
+        decided = replace(row, status="approved" if approve else "denied", note=note, decided_ms=NOW_MS, record=b"{}")
+        self.rows[self.rows.index(row)] = decided
+        return decided
 
 
 class FakeJobs:
@@ -212,37 +273,6 @@ class FakeJobs:
     async def log(self, job_id: str) -> tuple[LogLine, ...]:
         await self.get(job_id)
         return (LogLine(1, NOW_MS, "plan", "first recall"), LogLine(2, NOW_MS, "info", "done"))
-
-
-class FakeMemory:
-    def __init__(self) -> None:
-        self.rows: list[Remembered] = []
-
-    async def add(self, *, kind: str, content: str, namespace: str = "private", **more: Any) -> str:
-        row = Remembered(str(uuid.uuid4()), kind, content, namespace, NOW_MS, tuple(more["tags"]), more["source"])
-        self.rows.insert(0, row)
-        return row.id
-
-    async def search(
-        self, query: str, *, k: int = 5, kinds: Sequence[str] | None = None, namespaces: Sequence[str] | None = None
-    ) -> list[Remembered]:
-        found = [row for row in self.rows if query in row.content]
-        return [
-            row
-            for row in found
-            if (kinds is None or row.kind in kinds) and (namespaces is None or row.namespace in namespaces)
-        ][:k]
-
-    async def list(
-        self, *, limit: int, after: str | None = None, namespace: str | None = None, kind: str | None = None
-    ) -> Page[Remembered]:
-        rows = [row for row in self.rows if namespace in (None, row.namespace) and kind in (None, row.kind)]
-        return page(rows, limit, after)
-
-    async def forget(self, memory_id: str) -> bool:
-        before = len(self.rows)
-        self.rows = [row for row in self.rows if row.id != memory_id]
-        return len(self.rows) < before
 
 
 class FakeMail:
@@ -525,23 +555,6 @@ class FakeMediation:
         return kept, MediatorStatus(other, "denied", "it keeps no mail for us", None, (), None, None, None)
 
 
-class FakeLearning:
-    """Every job was given one bullet."""
-
-    def __init__(self) -> None:
-        self._rated: dict[str, Outcome] = {}
-
-    async def of(self, job_id: str) -> Used:
-        use = Use("b" * 33, Cid.of(CODEC_DAG_JOSE, b"revision"), "adopted")
-        rated = self._rated.get(job_id)
-        source: Source = "owner" if rated else "job"
-        return Used(JobOutcome(job_id, "common", rated or "good", source, False, NOW_MS), (use,))
-
-    async def rate(self, job_id: str, *, good: bool) -> Used:
-        self._rated[job_id] = "good" if good else "bad"
-        return await self.of(job_id)
-
-
 @dataclass
 class FakeTwin:
     did: Did = field(default_factory=lambda: did_key(KEYS.public))
@@ -557,7 +570,7 @@ class FakeTwin:
     network: FakeNetwork = field(default_factory=FakeNetwork)
     directory: FakeDirectory = field(default_factory=FakeDirectory)
     jobs: FakeJobs = field(default_factory=FakeJobs)
-    memory: FakeMemory = field(default_factory=FakeMemory)
+    memory: FakeMemory = field(default_factory=lambda: FakeMemory(NOW_MS))
     hive: FakeHive = field(default_factory=FakeHive)
     git: FakeGit = field(default_factory=lambda: FakeGit(Cid.of(CODEC_DAG_JOSE, b"merged")))
     trust: FakeTrust = field(default_factory=FakeTrust)
@@ -566,10 +579,21 @@ class FakeTwin:
     blocks: FakeBlocks = field(default_factory=FakeBlocks)
     tools: FakeTools = field(default_factory=FakeTools)
     mediation: FakeMediation = field(default_factory=FakeMediation)
+    inference: FakeInference = field(default_factory=FakeInference)
 
     def __post_init__(self) -> None:
-        self.executive = FakeExecutive(self.jobs)
+        self.approvals = FakeApprovals()
+        self.executive = FakeExecutive(self.jobs, self.approvals)
         self.learning = FakeLearning()
+        self.model = self.inference.local
+        self.mind = SimpleNamespace(
+            proposing=FakeProposing(),
+            meta=SimpleNamespace(learner=FakeLearner(), exporting=FakeExporting()),
+            emotions=FakeEmotions(),
+            kill_switch=FakeKillSwitch(self.did, NOW_MS),
+            builder=FakeBuilder(),
+        )
+        self.remembering = FakeRemembering(self.memory)
         self.content = content_over(self.blocks)
         self.hosting = FakeHosting(OTHER, NOW_MS)
         self.remote_pins = FakeRemotePins(NOW_MS)
@@ -578,6 +602,10 @@ class FakeTwin:
         self.messaging = SimpleNamespace(exchange=FakeExchange(), invitations=FakeInvitations(self.did))
         self.events = FakeEvents(self.did)
         self.credentials = FakeCredentials(KEYS, NOW_MS)
+
+    @property
+    def gateway(self) -> Gateway:
+        return self.inference.gateway
 
     def document(self) -> DidDocument:
         return self.own.document()

@@ -159,7 +159,16 @@ def test_memory() -> None:
             "ts": NOW,
             "tags": ["sea"],
             "source": "api",
+            "session_id": None,
+            "happened": NOW,
+            "importance": 0.5,
+            "mood": None,
+            "outcome": None,
+            "with_did": None,
             "score": 1.0,
+            "weight": 1.0,
+            "why": [],
+            "contradicts": [],
         }
         _, found, _ = await client("POST", "/v1/memory/search", json={"query": "tide", "kinds": ["working"]})
         assert found["items"] == []
@@ -167,6 +176,85 @@ def test_memory() -> None:
         assert (await client("GET", "/v1/memory?namespace=private"))[1]["items"] == []
         assert (await client("DELETE", f"/v1/memory/{added['id']}"))[0] == 200
         assert (await client("DELETE", f"/v1/memory/{added['id']}"))[1]["code"] == 40481
+
+    with_server(test)
+
+
+def test_one_memory_is_shown_with_its_ties() -> None:
+    async def test(client: Client, twin: FakeTwin) -> None:
+        body = {"kind": "working", "content": "hello", "role": "user", "session_id": "s1"}
+        _, added, _ = await client("POST", "/v1/memory", json=body)
+        _, other, _ = await client("POST", "/v1/memory", json={"kind": "episodic", "content": "we met"})
+        status, shown, _ = await client("GET", f"/v1/memory/{added['id']}")
+        assert status == 200
+        assert (shown["role"], shown["session_id"], shown["embedded_by"]) == ("user", "s1", "words")
+        assert shown["expires"] is not None  # a turn has its time
+        assert shown["made_from"] == [other["id"]]
+        assert (await client("GET", f"/v1/memory/{other['id']}"))[1]["expires"] is None
+        assert (await client("GET", "/v1/memory/unknown"))[1]["code"] == 40481
+        _, sessions, _ = await client("GET", "/v1/memory/sessions")
+        assert [row["session_id"] for row in sessions["items"]] == ["s1"]
+
+    with_server(test)
+
+
+def test_namespaces_are_listed_and_set() -> None:
+    async def test(client: Client, _: FakeTwin) -> None:
+        _, listed, _ = await client("GET", "/v1/memory/namespaces")
+        assert [row["name"] for row in listed["items"] if row["fixed"]] == ["soul"]
+        status, changed, _ = await client("PUT", "/v1/memory/namespaces", json={"name": "recipes", "privacy": "shared"})
+        assert status == 200
+        assert {"recipes": "shared"}.items() <= {row["name"]: row["privacy"] for row in changed["items"]}.items()
+        for body in ({"name": "Recipes", "privacy": "shared"}, {"name": "recipes", "privacy": "public"}, {}):
+            assert (await client("PUT", "/v1/memory/namespaces", json=body))[0] == 400
+
+    with_server(test)
+
+
+def test_what_happened_is_asked_by_time() -> None:
+    async def test(client: Client, twin: FakeTwin) -> None:
+        await client("POST", "/v1/memory", json={"kind": "episodic", "content": "we met"})
+        _, listed, _ = await client("GET", "/v1/memory/episodes")
+        assert [row["content"] for row in listed["items"]] == ["we met"]
+        assert (await client("GET", "/v1/memory/episodes?when=1999-05-14"))[1]["items"] == []
+        assert (await client("GET", "/v1/memory/episodes?when=2026-11-18"))[1]["items"] != []
+        assert (await client("GET", "/v1/memory/episodes?when=soonish"))[1]["code"] == 40036
+        _, found, _ = await client("POST", "/v1/memory/search", json={"query": "met", "when": "in May 1999"})
+        assert found["items"] == []
+
+    with_server(test)
+
+
+def test_forgetting_shows_first_and_says_what_it_cannot_reach() -> None:
+    async def test(client: Client, twin: FakeTwin) -> None:
+        for n in range(3):
+            await client("POST", "/v1/memory", json={"kind": "semantic", "content": f"fact {n}", "namespace": "ask"})
+        _, would, _ = await client("POST", "/v1/memory/forget", json={"query": "fact 1", "dry_run": True})
+        assert (would["forgotten"], would["memories"], [row["content"] for row in would["items"]]) == (
+            False,
+            1,
+            ["fact 1"],
+        )
+        assert len(twin.memory.rows) == 3
+        _, done, _ = await client("POST", "/v1/memory/forget", json={"query": "fact 1"})
+        assert done["forgotten"]
+        assert done["held"] == [{"what": "message", "name": "m1", "hint": "to did:key:z6Mk"}]
+        assert len(twin.memory.rows) == 2
+        assert (await client("POST", "/v1/memory/forget", json={"query": "nothing like it"}))[1]["memories"] == 0
+        assert len(twin.memory.rows) == 2  # a query that finds nothing is not one for everything
+        assert (await client("POST", "/v1/memory/forget", json={}))[1]["code"] == 40038
+        assert (await client("POST", "/v1/memory/forget", json={"namespace": "ask"}))[1]["memories"] == 2
+
+    with_server(test)
+
+
+def test_consolidation_and_the_index_are_told_of() -> None:
+    async def test(client: Client, _: FakeTwin) -> None:
+        _, done, _ = await client("POST", "/v1/memory/consolidate", json={})
+        assert (done["episodes"], done["merged"], done["more"]) == (1, 2, True)
+        _, state, _ = await client("GET", "/v1/memory/index")
+        counts = {"vectors": 0, "memories": 0, "waiting": 0, "unreachable": 0}
+        assert state == {"model": "words", "dimensions": 64, "exact": True, "filled": 1.0, "task": "idle", **counts}
 
     with_server(test)
 
@@ -374,6 +462,8 @@ def test_tools() -> None:
         assert (await client("POST", "/v1/tools/add/execute", json={**body, "twin_id": OTHER}))[1]["code"] == 40481
         assert (await client("POST", "/v1/tools/add/execute", json={}))[0] == 400
         assert (await client("POST", "/v1/tools/none/execute", json={}))[0] == 404
+        assert (await client("DELETE", "/v1/tools/area"))[1] == {"name": "area"}
+        assert (await client("DELETE", "/v1/tools/area"))[1]["code"] == 40458
 
     with_server(test)
 
@@ -448,5 +538,31 @@ def test_a_value_of_the_wrong_form_is_told_without_regular_expressions() -> None
         status, problem, _ = await client("POST", "/v1/playbooks/common/revisions", json={"critique": "c", "ops": ops})
         assert status == 400
         assert problem["detail"].startswith("'id' is not a bullet's id")
+
+    with_server(test)
+
+
+def test_jobs_are_given_followed_stopped_and_decided_on() -> None:
+    async def test(client: Client, twin: FakeTwin) -> None:
+        status, job, _ = await client("POST", "/v1/jobs", json={"goal": "wait", "deadline_s": 60})
+        assert (status, job["status"]) == (200, "waiting_approval")
+        path = f"/v1/jobs/{job['id']}"
+        status, told, headers = await client("GET", f"{path}/events")
+        assert (status, headers["Content-Type"]) == (200, "text/event-stream")
+        kinds = [line[7:] for line in told.decode().splitlines() if line.startswith("event: ")]
+        assert kinds == ["step", "step", "approval", "text", "end"]
+        assert (await client("GET", "/v1/jobs/none/events"))[0] == 404
+        (approval,) = (await client("GET", "/v1/approvals"))[1]["items"]
+        assert (approval["tool"], approval["arguments"], approval["status"]) == ("add", {"a": 1}, "pending")
+        decide = f"/v1/approvals/{approval['id']}"
+        assert (await client("POST", decide, json={"decision": "maybe"}))[0] == 400
+        assert (await client("POST", decide, json={"decision": "approve"}))[1]["status"] == "approved"
+        assert (await client("POST", decide, json={"decision": "approve"}))[0] == 409
+        assert (await client("GET", "/v1/approvals"))[1]["items"] == []
+        assert len((await client("GET", "/v1/approvals?status=all"))[1]["items"]) == 1
+        assert (await client("GET", "/v1/approvals/none"))[0] == 404
+        for verb, after in (("pause", "paused"), ("resume", "queued"), ("cancel", "cancelled")):
+            assert (await client("POST", f"{path}/{verb}"))[1]["status"] == after
+        assert (await client("POST", f"{path}/cancel"))[0] == 409
 
     with_server(test)

@@ -75,10 +75,37 @@ def test_ask_shows_steps_and_answer(pagi: Pagi) -> None:
     assert "Degraded" in pagi.err
     assert pagi.json("ask", "again", "--session", "s")["status"] == "done"
     assert [step["action"] for step in pagi.json("ask", "what then", "--plan")["steps"]] == ["respond"]
+    started = pagi.json("ask", "later", "--background")
+    assert "You said: later" in pagi("jobs", "follow", started["id"])
 
 
 def test_ask_fails_where_the_goal_did(pagi: Pagi) -> None:
     assert pagi.json("ask", "fail", status=1)["status"] == "failed"
+
+
+def test_what_waits_for_the_owner_is_told_and_decided(pagi: Pagi) -> None:
+    assert pagi.json("ask", "wait", status=1)["status"] == "waiting_approval"
+    pagi("ask", "wait", status=1)
+    told = pagi.err
+    assert "It waits for you: Use the tool add" in told
+    (first, second) = pagi.json("approvals", "list")["items"]
+    assert f"pagi approvals approve {first['id']}" in told
+    assert "Use the tool add" in pagi("approvals", "list")
+    assert "Decide with" in pagi("approvals", "show", first["id"])
+    assert pagi.json("approvals", "approve", first["id"], "--note", "fine")["status"] == "approved"
+    assert "denied" in pagi("approvals", "deny", second["id"])
+    assert "Nothing waits for you." in pagi("approvals", "list")
+    assert len(pagi.json("approvals", "list", "--all")["items"]) == 2
+    assert pagi.json("approvals", "answer", first["id"], "yes", status=1)["code"] == 40949
+
+
+def test_jobs_are_stopped_and_go_on(pagi: Pagi) -> None:
+    job_id = pagi.json("ask", "wait", status=1)["job_id"]
+    assert "paused" in pagi("jobs", "pause", job_id)
+    assert pagi.json("jobs", "resume", job_id)["status"] == "queued"
+    assert pagi.json("jobs", "cancel", job_id)["status"] == "cancelled"
+    assert pagi.json("jobs", "cancel", job_id, status=1)["code"] == 40939
+    assert pagi.json("jobs", "juggle", job_id, status=2)
 
 
 def test_chat_keeps_its_session(pagi: Pagi, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -281,6 +308,8 @@ def test_tools(pagi: Pagi) -> None:
     assert pagi.json("call", "add", "{}", status=1)["status"] == 400
     assert pagi.json("call", "add", "{", status=2)["detail"].startswith("the parameters are not JSON")
     assert pagi.json("call", "add", "[]", status=2)["code"] == 40090
+    assert pagi("tools", "--remove", "area") == "The tool area is gone.\n"
+    assert pagi.json("tools", "--remove", "area", status=1)["code"] == 40458
 
 
 def test_trust(pagi: Pagi) -> None:

@@ -1,9 +1,11 @@
-"""What every Engine keeps to: the fake that other tests use, and the real model."""
+"""What every Engine keeps to: the fake that other tests use, the real model, remote models over both wire formats,
+another twin's model, and the gateway."""
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,7 +13,12 @@ import pytest
 from node.inference.engine import ChatRequest, ChatTurn, Completion, Engine
 from node.inference.errors import BadInferenceRequest, GoalTooLong, InferenceUnavailable
 from node.inference.llama import open_engine
+from node.inference.llama_cpp_python import open_engine as open_second
+from node.inference.providers.openai import OpenAiDialect
 from tests.node.inference.fake import ScriptedEngine
+from tests.node.inference.providers.engines import open_anthropic, open_gateway, open_openai, open_remote
+from tests.node.inference.providers.provider_server import provider_server
+from tests.node.processes import Machine, Process, wait_until
 
 CONTEXT_TOKENS = 512
 
@@ -27,12 +34,73 @@ async def scripted() -> AsyncIterator[Engine]:
         await engine.aclose()
 
 
-@pytest.fixture(params=["fake", pytest.param("model", marks=[pytest.mark.model, pytest.mark.slow])])
+@asynccontextmanager
+async def remote(kind: str) -> AsyncIterator[Engine]:
+    """A remote engine over a scripted provider."""
+    open_kind = open_openai if kind == "openai" else open_anthropic
+    async with (
+        provider_server(ScriptedEngine(context_tokens=CONTEXT_TOKENS)) as server,
+        open_kind(server, context_tokens=CONTEXT_TOKENS) as engine,
+    ):
+        yield engine
+
+
+@asynccontextmanager
+async def gateway() -> AsyncIterator[Engine]:
+    async with remote("openai") as engine, open_gateway(engine) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def twin_with_model(tmp_path_factory: pytest.TempPathFactory, bundled_model: Path) -> Iterator[Process]:
+    """A real twin whose model has the context that these tests want."""
+    machine = Machine(tmp_path_factory.mktemp("twins"))
+    config = f"[inference]\ncontext_tokens = {CONTEXT_TOKENS}\n"
+    twin = machine.twin("ada", "--model", str(bundled_model), config=config)
+    twin.start()
+    ready = {"ready": True}
+    wait_until(lambda: ready.get(twin.client.get("providers")["items"][-1]["state"]), "the model")
+    yield twin
+    machine.discard_all()
+
+
+def another_twins(twin: Process) -> AbstractAsyncContextManager[Engine]:
+    """Its model, by its own interface."""
+    return open_remote(
+        OpenAiDialect(),
+        f"{twin.first_line['api']}/v1",
+        model=str(twin.client.get("providers")["items"][-1]["model"]),
+        key=(twin.home / "api-token").read_text().strip(),
+        context_tokens=CONTEXT_TOKENS,
+    )
+
+
+@pytest.fixture(
+    params=[
+        "fake",
+        "openai",
+        "anthropic",
+        "gateway",
+        pytest.param("twin", marks=[pytest.mark.model, pytest.mark.slow]),
+        pytest.param("model", marks=[pytest.mark.model, pytest.mark.slow]),
+        pytest.param("second", marks=[pytest.mark.model, pytest.mark.slow]),
+    ]
+)
 def opener(request: pytest.FixtureRequest) -> Opener:
     if request.param == "fake":
         return scripted
+    if request.param == "gateway":
+        return gateway
+    if request.param == "twin":
+        twin = request.getfixturevalue("twin_with_model")
+        return lambda: another_twins(twin)
+    if request.param not in ("model", "second"):
+        return lambda: remote(request.param)
+    if request.param == "second":
+        pytest.importorskip("llama_cpp", reason="the extra llama-cpp is not installed")
     path = request.getfixturevalue("bundled_model")
-    return lambda: open_engine(path, context_tokens=CONTEXT_TOKENS)
+    open_ = open_engine if request.param == "model" else open_second
+    return lambda: open_(path, context_tokens=CONTEXT_TOKENS)
 
 
 def use(opener: Opener, test: Callable[[Engine], Awaitable[None]]) -> None:

@@ -98,7 +98,7 @@ def test_a_memory_that_was_forgotten_leaves_the_index(tmp_path: Path) -> None:
         for name in FACTS:
             assert await memory.forget(ids[name])
         assert await memory.search("bridge") == []
-        assert len(memory._index) == 0
+        assert len(memory.index) == 0
 
     run(tmp_path, test)
 
@@ -223,14 +223,15 @@ def test_a_search_that_cannot_be_made_is_refused(
 
 def test_many_are_one_transaction(tmp_path: Path) -> None:
     async def test(memory: Memory) -> None:
-        before = memory._database.counters()["commits"]
+        before = memory.database.counters()["commits"]
         ids = await memory.add_many([NewMemory(kind="semantic", content=f"fact {n}") for n in range(MAX_AT_ONCE)])
-        assert memory._database.counters()["commits"] == before + 1
+        assert memory.database.counters()["commits"] == before + 1
         assert len(set(ids)) == MAX_AT_ONCE
         assert await memory.add_many([]) == []
         with pytest.raises(MemoryTooLarge):
             await memory.add_many([NewMemory(kind="semantic", content="x")] * (MAX_AT_ONCE + 1))
-        assert len(memory._index) == MAX_AT_ONCE
+        await memory.index.ready()
+        assert len(memory.index) == MAX_AT_ONCE
 
     run(tmp_path, test)
 
@@ -246,7 +247,8 @@ def test_a_write_that_fails_leaves_neither_row_nor_vector(tmp_path: Path, monkey
             patch.setattr("storage.memories.add_memory", full)
             with pytest.raises(StorageFull):
                 await memory.add(kind="semantic", content="one more bridge")
-        assert len((await memory.list()).items) == len(memory._index) == len(FACTS)
+        await memory.index.ready()
+        assert len((await memory.list()).items) == len(memory.index) == len(FACTS)
 
     run(tmp_path, test)
 
@@ -264,7 +266,8 @@ def test_a_caller_that_goes_away_leaves_index_and_rows_in_step(tmp_path: Path) -
         while memory._unfinished:
             await asyncio.wait(memory._unfinished)
         rows = (await memory.list()).items
-        assert len(memory._index) == len(rows)
+        await memory.index.ready()
+        assert len(memory.index) == len(rows)
         for row in rows:
             assert row.id in {found.id for found in await memory.search(row.content, k=1)}
 
@@ -277,6 +280,8 @@ def test_another_embedding_model_embeds_everything_again(tmp_path: Path) -> None
             ids = await add_facts(memory)
         new = WordEmbedder("new-128", 128)
         async with memory_at(tmp_path, new) as memory:
+            assert new.embedded == 0
+            await memory.upkeep.embed_again()
             assert new.embedded == len(FACTS)
             assert (await memory.search("harbour bridge", k=1))[0].id == ids["bridge"]
         again = WordEmbedder("new-128", 128)

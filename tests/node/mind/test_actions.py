@@ -13,17 +13,30 @@ from node.mind.actions import (
     Recall,
     Respond,
     Situation,
+    ToolResult,
     UseTool,
     decide,
     described,
     tool_for,
 )
+from plugins.host import ToolInfo
 from protocols.task import Answer
 from tests.node.parts import new_did
 
 GOAL = "How much flour does the mill grind?"
 ANNA, BERT, CARL = new_did(), new_did(), new_did()
-TOOLS = frozenset({"calculator", "clock"})
+
+
+def tool(name: str) -> ToolInfo:
+    return ToolInfo(name, "", {"type": "object"}, "plugin", "builtin", "ok")
+
+
+def result(name: str) -> ToolResult:
+    return ToolResult(UseTool(name, {}), {"result": 4})
+
+
+NAMES = frozenset({"calculator", "clock"})
+TOOLS = tuple(tool(name) for name in sorted(NAMES))
 
 
 def memory(content: str = "The mill can grind two tonnes of flour.", score: float = 0.9) -> Recalled:
@@ -89,7 +102,7 @@ def asked(did: str, reply: Answer | None) -> Asked:
             id="arithmetic",
         ),
         pytest.param(
-            Situation(goal="What is 2+2?", steps_left=8, tools=TOOLS, recalled=[], tool_results={"calculator": {}}),
+            Situation(goal="What is 2+2?", steps_left=8, tools=TOOLS, recalled=[], tool_results=[result("calculator")]),
             Respond(),
             id="a tool is used once",
         ),
@@ -136,7 +149,7 @@ def test_it_always_ends_and_asks_only_candidates(
     candidates: list[str],
     answers: list[Answer | None],
 ) -> None:
-    situation = Situation(goal=goal, steps_left=steps, tools=tools)
+    situation = Situation(goal=goal, steps_left=steps, tools=[tool(name) for name in tools])
     asked_dids: list[str] = []
     taken = 0
     while True:
@@ -150,8 +163,8 @@ def test_it_always_ends_and_asks_only_candidates(
                 situation = replace(situation, recalled=recalled, candidates=[candidate(did) for did in candidates])
             case UseTool(name, _):
                 assert name in tools
-                assert name not in situation.tool_results
-                situation = replace(situation, tool_results={**situation.tool_results, name: {"result": 4}})
+                assert all(one.call.name != name for one in situation.tool_results)
+                situation = replace(situation, tool_results=(*situation.tool_results, result(name)))
             case AskTwin(Candidate(did), question):
                 assert did in candidates
                 assert did not in asked_dids
@@ -176,14 +189,14 @@ def test_it_always_ends_and_asks_only_candidates(
     ],
 )
 def test_arithmetic_is_for_the_calculator(goal: str, expression: str) -> None:
-    assert tool_for(goal, TOOLS) == UseTool("calculator", {"expression": expression})
+    assert tool_for(goal, NAMES) == UseTool("calculator", {"expression": expression})
 
 
 @pytest.mark.parametrize("goal", ["", "Room 101", "v1.2.3", "flour-mill", "a-1", "x1+1y"])
 def test_not_all_that_has_digits_is_arithmetic(goal: str) -> None:
-    assert tool_for(goal, TOOLS) is None
+    assert tool_for(goal, NAMES) is None
 
 
 def test_the_time_is_for_the_clock() -> None:
-    assert tool_for("What time is it?", TOOLS) == UseTool("clock", {})
-    assert tool_for("How much time does it take?", TOOLS) is None
+    assert tool_for("What time is it?", NAMES) == UseTool("clock", {})
+    assert tool_for("How much time does it take?", NAMES) is None

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from identity.cid import Cid
 from identity.multibase import CODEC_DAG_JOSE
 from node.memory.memory import Recalled
-from node.mind.actions import Asked, Candidate, Situation
+from node.mind.actions import Asked, Candidate, Situation, ToolResult, UseTool
 from node.mind.reflection import ROUTING, Lesson, asked_by, reflect
 from protocols.playbook.merge import Bullet
 from protocols.playbook.revision import new_ops
@@ -86,7 +86,7 @@ def test_a_lesson_holds_nothing_of_goal_answer_or_memory_and_always_fits(
         )
     )
     situation = Situation(
-        goal=goal, steps_left=1, recalled=[recalled], tool_results={"clock": {"result": text}}, asked=entries
+        goal=goal, steps_left=1, recalled=[recalled], tool_results=[ToolResult(UseTool("clock", {}), {"result": text})], asked=entries
     )
     known = data.draw(st.sampled_from([(), (bullet(ANNA),), (bullet(BERT), bullet(ANNA))]))
     made = reflect(situation, job_id="7", seconds=1.0, bullets=known)

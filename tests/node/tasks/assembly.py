@@ -79,8 +79,8 @@ async def open_hand(
             trust=node.trust,
             content=content,
             events=node.events,
-            confidence=lambda task: hand.confidence(task),
-            answer=lambda task: hand.answer(task),
+            confidence=lambda task, _: hand.confidence(task),
+            answer=lambda task, _: hand.answer(task),
             now=node.clock,
         )
         tasks = Tasks(own=node.did, database=node.database, requester=requester, worker=worker, now=node.clock)

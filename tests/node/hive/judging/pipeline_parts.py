@@ -14,6 +14,7 @@ from identity.keys import KeyPair
 from node.config import HiveConfig
 from node.hive.hive import Hive
 from node.hive.judging.gate import Attempt, NotTried
+from node.inference.embedder import Embedder
 from node.inference.local import LocalModel
 from protocols.playbook.revision import Revision, SignedRevision, new_ops, sign_revision
 from storage.judging import Stage
@@ -70,6 +71,7 @@ async def open_judge(
     keys: KeyPair | None = None,
     config: HiveConfig | None = None,
     attempt: Attempt | None = None,
+    embedder: Embedder | None = None,
     run: bool = False,
 ) -> AsyncIterator[Judge]:
     """With an `attempt` the node has a model; with `run` trials are held."""
@@ -81,7 +83,7 @@ async def open_judge(
     if attempt:
         model.settle(ScriptedEngine(), None)
     async with open_node(swarm or FakeSwarm(), home, keys=keys) as node:
-        judge = Judge(node, new_hive(node, config=config, model=model, attempt=attempt or nobody))
+        judge = Judge(node, new_hive(node, config=config, embedder=embedder, model=model, attempt=attempt or nobody))
         await judge.hive.load()
         if not run:
             yield judge

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from node.memory.ingest import FRAGMENT_CHARS, TARGET_CHARS, split_text
+from node.memory.documents.splitting import FRAGMENT_CHARS, TARGET_CHARS, split_text
 
 FACT = "The harbour bridge was painted green in 1931 by a crew of forty."
 OTHER = "Aunt Vera eats Gouda on Sundays and never on any other day at all."

@@ -1,0 +1,76 @@
+"""Errors of the mind.
+
+MindError (node.errors.NodeError)
+├── JobOver           40939  it has ended, so nothing can be done about it
+├── TooManyJobs       42939  more goals wait than are taken
+├── ApprovalUnknown   40439
+├── ApprovalOver      40949  it was decided before, or its time is over
+├── AnswerMissing     40039  a question of the twin was approved without an answer
+├── FormulaRefused    40058  a tool that cannot be built
+├── BuiltToolUnknown  40458
+├── TooManyBuilt      40958
+├── NotApproved       40339  an action without the owner's leave
+├── BadMood           40070  a mood or an activation that is none
+└── WorkStopped       50339  the owner stopped all work of this twin
+"""
+
+from node.errors import NodeError
+
+
+class MindError(NodeError):
+    """The mind cannot do what it was asked."""
+
+
+class JobOver(MindError):
+    code = 40939
+    hint = "See what became of it with `pagi jobs ID`, or give the goal again with `pagi ask`."
+
+
+class TooManyJobs(MindError):
+    code = 42939
+    hint = "Wait until some are done, or cancel some: `pagi jobs` lists them."
+
+
+class ApprovalUnknown(MindError):
+    code = 40439
+    hint = "See what waits for you with `pagi approvals`."
+
+
+class ApprovalOver(MindError):
+    code = 40949
+    hint = "See what still waits for you with `pagi approvals`; what is over has to be asked for again."
+
+
+class AnswerMissing(MindError):
+    code = 40039
+    hint = "Give the answer along: `pagi approvals answer ID TEXT`."
+
+
+class NotApproved(MindError):
+    code = 40339
+    hint = "Allow it with `pagi approvals`, once the twin asks for it again."
+
+
+class WorkStopped(MindError):
+    code = 50339
+    hint = "Let it work again with `pagi fleet resume`."
+
+
+class FormulaRefused(MindError):
+    code = 40058
+    hint = "Name it, name its parameters and use each of them, such as: build a tool area(width, height) = width * height."
+
+
+class BuiltToolUnknown(MindError):
+    code = 40458
+    hint = "See the tools that were built with `pagi tools`: their kind is `built`."
+
+
+class TooManyBuilt(MindError):
+    code = 40958
+    hint = "Remove one that is not needed any more: `pagi tools --remove NAME`."
+
+
+class BadMood(MindError):
+    code = 40070
+    hint = "Give a word such as happy, curious or stressed, and an activation from 0 to 1: `pagi emotion set happy 0.5`."

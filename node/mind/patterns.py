@@ -1,0 +1,53 @@
+"""What of a goal the built-in tools are for, by patterns: a calculation, numbers to work with, a word for now. Pure."""
+
+import re
+from collections.abc import Sequence
+from typing import Final
+
+from plugins.builtin.calculator import calculate
+from plugins.sdk import ToolError
+
+MAX_SUM_CHARS: Final = 256
+"""A longer goal is more than a calculation."""
+
+_BARE_SUM: Final = re.compile(
+    r"(?:what(?:'s| is| are)|how much is|calculate|compute|work out|evaluate|solve|please|[\s,:])*"
+    r"(?P<sum>[\d(.][\d\s.()+*/%^-]*)(?:please|=|[\s?.!])*",
+    re.IGNORECASE,
+)
+_NUMBER: Final = re.compile(r"\d+(?:[.,]\d+)*")
+_SUM_WORD: Final = re.compile(
+    r"\d\s*[-+*/%]|\b(how (?:much|many)|times|percent|sum|total|altogether|add(?:ed)? up|average|difference|per|each|"
+    r"minus|plus|divided|half|twice|double)\b",
+    re.IGNORECASE,
+)
+_NOW_WORD: Final = re.compile(
+    r"\b(now|today|tonight|current|currently|at the moment|what (?:time|day|date))\b", re.IGNORECASE
+)
+_DATE_OR_RANGE: Final = re.compile(r"\d{4}-\d{2}-\d{2}|^\s*\d+\s*-\s*\d+\s*$")
+_SIGN: Final = re.compile(r"\d\s*\)*\s*[-+*/%]")
+
+
+def bare_sum(goal: str) -> str | None:
+    """The expression, if the goal is a calculation and nothing else."""
+    found = _BARE_SUM.fullmatch(goal) if len(goal) <= MAX_SUM_CHARS else None
+    expression = found["sum"].strip().rstrip(".").replace("^", "**") if found else ""
+    return expression if is_sum(expression) else None
+
+
+def is_sum(expression: str) -> bool:
+    """Whether it is something to be worked out: not a date, a range of numbers or a single number."""
+    if _DATE_OR_RANGE.search(expression) or not _SIGN.search(expression):
+        return False
+    try:
+        calculate(expression)
+    except ToolError:
+        return False
+    return True
+
+
+def hinted(goal: str, known: Sequence[str]) -> frozenset[str]:
+    """The built-in tools that a goal may need by what stands in it and in the results so far."""
+    numbers = _NUMBER.findall(" ".join((goal, *known)))
+    names = {"calculator"} if len(numbers) > 1 and _SUM_WORD.search(goal) else set()
+    return frozenset(names | ({"clock"} if _NOW_WORD.search(goal) else set()))

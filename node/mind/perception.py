@@ -1,0 +1,69 @@
+"""Perceiving a goal: what it says, what in it must not leave this machine, how it sounds, how it tries to deceive.
+
+Pure, and in time that grows with the text alone. What is found is found by shape, checksum and the words before it:
+docs/ethics.md says how often that is right. Nothing here is a proof that a text holds no secret.
+"""
+
+from dataclasses import dataclass, field
+from typing import Final, Self
+
+from node.mind.feeling import feeling
+from node.mind.personal_spans import personal_spans
+from node.mind.secret_spans import secret_spans
+from node.mind.spans import Span, apart, named
+from node.mind.unicode_tricks import plain
+
+MAX_PERCEIVED_CHARS: Final = 1_048_576
+"""A million characters; what is longer is cut here. Goals have a smaller bound of their own, files are not goals."""
+
+
+@dataclass(frozen=True, slots=True)
+class Perceived:
+    """A text, and what it is made of.
+
+    `text` is normalised; `secrets` and `personal` are spans of it. `redacted` is what may leave this machine (to other
+    twins, playbooks, providers that see nothing private): it has names like `[api key 1]` for both. `mood` and
+    `activation` (0 to 1) are how it sounds. `tricks` are the names of what was hidden in it.
+    """
+
+    text: str
+    redacted: str
+    secrets: tuple[Span, ...] = ()
+    personal: tuple[Span, ...] = ()
+    mood: str = "neutral"
+    activation: float = 0.0
+    tricks: tuple[str, ...] = ()
+    was_cut: bool = False
+    _names: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+
+    @property
+    def is_private(self) -> bool:
+        """Whether something in it must not leave this machine."""
+        return bool(self.secrets or self.personal)
+
+    def restore(self, text: str) -> str:
+        """`text`, made from `redacted`, with the names replaced by what they stand for: for tools on this machine."""
+        for name, words in self._names:
+            text = text.replace(name, words)
+        return text
+
+    @classmethod
+    def plain(cls, text: str) -> Self:
+        """A text of our own, in which nothing is looked for."""
+        return cls(text, text)
+
+
+def perceive(text: str) -> Perceived:
+    """Look at a text that a person, a file or another twin wrote."""
+    read, tricks = plain(text[:MAX_PERCEIVED_CHARS])
+    secrets = apart(secret_spans(read))
+    personal = tuple(
+        span
+        for span in apart(personal_spans(read))
+        if not any(span.start < secret.end and secret.start < span.end for secret in secrets)
+    )
+    redacted, names = named(read, apart((*secrets, *personal)))
+    mood, activation = feeling(read)
+    return Perceived(
+        read, redacted, secrets, personal, mood, activation, tricks, len(text) > MAX_PERCEIVED_CHARS, names
+    )

@@ -1,0 +1,234 @@
+"""Two ways to keep vectors by slot and find the likest: exactly as float32, or as a byte for each number.
+
+Slots are given in order and never taken back; who is in them, and which may be found, the caller says by a mask.
+Not thread-safe.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final, Protocol, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from storage.vectors.library import faiss
+
+Rows = NDArray[np.float32]
+"""float32 (n, d), rows L2-normalised."""
+
+Found = tuple[NDArray[np.float32], NDArray[np.int64]]
+"""Scores (inner products) and slots, the greatest score first."""
+
+SAMPLE: Final = 65_536
+"""Vectors that codes are made from: many for each of the 16 values of a piece of the short code, and enough to see
+how far each dimension reaches."""
+
+SAMPLE_LEAST: Final = 1024
+"""Codes made from fewer say too little; faiss wants 39 for each of 16 values."""
+
+SHORTLIST_LEAST: Final = 1000
+SHORTLIST_FOR_EACH: Final = 40
+"""How many vectors are looked at by their bytes, for each that is asked for. Of the ten likest in a million, 98 in 100
+stand among the first thousand by the short code (docs/decisions/vector-index.md)."""
+
+SCANNED_WHOLE: Final = 50_000
+"""Up to so many candidates of a filter are all compared by their bytes: it takes a millisecond or two."""
+
+SHORTLIST_MOST: Final = 1 << 14
+"""Beyond this the bytes of all candidates are compared: sorting a longer list takes as much time."""
+
+_SURPLUS: Final = 1.5
+"""A filter leaves more or less of a shortlist than its share of all vectors."""
+
+_APPENDED_AT_ONCE: Final = 8192
+"""Bounds what faiss holds besides while it makes codes."""
+
+
+class Table(Protocol):
+    """Vectors by slot."""
+
+    @property
+    def count(self) -> int: ...
+
+    @property
+    def exact(self) -> bool: ...
+
+    def append(self, rows: Rows) -> None:
+        """Put rows into the next slots."""
+        ...
+
+    def wipe(self, slots: NDArray[np.int64]) -> None:
+        """Overwrite the numbers in these slots with zeros."""
+        ...
+
+    def rows(self, slots: NDArray[np.int64]) -> Rows:
+        """The vectors in these slots, as exactly as they are kept."""
+        ...
+
+    def search(self, query: NDArray[np.float32], k: int, mask: NDArray[np.bool_] | None, candidates: int) -> Found:
+        """The `k` likest, or as many as there are, among the slots of `mask` (None: all), which are `candidates`."""
+        ...
+
+
+class ExactTable:
+    """float32 vectors, each compared."""
+
+    exact: Final = True
+
+    def __init__(self, dimensions: int) -> None:
+        self._dimensions = dimensions
+        self._index = faiss().IndexFlatIP(dimensions)
+
+    @property
+    def count(self) -> int:
+        return int(self._index.ntotal)
+
+    def append(self, rows: Rows) -> None:
+        self._index.add(np.ascontiguousarray(rows, np.float32))
+
+    def wipe(self, slots: NDArray[np.int64]) -> None:
+        self._all()[slots] = 0
+
+    def rows(self, slots: NDArray[np.int64]) -> Rows:
+        return self._all()[slots]
+
+    def search(self, query: NDArray[np.float32], k: int, mask: NDArray[np.bool_] | None, candidates: int) -> Found:
+        return _scan(self._index, query, min(k, candidates), mask)
+
+    def _all(self) -> Rows:
+        if not self.count:
+            return np.empty((0, self._dimensions), np.float32)
+        view: Rows = faiss().rev_swig_ptr(self._index.get_xb(), self.count * self._dimensions)
+        return view.reshape(self.count, self._dimensions)
+
+
+@dataclass(frozen=True, slots=True)
+class Codec:
+    """What turns vectors into codes: how far each dimension reaches, and the 16 values of each piece.
+
+    `reach`: float32 (2, d), least value and span. `values`: float32 (pieces, 16, d / pieces).
+    """
+
+    reach: NDArray[np.float32]
+    values: NDArray[np.float32]
+
+    @classmethod
+    def of(cls, sample: Rows) -> Self:
+        """The codec for vectors like these, SAMPLE_LEAST or more. Deterministic."""
+        library, dimensions = faiss(), int(sample.shape[1])
+        made = library.IndexScalarQuantizer(dimensions, library.ScalarQuantizer.QT_8bit)
+        made.train(sample)
+        pieces = cls.pieces_of(dimensions)
+        short = library.ProductQuantizer(dimensions, pieces, 4)
+        short.train(sample)
+        reach = library.vector_to_array(made.sq.trained).reshape(2, dimensions)
+        return cls(reach, library.vector_to_array(short.centroids).reshape(pieces, 16, dimensions // pieces))
+
+    @staticmethod
+    def pieces_of(dimensions: int) -> int:
+        """Half a byte for every four dimensions, or for every two or one where four do not go into them."""
+        return dimensions // next(width for width in (4, 2, 1) if dimensions % width == 0)
+
+    @property
+    def dimensions(self) -> int:
+        return int(self.reach.shape[1])
+
+
+class ByteTable:
+    """A byte for each number (faiss's SQ8), and a short code of half a byte for every four (its PQ fast scan).
+
+    The short codes of all vectors are compared, which is quick because they stay in the processor's cache; the best
+    are compared again by their bytes. A codec serves while the vectors stay like those it was made from.
+    """
+
+    exact: Final = False
+
+    def __init__(self, codec: Codec) -> None:
+        library, dimensions = faiss(), codec.dimensions
+        product = library.METRIC_INNER_PRODUCT
+        self.codec: Final = codec
+        self._bytes = library.IndexScalarQuantizer(dimensions, library.ScalarQuantizer.QT_8bit, product)
+        library.copy_array_to_vector(codec.reach.ravel(), self._bytes.sq.trained)
+        self._short = library.IndexPQFastScan(dimensions, len(codec.values), 4, product)
+        library.copy_array_to_vector(codec.values.ravel(), self._short.pq.centroids)
+        self._bytes.is_trained = self._short.is_trained = True
+        self._least, self._step = codec.reach[0], codec.reach[1] / np.float32(255)
+
+    @property
+    def count(self) -> int:
+        return int(self._bytes.ntotal)
+
+    @property
+    def codes(self) -> NDArray[np.uint8]:
+        """uint8 (n, d): the bytes of every slot. A view that the next `append` makes invalid."""
+        if not self.count:
+            return np.empty((0, self.codec.dimensions), np.uint8)
+        view: NDArray[np.uint8] = faiss().rev_swig_ptr(self._bytes.codes.data(), self.count * self.codec.dimensions)
+        return view.reshape(self.count, self.codec.dimensions)
+
+    def append(self, rows: Rows) -> None:
+        faiss()
+        for start in range(0, len(rows), _APPENDED_AT_ONCE):
+            part = np.ascontiguousarray(rows[start : start + _APPENDED_AT_ONCE], np.float32)
+            self._bytes.add(part)
+            self._short.add(part)
+
+    def append_codes(self, codes: NDArray[np.uint8]) -> None:
+        """Put vectors that are bytes already into the next slots."""
+        codes = np.ascontiguousarray(codes)
+        faiss()
+        self._short.add(self._bytes.sa_decode(codes))
+        self._bytes.add_sa_codes(codes)
+
+    def wipe(self, slots: NDArray[np.int64]) -> None:
+        # The short code stays, in memory only, until the next table is made.
+        self.codes[slots] = 0
+
+    def rows(self, slots: NDArray[np.int64]) -> Rows:
+        faiss()
+        decoded: Rows = self._bytes.sa_decode(np.ascontiguousarray(self.codes[slots]))
+        return decoded
+
+    def search(self, query: NDArray[np.float32], k: int, mask: NDArray[np.bool_] | None, candidates: int) -> Found:
+        k = min(k, candidates)
+        needed = max(SHORTLIST_LEAST, SHORTLIST_FOR_EACH * k)
+        if mask is not None and candidates <= max(SCANNED_WHOLE, needed):
+            return _scan(self._bytes, query, k, mask)
+        length = needed if mask is None else int(_SURPLUS * needed * self.count / candidates)
+        while length <= SHORTLIST_MOST:
+            slots = self._shortlist(query, min(length, self.count))
+            if mask is not None:
+                slots = slots[mask[slots]]
+            if len(slots) >= min(needed, candidates):
+                return self._best_of(slots, query, k)
+            length *= 4
+        return _scan(self._bytes, query, k, mask)
+
+    def _shortlist(self, query: NDArray[np.float32], length: int) -> NDArray[np.int64]:
+        faiss()
+        _, slots = self._short.search(_row(query), length)
+        found: NDArray[np.int64] = slots[0]
+        return found[found >= 0]
+
+    def _best_of(self, slots: NDArray[np.int64], query: NDArray[np.float32], k: int) -> Found:
+        """The best by their bytes: the byte c of a dimension stands for least + (c + 1/2) * step, as in faiss."""
+        scores = self.codes[slots].astype(np.float32) @ (query * self._step)
+        scores += query @ (self._least + self._step / 2)
+        best = np.argsort(-scores, kind="stable")[:k]
+        return scores[best], slots[best]
+
+
+def _scan(index: Any, query: NDArray[np.float32], k: int, mask: NDArray[np.bool_] | None) -> Found:
+    """Compare every vector of an index of faiss that the mask lets through."""
+    library = faiss()
+    parameters = None
+    if mask is not None:
+        parameters = library.SearchParameters(sel=library.IDSelectorBitmap(np.packbits(mask, bitorder="little")))
+    scores, slots = index.search(_row(query), k, params=parameters)
+    found = slots[0] >= 0
+    return scores[0][found], slots[0][found]
+
+
+def _row(query: NDArray[np.float32]) -> Rows:
+    return np.ascontiguousarray(query, np.float32).reshape(1, -1)

@@ -1,0 +1,43 @@
+"""The parts of the mind that the interface reaches by themselves: the mood and the kill switch."""
+
+from dataclasses import replace
+
+from identity.did import Did
+from node.mind.emotion import EmotionState
+from node.mind.errors import BuiltToolUnknown
+from node.mind.kill_switch import Stop
+
+
+class FakeEmotions:
+    def __init__(self) -> None:
+        self.state = EmotionState()
+
+    def current(self) -> EmotionState:
+        return self.state
+
+    async def set(self, mood: str, activation_level: float) -> EmotionState:
+        self.state = replace(self.state, mood=mood, activation_level=activation_level)
+        return self.state
+
+
+class FakeBuilder:
+    """One tool was built: `area`."""
+
+    def __init__(self) -> None:
+        self.built = {"area"}
+
+    async def remove(self, name: str) -> None:
+        if name not in self.built:
+            raise BuiltToolUnknown(f"no tool {name!r} was built here")
+        self.built.discard(name)
+
+
+class FakeKillSwitch:
+    def __init__(self, own: Did, now_ms: int) -> None:
+        self.owners = (own,)
+        self.stopped: tuple[Stop, ...] = ()
+        self._now_ms = now_ms
+
+    async def order(self, *, stops: bool, reason: str = "") -> tuple[Stop, ...]:
+        self.stopped = (Stop(self.owners[0], reason, self._now_ms),) if stops else ()
+        return self.stopped

@@ -1,0 +1,204 @@
+import asyncio
+import sqlite3
+from dataclasses import replace
+from pathlib import Path
+
+import orjson
+import pytest
+
+from identity.artifacts import SignedArtifact, is_valid
+from identity.did import Did
+from node.events import EventBus
+from node.mind.answer_leave import MAX_WAITING, AnswerLeave
+from node.mind.approvals import Approvals, Wanted
+from node.mind.errors import AnswerMissing, ApprovalOver, ApprovalUnknown
+from storage.approvals import ApprovalRow
+from tests.node.net.fake import FakeSwarm
+from tests.node.parts import Node, new_keys, open_node, running, soon
+
+TTL_S = 60
+CALL = Wanted("send", {"to": "Ana", "n": 1}, None)
+
+
+def approvals_of(node: Node) -> Approvals:
+    return Approvals(
+        own=node.did,
+        sign=node.keys.sign,
+        database=node.database,
+        events=node.events,
+        ttl_s=TTL_S,
+        now=node.clock,
+    )
+
+
+async def spend(node: Node, approvals: Approvals, row: ApprovalRow, wanted: Wanted) -> bool:
+    return await node.database.write(lambda conn: approvals.spend(conn, row, wanted))
+
+
+def test_an_approval_is_spent_once_and_for_its_action_alone(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with open_node(FakeSwarm(), tmp_path) as node:
+            approvals = approvals_of(node)
+            row = await approvals.request("action", "Send?", CALL)
+            assert not await spend(node, approvals, row, CALL)  # not decided yet
+            decided = await approvals.decide(row.id, approve=True, note="fine")
+            assert (decided.status, decided.note) == ("approved", "fine")
+            for other in (
+                replace(CALL, tool="delete"),
+                replace(CALL, arguments={"to": "Ana", "n": 2}),
+                replace(CALL, arguments={"to": "Ana", "n": 1, "cc": "Bob"}),
+                replace(CALL, job_id="another"),
+            ):
+                assert not await spend(node, approvals, row, other)
+            assert await spend(node, approvals, row, CALL)
+            assert not await spend(node, approvals, row, CALL)
+            assert (await approvals.get(row.id)).status == "used"
+
+    asyncio.run(main())
+
+
+def test_the_decision_is_a_record_that_anybody_can_verify(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with open_node(FakeSwarm(), tmp_path) as node:
+            approvals = approvals_of(node)
+            row = await approvals.request("action", "Send?", CALL)
+            decided = await approvals.decide(row.id, approve=False, note="no")
+            assert decided.record is not None
+            record = orjson.loads(decided.record)
+            assert is_valid(SignedArtifact(Did(record["did"]), record["signature"], record["artifact"]))
+            assert record["artifact"]["decision"] == "denied"
+            assert record["artifact"]["action_sha256"] == CALL.hash.hex()
+            assert not await spend(node, approvals, decided, CALL)
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize(
+    "tamper",
+    [
+        pytest.param("UPDATE approvals SET status = 'approved', decided_ms = 1", id="nobody decided"),
+        pytest.param("UPDATE approvals SET record = NULL", id="no record"),
+        pytest.param("UPDATE approvals SET record = x'7b7d'", id="no signature"),
+        pytest.param("UPDATE approvals SET record = x'ff'", id="no JSON"),
+        pytest.param("UPDATE approvals SET note = 'other words'", id="another note"),
+        pytest.param("UPDATE approvals SET expires_ms = expires_ms + 1000", id="a longer life"),
+        pytest.param("UPDATE approvals SET id = 'x' || id", id="another id"),
+        pytest.param("UPDATE approvals SET kind = 'question'", id="another kind"),
+    ],
+)
+def test_a_row_that_was_tampered_with_is_no_leave(tmp_path: Path, tamper: str) -> None:
+    async def main() -> None:
+        async with open_node(FakeSwarm(), tmp_path) as node:
+            approvals = approvals_of(node)
+            row = await approvals.request("action", "Send?", CALL)
+            if "nobody" not in tamper and "'approved'" not in tamper:
+                await approvals.decide(row.id, approve=True)
+            await node.database.write(lambda conn: conn.execute(tamper))
+            (kept,) = (await approvals.list(9)).items
+            assert not await spend(node, approvals, kept, CALL)
+            assert await node.database.read(lambda conn: approvals.granted(conn, CALL)) is None
+
+    asyncio.run(main())
+
+
+def test_a_record_of_another_key_is_no_leave(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with open_node(FakeSwarm(), tmp_path) as node:
+            stranger = new_keys()
+            other = Approvals(
+                own=node.did,
+                sign=stranger.sign,
+                database=node.database,
+                events=EventBus(node.database, node.did),
+                ttl_s=TTL_S,
+                now=node.clock,
+            )
+            row = await other.request("action", "Send?", CALL)
+            await other.decide(row.id, approve=True)
+            assert not await spend(node, approvals_of(node), row, CALL)
+
+    asyncio.run(main())
+
+
+def test_what_nobody_decides_expires_also_after_a_restart(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with open_node(FakeSwarm(), tmp_path) as node:
+            first = approvals_of(node)
+            late = await first.request("action", "Send?", CALL)
+            approved = await first.request("action", "Again?", replace(CALL, arguments={}))
+            await first.decide(approved.id, approve=True)
+            node.clock.advance(TTL_S)
+            again = approvals_of(node)
+            assert not await spend(node, again, approved, replace(CALL, arguments={}))  # in time, but spent too late
+            with pytest.raises(ApprovalOver):
+                await again.decide(late.id, approve=True)
+            told: asyncio.Queue[ApprovalRow] = asyncio.Queue()
+            again.on_decided(told.put_nowait)
+            async with running(again.run()):
+                assert (await soon(told.get())).status == "expired"
+            events = [entry.event_type for entry in (await node.events.log()).items]
+            assert events.count("approval_requested") == 2
+            assert events.count("approval_decided") == 2
+
+    asyncio.run(main())
+
+
+def test_a_decision_is_made_once_and_a_question_needs_an_answer(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with open_node(FakeSwarm(), tmp_path) as node:
+            approvals = approvals_of(node)
+            with pytest.raises(ApprovalUnknown):
+                await approvals.decide("nothing", approve=True)
+            row = await approvals.request("question", "Which one?", Wanted("ask_owner", {"question": "Which?"}, None))
+            for note in (None, "  "):
+                with pytest.raises(AnswerMissing):
+                    await approvals.decide(row.id, approve=True, note=note)
+            assert (await approvals.decide(row.id, approve=True, note="the red one")).note == "the red one"
+            with pytest.raises(ApprovalOver):
+                await approvals.decide(row.id, approve=False)
+            assert [row.status for row in (await approvals.list(9, status="pending")).items] == []
+
+    asyncio.run(main())
+
+
+def test_leave_for_an_answer_is_for_one_twin_and_one_question(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with open_node(FakeSwarm(), tmp_path) as node:
+            approvals = approvals_of(node)
+            leave = AnswerLeave(approvals, node.database)
+            ana, bob = Did("did:key:ana"), Did("did:key:bob")
+            assert not await leave.given(ana, "How old?")
+            await leave.left_out(ana, "How old?")
+            await leave.left_out(ana, "How  old?")  # the same question waits already
+            (row,) = (await approvals.list(9, status="pending")).items
+            assert row.kind == "answer"
+            await approvals.decide(row.id, approve=True)
+            assert not await leave.given(bob, "How old?")
+            assert not await leave.given(ana, "How tall?")
+            assert await leave.given(ana, "How old?")
+            assert not await leave.given(ana, "How old?")
+            for number in range(MAX_WAITING + 3):
+                await leave.left_out(bob, f"What is {number}?")
+            assert len((await approvals.list(99, status="pending")).items) == MAX_WAITING
+
+    asyncio.run(main())
+
+
+def test_spending_and_beginning_are_one(tmp_path: Path) -> None:
+    """What is taken back in the transaction that spends it is not spent."""
+
+    async def main() -> None:
+        async with open_node(FakeSwarm(), tmp_path) as node:
+            approvals = approvals_of(node)
+            row = await approvals.request("action", "Send?", CALL)
+            await approvals.decide(row.id, approve=True)
+
+            def fails(conn: sqlite3.Connection) -> None:
+                assert approvals.spend(conn, row, CALL)
+                raise sqlite3.OperationalError("no")
+
+            with pytest.raises(Exception, match="no"):
+                await node.database.write(fails)
+            assert await spend(node, approvals, row, CALL)
+
+    asyncio.run(main())
