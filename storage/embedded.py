@@ -11,6 +11,17 @@ from storage import meta
 
 _SPEC: str = "embedder:"
 """Before a model's id in `meta`: how to open the model again."""
+_STAMP: str = "index_stamp"
+
+
+def note_stamp(conn: sqlite3.Connection, stamp: str) -> None:
+    """Keep what the snapshot of the index carries that was just written: no other one counts."""
+    meta.put(conn, _STAMP, stamp)
+
+
+def stamp(conn: sqlite3.Connection) -> str | None:
+    """What a snapshot of the index must carry."""
+    return meta.get(conn, _STAMP)
 
 
 def last_seq(conn: sqlite3.Connection) -> int:

@@ -17,7 +17,8 @@ MAX_SESSIONS: Final = 10_000
 _COLUMNS: Final = "day, provider, model, calls, failed, prompt_tokens, cached_tokens, completion_tokens, ms, micros"
 
 _ADD: Final = (
-    f"INSERT INTO usage ({_COLUMNS}) VALUES (?,?,?,?,?,?,?,?,?,?) ON CONFLICT (day, provider, model) DO UPDATE SET calls = calls + excluded.calls,"
+    f"INSERT INTO usage ({_COLUMNS}) VALUES (?,?,?,?,?,?,?,?,?,?)"
+    " ON CONFLICT (day, provider, model) DO UPDATE SET calls = calls + excluded.calls,"
     " failed = failed + excluded.failed, prompt_tokens = prompt_tokens + excluded.prompt_tokens,"
     " cached_tokens = cached_tokens + excluded.cached_tokens,"
     " completion_tokens = completion_tokens + excluded.completion_tokens,"

@@ -136,6 +136,7 @@ class ChatCompletion(Lenient):
             tool_choice=choice or "auto",
             private=private,
             session_id=self.user,
+            shown=not tools and self.response_format is None,
         )
 
     @property

@@ -4,9 +4,8 @@ import inspect
 import re
 from typing import Final
 
-import orjson
 from aiohttp import web
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 
 from identity.errors import PagiError
 from node.api.errors import BodyTooLarge, HttpRefused, InvalidRequest, NoSuchRoute, Unauthorized, WrongMethod
@@ -35,8 +34,18 @@ _OPENAI_PATHS: Final = ("/v1/chat/completions", "/v1/embeddings", "/v1/models")
 _OPENAI_TYPES: Final = {401: "authentication_error", 404: "not_found_error", 429: "rate_limit_error"}
 
 
+class OpenAiError(Wire):
+    """The same as OpenAI's interface has it."""
+
+    message: str
+    type: str
+    param: None = None
+    code: str
+
+
 class Problem(Wire):
-    """What went wrong, and what to do next. `code` is stable; its first three digits are the status."""
+    """What went wrong, and what to do next. `code` is stable; its first three digits are the status. `error` stands
+    beside it where OpenAI's clients look for that."""
 
     type: str
     title: str
@@ -45,6 +54,7 @@ class Problem(Wire):
     code: int
     hint: str
     trace_id: str
+    error: OpenAiError | None = Field(default=None, exclude_if=lambda value: value is None)
 
 
 def problem_of(error: PagiError, trace_id: str) -> Problem:
@@ -69,27 +79,25 @@ def title_of(kind: type[PagiError]) -> str:
 
 
 def response_of(problem: Problem, headers: dict[str, str] | None = None, *, path: str = "") -> web.Response:
-    """The document as an answer; with OpenAI's `error` beside it where its clients look for that."""
-    document = problem.model_dump()
+    """The document as an answer to a request for `path`."""
     if path.startswith(_OPENAI_PATHS):
-        document["error"] = openai_error(problem)
+        problem = problem.model_copy(update={"error": openai_error(problem)})
     response = web.Response(
-        status=problem.status, body=orjson.dumps(document), content_type=MEDIA_TYPE, headers=headers
+        status=problem.status, body=problem.model_dump_json().encode(), content_type=MEDIA_TYPE, headers=headers
     )
     if problem.status == 401:
         response.headers["WWW-Authenticate"] = 'Bearer realm="pagi"'
     return response
 
 
-def openai_error(problem: Problem) -> dict[str, str | None]:
+def openai_error(problem: Problem) -> OpenAiError:
     """The error as OpenAI's interface has it."""
     usual = "invalid_request_error" if problem.status < 500 else "server_error"
-    return {
-        "message": f"{problem.detail}. {problem.hint}",
-        "type": _OPENAI_TYPES.get(problem.status, usual),
-        "param": None,
-        "code": "context_length_exceeded" if problem.code == GoalTooLong.code else str(problem.code),
-    }
+    return OpenAiError(
+        message=f"{problem.detail}. {problem.hint}",
+        type=_OPENAI_TYPES.get(problem.status, usual),
+        code="context_length_exceeded" if problem.code == GoalTooLong.code else str(problem.code),
+    )
 
 
 def from_http(error: web.HTTPException) -> PagiError:

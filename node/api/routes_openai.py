@@ -198,7 +198,7 @@ async def _streamed(
         await response.write(_ending(head, item, include_usage=include_usage) + _DONE)
     except PagiError as error:
         problem = problem_of(error, TRACE_ID.get() or "")
-        await response.write(b"data: " + orjson.dumps({"error": openai_error(problem)}) + b"\n\n")
+        await response.write(b"data: " + orjson.dumps({"error": openai_error(problem).model_dump()}) + b"\n\n")
     await response.write_eof()
     return response
 

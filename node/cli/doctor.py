@@ -10,7 +10,7 @@ import sys
 import time
 from dataclasses import asdict
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from identity.errors import PagiError
 from node.cli.command import Call, Commands
@@ -18,6 +18,9 @@ from node.cli.doctor_running import RUNNING
 from node.cli.errors import EXIT_FAILED, NodeNotRunning, problem_document
 from node.cli.finding import Check, Finding
 from node.cli.output import say
+
+if TYPE_CHECKING:
+    from node.config import InferenceConfig
 
 _LIBRARIES: Final = ("aiohttp", "cryptography", "faiss", "libipld", "libp2p", "nacl", "numpy", "wordllama", "xllamacpp")
 _IMPORT_TIMEOUT_S: Final = 120
@@ -153,9 +156,11 @@ def check_node(call: Call) -> Finding:
 
 def check_model(call: Call) -> Finding:
     from node.config import load_config
+    from node.inference.choice import chosen_model
     from node.inference.models import SMOLLM2, cache_folder
 
-    wanted = load_config(call.home / "config.toml").inference.model
+    settings = load_config(call.home / "config.toml").inference
+    wanted = chosen_model(call.home / "models", settings.model)
     if wanted == "none":
         return Finding("model", "warn", "none is configured: answers are degraded", "Set [inference] model.")
     if wanted == "bundled":
@@ -165,10 +170,23 @@ def check_model(call: Call) -> Finding:
             return Finding(
                 "model", "warn", "the bundled model is not here yet", f"`pagi up` fetches it, {megabytes} MB."
             )
-        return Finding("model", "ok", f"bundled, {megabytes} MB")
+        return _fitted(file, f"bundled, {megabytes} MB", settings)
     if not Path(wanted).is_file():
         return Finding("model", "fail", f"{wanted} does not exist", "Correct [inference] model in config.toml.")
-    return Finding("model", "ok", wanted)
+    return _fitted(Path(wanted), wanted, settings)
+
+
+def _fitted(file: Path, name: str, settings: "InferenceConfig") -> Finding:
+    """What the model gets of this machine. Whether the library can use a GPU is only known where it runs."""
+    from node.inference.gguf import read_facts
+    from node.inference.machine import Wanted, fit, look
+
+    try:
+        facts = read_facts(file)
+    except PagiError as error:
+        return Finding("model", "fail", str(error), error.hint)
+    chosen = fit(facts, look(), Wanted(threads=settings.threads, context_tokens=settings.context_tokens))
+    return Finding("model", "ok", "; ".join((name, *chosen.why)))
 
 
 def check_disk(call: Call) -> Finding:

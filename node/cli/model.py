@@ -6,8 +6,23 @@ from pathlib import Path
 from identity.errors import PagiError
 from node.cli.output import remark
 from node.cli.progress import bytes_progress
+from node.inference.choice import chosen_model
 from node.inference.errors import ModelMissing
 from node.inference.models import ensure_bundled
+
+
+def starting_model(models: Path, configured: str) -> Path | None:
+    """The file of the model that was chosen with `pagi model use`, or of the configured one; None for none.
+
+    Raises ModelMissing for a configured file that is not there. One that was chosen and is gone is said, no more.
+    """
+    choice = chosen_model(models, configured)
+    if choice not in (configured, "bundled", "none") and not Path(choice).is_file():
+        remark(
+            f"The chosen model {choice} is gone, so the configured one is used. `pagi model list` shows what is here."
+        )
+        choice = configured
+    return model_path(choice)
 
 
 def model_path(choice: str) -> Path | None:

@@ -35,18 +35,19 @@ def list_models(call: Call) -> None:
         return
     rows = [
         (
-            ("* " if item["in_use"] else "  ") + item["name"],
+            "*" if item["in_use"] else "",
+            item["name"],
             amount(item["size_bytes"]),
             _parameters(item["parameters"]),
             item["weights"] or "-",
             item["licence"] or "not named",
-            _state(item),
             item["source"],
+            _state(item),
         )
         for item in page["items"]
     ]
     call.show_list(
-        page, ("  name", "size", "parameters", "weights", "licence", "state", "from"), rows, empty="no models"
+        page, ("", "name", "size", "parameters", "weights", "licence", "from", "state"), rows, empty="no models"
     )
     for half in page["begun"]:
         done = f"{amount(half['size_bytes'])} of {amount(half['total_bytes'])}"

@@ -10,7 +10,7 @@ from typing import Any
 from identity import keystore
 from node.api.app import make_app, serve
 from node.cli import output, passphrase
-from node.cli.model import model_path
+from node.cli.model import model_path, starting_model
 from node.cli.newhome import make_home
 from node.composition import open_twin
 from node.config import load_config
@@ -38,7 +38,7 @@ def run(args: argparse.Namespace) -> int:
         log_to_stderr(config.log_level)
         ask = passphrase.for_existing_home(args.passphrase_file)
         held = keystore.load(home.identity_json, lambda: given or ask())
-        model = model_path(config.inference.model)
+        model = model_path(args.model) if args.model else starting_model(home.models, config.inference.model)
 
         async def main(wait_stopped: Callable[[], Awaitable[None]]) -> None:
             async with open_twin(

@@ -86,8 +86,9 @@ class _Watching:
                 self._step(data)
             elif kind == "text":
                 self._piece(data)
-            elif kind == "end" and data["status"] == "done" and not self._answered:
-                say(data["answer"])  # it had ended before anybody watched
+            elif kind == "end" and data["job_id"] == self._job_id:
+                if data["status"] == "done" and not self._answered:
+                    say(data["answer"])  # it had ended before anybody watched
             elif kind == "approval" and not ask_owner(self._call, data):
                 return
             elif kind == "status" and data["status"] == "paused":

@@ -16,7 +16,7 @@ from typing import Final, Literal
 from identity.errors import PagiError
 from node.clock import now_ms
 from node.inference.choice import Choice, remember_choice
-from node.inference.downloading import Half, Progress, Report, Wanted, bring, digest, drop, halves
+from node.inference.downloading import PAUSE_S, Half, Progress, Report, Wanted, bring, digest, drop, halves
 from node.inference.errors import ModelDamaged, ModelInUse, ModelMissing, ModelNameTaken, ModelNotNamed, ModelUnknown
 from node.inference.gguf import GgufFacts, read_facts
 from node.inference.local import LocalModel
@@ -157,12 +157,14 @@ class Catalog:
             expected = coming.wanted.sha256 or (known.sha256 if known is not None else None)
             sha256 = await _sound(target, coming.wanted, expected, report)
             if sha256 is None:
-                sha256 = await bring(coming.pieces_from, coming.wanted, target, report)
+                sha256 = await bring(coming.pieces_from, coming.wanted, target, report, pause_s=PAUSE_S)
             try:
                 facts = await asyncio.to_thread(read_facts, target)
             except PagiError:
                 await asyncio.to_thread(target.unlink)  # whole, and yet no model
                 raise
+            if known is not None and known.sha256 != sha256:
+                await self._on_removal(known)
             return await self._keep(
                 NewModel(
                     name=name,

@@ -47,7 +47,9 @@ class ChatRequest:
     `max_tokens` bounds the answer; `stop` ends it before any of the given texts; `json_schema` makes the answer valid
     JSON for that schema, unless `max_tokens` cuts it short. `temperature` 0 always takes the likeliest token.
     `tool_choice` is `auto`, `none`, `required` or the name of a tool. `private`: something in here may only go to a
-    model that the owner lets see private memories. `session_id` is whose budget it counts against.
+    model that the owner lets see private memories. `session_id` is whose budget it counts against. `shown`: the answer
+    goes to a person as it is, so where the budget is throttled a text that says so may stand in its place; else such a
+    request is refused.
     """
 
     turns: Sequence[ChatTurn]
@@ -61,6 +63,7 @@ class ChatRequest:
     tool_choice: str = "auto"
     private: bool = True
     session_id: str | None = None
+    shown: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,7 +3,7 @@
 PagiError
 └── InferenceError
     ├── GoalTooLong             41302  the prompt does not fit into the model's context
-    ├── BudgetExhausted         42928  a limit of the owner's `[budget]` is used up
+    ├── BudgetExhausted         42928  a limit of the owner's `[budget]` is used up, or nearly
     ├── RemoteInferenceError
     │   └── BadInferenceRequest 40030  a schema, stop list or limit that cannot be used
     ├── GatewayError            what the providers answered; shown to the owner as it is
@@ -46,7 +46,7 @@ class GoalTooLong(InferenceError):
 
 
 class BudgetExhausted(InferenceError):
-    """A limit of tokens, time or money that the owner set is used up."""
+    """A limit of tokens, time or money that the owner set is used up, or nearly."""
 
     code = 42928
     hint = "`pagi budget` shows what was used; raise the limit in [budget] of config.toml, or wait for the next day."

@@ -57,9 +57,10 @@ class Failures:
             return completion
         return replace(completion, note=f"{name} answered, because of {_listed(asked)}")
 
-    def throttled(self) -> Completion | None:
-        """What is answered in the place of a model that may not be asked now; None if that is not the reason."""
-        if not self._held or any(held.state == "critical" for held in self._held):
+    def throttled(self, *, shown: bool) -> Completion | None:
+        """What is answered in the place of a model that may not be asked now; None if that is not the reason, or if
+        the answer is not shown to a person, but read as if a model had given it."""
+        if not shown or not self._held or any(held.state == "critical" for held in self._held):
             return None
         why = self._held[-1].why
         text = f"The budget governor holds this back: {why}. `pagi budget` shows what was used."
@@ -68,7 +69,8 @@ class Failures:
     def error(self) -> InferenceError:
         """The error of a request that nobody answered."""
         if self._held:
-            return BudgetExhausted(next(held.why for held in self._held if held.state == "critical"))
+            worst = next((held for held in self._held if held.state == "critical"), self._held[-1])
+            return BudgetExhausted(worst.why)
         errors = [failure.error for failure in self._found if failure.error is not None]
         if not errors:
             only = self._found[0].reason if len(self._found) == 1 else _listed(self._found)

@@ -8,28 +8,26 @@ and counted by the governor.
 import asyncio
 import random
 import time
-from collections import Counter
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import aclosing
 from itertools import count
 from typing import Final
 
+from node.inference.calling import Caller, HeldBack
 from node.inference.engine import ChatRequest, ChatTurn, Completion, Engine
 from node.inference.errors import BudgetExhausted, GatewayError, InferenceError, InferenceUnavailable
 from node.inference.failures import Failures
-from node.inference.governor import Governor, Held, Reservation
+from node.inference.governor import Governor
 from node.inference.local import LocalModel
 from node.inference.providers.errors import (
     AnswerCutOff,
     ProviderFailed,
     ProviderLimited,
-    ProviderRefused,
     ProviderSilent,
     ProviderUnknown,
 )
 from node.inference.providers.provider import Provider
 from node.inference.telemetry import OFF, Telemetry
-from node.inference.usage import Used, prompt_guess, tokens_guess
 
 LOCAL: Final = "local"
 """The local model's name among the providers."""
@@ -46,20 +44,8 @@ MAX_RETRY_AFTER_S: Final = 10.0
 RETRY_WITHIN_S: Final = 30.0
 """After that no further attempt begins: whoever was silent for so long will be so again."""
 
-REFUSED_REST_S: Final = 60.0
-"""A key or a model that is not taken will not be in the next second. Changing the provider tries it at once."""
-
-
 _TEST: Final = ChatRequest(turns=(ChatTurn("user", "Answer with the single word OK."),), max_tokens=16, private=False)
 """What a provider is asked to see whether it answers."""
-
-
-class _HeldBack(InferenceError):
-    """The governor did not admit the call. Never leaves the gateway."""
-
-    def __init__(self, held: Held) -> None:
-        super().__init__(held.why)
-        self.held = held
 
 
 class Gateway:
@@ -77,11 +63,10 @@ class Gateway:
     ) -> None:
         self._local = local
         self._remotes = remotes
-        self._governor = governor
-        self._telemetry = telemetry
+        self._caller = Caller(governor=governor, telemetry=telemetry, now_s=now_s)
         self._pause = pause
         self._now_s = now_s
-        self.counters: Counter[str] = Counter()
+        self.counters: Final = self._caller.counters
         self.local: Final = Provider(
             name=LOCAL,
             kind="llama.cpp",
@@ -165,11 +150,11 @@ class Gateway:
         if (engine := provider.engine()) is None:
             raise InferenceUnavailable(f"there is no model here: {provider.reason() or 'it is being loaded'}")
         try:
-            async with aclosing(self._ask(provider, engine, _TEST)) as items:
+            async with aclosing(self._caller.ask(provider, engine, _TEST)) as items:
                 async for item in items:
                     if isinstance(item, Completion):
                         return item
-        except _HeldBack as error:
+        except HeldBack as error:
             raise BudgetExhausted(error.held.why) from error
         raise AssertionError("a run ends with its completion")
 
@@ -201,7 +186,7 @@ class Gateway:
                     break
                 shown_chars = 0
                 try:
-                    async with aclosing(self._ask(provider, engine, request)) as items:
+                    async with aclosing(self._caller.ask(provider, engine, request)) as items:
                         async for item in items:
                             if isinstance(item, Completion):
                                 yield failures.noted(item, provider.name)
@@ -209,7 +194,7 @@ class Gateway:
                                 shown_chars += len(item)
                                 yield item
                     return
-                except _HeldBack as error:
+                except HeldBack as error:
                     failures.held(error.held)
                     break
                 except InferenceError as error:
@@ -218,8 +203,8 @@ class Gateway:
                     failures.failed(provider.name, error)
                     if not await self._is_worth_another(attempt, error, began_s):
                         break
-                    self._count(provider, "retries")
-        if (instead := failures.throttled()) is not None:
+                    self._caller.count(provider, "retries")
+        if (instead := failures.throttled(shown=request.shown)) is not None:
             yield instead
             return
         raise failures.error()
@@ -232,76 +217,6 @@ class Gateway:
         if provider.breaker is None or provider.breaker.enter(self._now_s()):
             return None
         return self.rests_s(provider)
-
-    async def _ask(
-        self, provider: Provider, engine: Engine, request: ChatRequest
-    ) -> AsyncGenerator[str | Completion, None]:
-        """One call of one provider: admitted, counted, judged. Its whole answer comes after it is counted."""
-        reservation = await self._admitted(provider, engine, request)
-        call = self._telemetry.begin(provider, engine.name, request)
-        began_s, chars = time.monotonic(), 0
-        completion: Completion | None = None
-        failure: BaseException | None = None
-        try:
-            async with aclosing(engine.stream(request)) as items:  # type: ignore[type-var]
-                async for item in items:
-                    if isinstance(item, Completion):
-                        completion = item
-                    else:
-                        if not chars:
-                            call.first_piece()
-                        chars += len(item)
-                        yield item
-            if completion is None:
-                raise ProviderFailed("its answer has no end")
-        except BaseException as error:
-            failure = error
-            raise
-        finally:
-            self._judge(provider, failure)
-            call.end(completion, failure)
-            if completion is not None:
-                used = Used.of(completion)
-            else:
-                used = _guessed(request, chars, failure, ms=int((time.monotonic() - began_s) * 1000))
-            self._count(provider, "failed" if used.failed else "calls")
-            self._count(provider, "prompt_tokens", used.prompt_tokens)
-            self._count(provider, "completion_tokens", used.completion_tokens)
-            if reservation is not None and self._governor is not None:
-                await self._governor.settle(reservation, used)
-        yield completion
-
-    async def _admitted(self, provider: Provider, engine: Engine, request: ChatRequest) -> Reservation | None:
-        """Raises _HeldBack."""
-        if self._governor is None:
-            return None
-        try:
-            admitted = await self._governor.admit(
-                request, provider=provider.name, model=engine.name, price=provider.price
-            )
-            if isinstance(admitted, Held):
-                raise _HeldBack(admitted)
-        except BaseException:
-            if provider.breaker is not None:
-                provider.breaker.left()
-            raise
-        return admitted
-
-    def _judge(self, provider: Provider, failure: BaseException | None) -> None:
-        """What a call's end says about the provider."""
-        if provider.breaker is None:
-            return
-        if isinstance(failure, GatewayError):
-            away_s = REFUSED_REST_S if isinstance(failure, ProviderRefused) else None
-            if isinstance(failure, ProviderLimited):
-                away_s = failure.retry_after_s
-            provider.trouble = failure
-            provider.breaker.failed(self._now_s(), away_s=away_s)
-        elif failure is None or isinstance(failure, InferenceError):  # a request that it refused proves that it works
-            provider.trouble = None
-            provider.breaker.succeeded()
-        else:
-            provider.breaker.left()
 
     async def _is_worth_another(self, attempt: int, error: InferenceError, began_s: float) -> bool:
         """Whether the same provider is to be asked again, after the pause that this takes."""
@@ -316,24 +231,9 @@ class Gateway:
         await self._pause(pause_s)
         return True
 
-    def _count(self, provider: Provider, what: str, n: int = 1) -> None:
-        self.counters[f"inference_{provider.name}_{what}"] += n
-
 
 def _cut_off(provider: Provider, shown_chars: int, error: InferenceError) -> InferenceError:
     """The error once a part was given on. One of the local model's own is not about another machine, and stays."""
     if not isinstance(error, GatewayError):
         return error
     return AnswerCutOff(f"{provider.name} failed after {shown_chars} characters of its answer: {error}")
-
-
-def _guessed(request: ChatRequest, chars: int, failure: BaseException | None, *, ms: int) -> Used:
-    """What a call used that has no count: nothing where it was refused, the prompt and what came where it was begun."""
-    if isinstance(failure, InferenceError) and not chars and not isinstance(failure, ProviderSilent):
-        return Used(ms=ms, failed=True)
-    return Used(
-        prompt_tokens=prompt_guess(request),
-        completion_tokens=tokens_guess(chars),
-        ms=ms,
-        failed=isinstance(failure, Exception),
-    )

@@ -14,7 +14,7 @@ from typing import BinaryIO, Final, TypeAlias
 from node.inference.errors import ModelMissing, NotAModel
 
 MAX_HEADER_BYTES: Final = 64 * 1024**2
-"""The header of a model with 260,000 words and their merges has 15 MB. It bounds the time as well: the worst that fits, a
+"""The header of a model with 260,000 words and their merges has 15 MB. It bounds the time too: the worst that fits, a
 list of empty texts, takes seconds."""
 
 MAX_KEYS: Final = 4096

@@ -218,7 +218,8 @@ class Governor:
                 ("money", tally.micros / 1e6, (tally.reserved_micros + micros) / 1e6, limits.money if priced else None),
             ):
                 if limit is not None and (state := self._judged(used, more, limit)) != "ok":
-                    found.append(Held(state, f"{used:.6g} of {limit:.6g} {what} of the {scope} are used"))
+                    room = "" if state == "critical" or not more else f", and {more:.6g} more may be needed"
+                    found.append(Held(state, f"{used:.6g} of {limit:.6g} {what} of the {scope} are used{room}"))
         return max(found, key=lambda held: _ORDER.index(held.state), default=None)
 
     def _judged(self, used: float, more: float, limit: float) -> State:

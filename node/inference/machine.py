@@ -10,7 +10,7 @@ import os
 import platform
 import shutil
 import subprocess
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,8 +38,9 @@ PARALLEL: Final = (4, 2)
 """Requests at once, the first that fits. Each keeps its own context, so also as many chats go on without being read
 again (docs/decisions/engine.md)."""
 
-CACHE_SHARE: Final = 8
-"""The contexts together take at most this part of the free memory: the rest is the owner's."""
+CONTEXT_SHARE: Final = 8
+"""One context takes at most this part of the free memory, and several together half as much: the rest is the
+owner's."""
 
 GPU_RESERVE: Final = 0.1
 """Of a GPU's free memory, for what computing needs beside weights and contexts."""
@@ -128,7 +129,8 @@ def _context(model: GgufFacts, machine: Machine, wanted: int | None, *, on_gpu: 
     usual = GPU_CONTEXT_TOKENS if on_gpu else LARGE_CONTEXT_TOKENS if model.capable else SMALL_CONTEXT_TOKENS
     context_tokens = min(usual, most)
     why = "all that the model knows" if most <= usual else "as much as is read in reasonable time here"
-    while context_tokens > LEAST_CONTEXT_TOKENS and context_tokens * model.cache_bytes_per_token > _room(machine):
+    room = machine.free_bytes // CONTEXT_SHARE
+    while context_tokens > LEAST_CONTEXT_TOKENS and context_tokens * model.cache_bytes_per_token > room:
         context_tokens //= 2
         why = f"more would not fit into {_mib(machine.free_bytes)} of free memory"
     return context_tokens, f"{context_tokens} tokens of context: {why}"
@@ -136,7 +138,8 @@ def _context(model: GgufFacts, machine: Machine, wanted: int | None, *, on_gpu: 
 
 def _parallel(model: GgufFacts, machine: Machine, wanted: int | None, context_tokens: int) -> tuple[int, str]:
     each = context_tokens * model.cache_bytes_per_token
-    parallel = wanted or next((count for count in PARALLEL if count * each <= _room(machine)), 1)
+    room = machine.free_bytes // (2 * CONTEXT_SHARE)
+    parallel = wanted or next((count for count in PARALLEL if count * each <= room), 1)
     return parallel, f"{_many(parallel, 'request')} at once: each keeps {_mib(each)} of context"
 
 
@@ -144,6 +147,8 @@ def _gpu_layers(model: GgufFacts, machine: Machine) -> tuple[int, str]:
     if not machine.gpus:
         return 0, "no layer on a GPU: none is seen"
     names = ", ".join(gpu.name for gpu in machine.gpus)
+    if machine.gpu_library is None:
+        return 0, f"{names} is here; whether this build of the library can use it is seen when it is loaded"
     if not machine.gpu_library:
         return 0, f"no layer on a GPU: {names} is here, but this build of the library cannot use it"
     usable = int(sum(gpu.free_bytes for gpu in machine.gpus) * (1 - GPU_RESERVE))
@@ -153,10 +158,6 @@ def _gpu_layers(model: GgufFacts, machine: Machine) -> tuple[int, str]:
     each = (model.size_bytes + contexts) // max(1, model.layers)
     layers = min(model.layers, usable // max(1, each))
     return layers, f"{layers} of {model.layers} layers on {names}: {_mib(usable)} are free there"
-
-
-def _room(machine: Machine) -> int:
-    return machine.free_bytes // CACHE_SHARE
 
 
 def _many(count: int, what: str) -> str:
@@ -258,8 +259,3 @@ def _is_held(path: Path) -> bool:
         finally:
             os.close(file)
     return False
-
-
-def library_gpus(devices: Sequence[tuple[str, str, int]]) -> tuple[Gpu, ...]:
-    """The GPUs among what the library says it can use, each as (type, name, free bytes)."""
-    return tuple(Gpu(name, free) for kind, name, free in devices if kind.endswith("GPU"))

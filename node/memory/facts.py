@@ -25,6 +25,7 @@ _WITH_NEGATION: Final = frozenset(("do", "does", "did", "longer", "any", "anymor
 _NUMBERS: Final = frozenset(
     ("one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve", "hundred")
 )
+_FAVOURITE: Final = frozenset(("favourite", "favorite"))
 _STATES: Final = frozenset(
     """
     is are was were am be costs cost opens open closes close leaves leave starts start ends end weighs has have owns own
@@ -34,7 +35,7 @@ _STATES: Final = frozenset(
 """Words after which a value follows that a thing has once."""
 
 _ONE_AT_A_TIME: Final = re.compile(
-    r"\b(?:lives? in|works? (?:at|for|as)|prefers?|drives?|called|name is|favou?rite \S+(?: \S+)? is|born (?:in|on)"
+    r"\b(?:lives? in|works? (?:at|for|as)|prefers?|drives?|called|name is|born (?:in|on)"
     r"|birthday of \S+(?: \S+){0,2} is on|married to|am from)\b"
 )
 """What comes before a value that excludes every other one, whatever it is."""
@@ -88,6 +89,8 @@ def _another_value(a: list[str], b: list[str]) -> bool:
         return False
     if _STATES.isdisjoint(before):
         return False
+    if not _FAVOURITE.isdisjoint(before):
+        return True
     return any(all(map(kind, value_a)) and all(map(kind, value_b)) for kind in (_is_number, str.istitle))
 
 

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Final, Literal
 
 from node.inference.embedder import Embedder, embed_checked
 from node.inference.errors import BadEmbedding, InferenceError
-from node.memory.space import Space
+from node.memory.space import Space, sound_rows
 from storage import embedded, fulltext
 from storage.database import Database
 from storage.vectors.index import EXACT_MOST
@@ -173,14 +173,14 @@ class MemoryIndex:
 
     async def likeness(self, vector: NDArray[np.float32], seqs: Sequence[int]) -> dict[int, float]:
         """The cosine to each of these rows, from the vectors on disk, or from the text where another model made it."""
-        import numpy as np
 
         def read(conn: Connection) -> tuple[dict[int, bytes], dict[int, str]]:
             held = embedded.vectors(conn, self.model_id, seqs)
             return held, embedded.texts(conn, [seq for seq in seqs if seq not in held])
 
         held, texts = await self.database.read(read)
-        scores = {seq: float(np.frombuffer(data, "<f4") @ vector) for seq, data in held.items()}
+        rows, kept = sound_rows(held, self.embedder.dimensions)
+        scores = dict(zip(kept, (rows @ vector).tolist(), strict=True))
         for seq, text in texts.items():
             with suppress(BadEmbedding):  # then there is nothing to compare
                 scores[seq] = float((await self.embed([text]))[0] @ vector)

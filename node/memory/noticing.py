@@ -38,7 +38,9 @@ _REMEMBER: Final = re.compile(
 _ABOUT_ME: Final = re.compile(
     r"^(?:(?:by the way|btw|well|also|and|but|so|actually|yes|no|oh|fyi|hi|hello|hey|now),? )*(?P<what>(?:"
     r"my (?!(?:question|point|guess|goal|code|script|program|file|idea|understanding|problem)\b)[\w' -]{2,60}?"
-    r" (?:is|are|was|were|lives?|works?|likes?|prefers?|has|have|hates?|loves?|starts?|ends?|died)\b"
+    r" (?:is|are|was|were|lives?|works?|likes?|prefers?|has|have|hates?|loves?|starts?|ends?|died|drives?|plays?"
+    r"|speaks?|studies|teaches|moved|changed|owns?|drinks?|eats?|cooks?|collects?|comes?|goes|went|got|became|turned)\b"
+    r"|the (?:new |old )?[\w-]{2,30} of my [\w' -]{2,40}? (?:is|are|was|were|has|have)\b"
     r"|i(?: am|'m)(?: (?:called|named|allergic to|married|vegetarian|vegan|from|a|an|born|retired|living|\d{1,3})\b)"
     r"|i (?:really |usually |always |never |also |now |just )*(?:live|work|prefer|like|love|hate|own|play|study|studied"
     r"|speak|drive|moved|grew up|was born|drink|eat|collect|teach|have an? (?!question|idea|problem|doubt|look))\b"

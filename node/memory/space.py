@@ -102,7 +102,7 @@ class Space:
         """The cosines by the vectors on disk; what is gone meanwhile is left out."""
         model_id, dimensions = self.embedder.model_id, self.embedder.dimensions
         held = await self._database.read(lambda conn: embedded.vectors(conn, model_id, seqs))
-        rows, kept = _table(held, dimensions)
+        rows, kept = sound_rows(held, dimensions)
         return {seq: _cosine(score) for seq, score in zip(kept, (rows @ query).tolist(), strict=True)}
 
     async def _fill(self) -> VectorIndex:
@@ -112,9 +112,9 @@ class Space:
         group_of, last_seq = await self._database.read(self._groups_on_disk)
         seqs = np.flatnonzero(group_of >= 0)
         if self._snapshots is not None and len(seqs) > self._exact_most:
-            model_id = self.embedder.model_id
+            stamp, model_id = await self._database.read(embedded.stamp), self.embedder.model_id
             await asyncio.to_thread(
-                self._snapshots.read, index, model_id=model_id, last_seq=last_seq, group_of=group_of
+                self._snapshots.read, index, stamp=stamp, model_id=model_id, last_seq=last_seq, group_of=group_of
             )
         missing = await asyncio.to_thread(index.absent, seqs)
         told = time.monotonic()
@@ -130,7 +130,7 @@ class Space:
     async def _take_in(self, index: VectorIndex, seqs: NDArray[np.int64], group_of: NDArray[np.int32]) -> None:
         model_id, dimensions = self.embedder.model_id, self.embedder.dimensions
         held = await self._database.read(lambda conn: embedded.vectors(conn, model_id, seqs.tolist()))
-        rows, kept = _table(held, dimensions)
+        rows, kept = sound_rows(held, dimensions)
         if len(kept) < len(held):
             logger.warning("%d memories have a damaged vector and cannot be found by search", len(held) - len(kept))
         await asyncio.to_thread(index.add, kept, rows, group_of[kept].tolist())
@@ -171,7 +171,7 @@ def _with_ties(
         count *= 2
 
 
-def _table(held: dict[int, bytes], dimensions: int) -> tuple[NDArray[np.float32], list[int]]:
+def sound_rows(held: dict[int, bytes], dimensions: int) -> tuple[NDArray[np.float32], list[int]]:
     """The sound ones of these vectors as float32 (n, d), and their `seq`."""
     import numpy as np
 

@@ -32,6 +32,10 @@ _MAX_TOKENS: Final = 400
 _GROUNDED: Final = 0.7
 """Share of a statement's words that must have been said: a model that adds more has made it up."""
 
+_BESIDE_WHAT_WAS_TOLD_CHARS: Final = 100
+"""Of an extract, for questions and answers where the owner told something."""
+
+_OWN: Final = re.compile(r"\b(?:i|my|me|we|our|us)\b", re.IGNORECASE)
 _SENTENCE: Final = re.compile(r"[^.!?\n]+(?:[.](?=\d)[^.!?\n]*)*[.!?]*")
 
 _SCHEMA: Final[dict[str, Any]] = {
@@ -90,30 +94,41 @@ async def summarised(turns: Sequence[MemoryRow], model: ModelSource) -> Summary:
 
 
 def extracted(turns: Sequence[MemoryRow]) -> Summary:
-    """The sentences that carry the most, in their order, the owner's before the twin's. Pure."""
+    """The sentences that carry the most, in their order: what the owner told, what they asked, what was answered. Pure.
+
+    What the owner told leaves little room for the rest: an episode that tells of everything is like nothing.
+    """
     sentences = [
-        (turn.role == "assistant", place, sentence)
+        (_rank(turn, sentence), place, sentence)
         for place, turn in enumerate(turns)
         for match in _SENTENCE.finditer(turn.content[:_MAX_PROMPT_CHARS])
         if len(sentence := " ".join(match[0].split())) > 1
     ]
+    told = any(rank == 0 for rank, _, _ in sentences)
     ranked = sorted(sentences, key=lambda one: (one[0], -_carries(one[2]), one[1]))
-    kept: list[tuple[bool, int, str]] = []
+    kept: list[tuple[int, int, str]] = []
     room = MAX_EXTRACT_CHARS
     for one in ranked[:_MAX_SENTENCES]:
         cost = min(len(one[2]), _MAX_SENTENCE_CHARS) + 1
-        if cost <= room:
+        if cost <= (room if one[0] == 0 or not told else room - MAX_EXTRACT_CHARS + _BESIDE_WHAT_WAS_TOLD_CHARS):
             kept.append(one)
             room -= cost
     kept.sort(key=sentences.index)
     return Summary(" ".join(text[:_MAX_SENTENCE_CHARS] for _, _, text in kept), (), "extractive")
 
 
+def _rank(turn: MemoryRow, sentence: str) -> int:
+    if turn.role == "assistant":
+        return 2
+    return 1 if sentence.endswith("?") else 0
+
+
 def _carries(sentence: str) -> float:
-    """How much a sentence says: its content words, names and numbers counted twice, a question a little less."""
-    words = content_words(sentence)
-    named = sum(word[:1].isupper() or word[:1].isdigit() for word in sentence.split()[1:])
-    return (min(len(words), 12) + named) * (0.8 if sentence.endswith("?") else 1.0)
+    """How much a sentence says: its content words, those with names and numbers, and those of the owner, count more."""
+    words = sentence.split()
+    named = sum(word[:1].isupper() or word[:1].isdigit() for word in words[1:])
+    own = 4 if _OWN.search(sentence) else 0
+    return min(len(content_words(sentence)), 12) + named + own
 
 
 def _was_said(statement: str, said: str) -> bool:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import secrets
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -16,6 +17,7 @@ from typing import Final
 from node.inference.errors import InferenceError
 from node.memory.indexing import MemoryIndex, Task, to_bytes
 from storage import embedded
+from storage.errors import StorageError
 from storage.vectors.index import Stopped
 
 logger = logging.getLogger(__name__)
@@ -47,7 +49,9 @@ class Upkeep:
         """Clear up after a crash, then keep the index for as long as the twin runs."""
         await self.recover()
         counted = await self._database.read(embedded.counted)
-        if sum(counted.values()) > self._index.exact_most:
+        if sum(counted.values()) <= self._index.exact_most:
+            await self._drop_snapshot()
+        else:
             with self._doing("reading"):  # large: the first question should not wait for it
                 await self._index.ready()
         await self.embed_again()
@@ -99,7 +103,7 @@ class Upkeep:
     async def close(self) -> None:
         """Write a snapshot of what changed since the last one. Nothing else runs any more."""
         self._closing = True
-        await self._write_snapshot(least_changes=1)
+        await self._write_snapshot(least_changes=1, final=True)
 
     async def _of_others(self, after: int) -> list[tuple[int, str]]:
         model_id = self._index.model_id
@@ -134,19 +138,36 @@ class Upkeep:
             [rows[number][0] for number in here], vectors[here], [place for place in places if place is not None]
         )
 
-    async def _write_snapshot(self, *, least_changes: int) -> None:
+    async def _drop_snapshot(self) -> None:
+        """One of before, when there were more memories, is of no use any more."""
+        async with self._index.forgetting():
+            pass
+
+    async def _write_snapshot(self, *, least_changes: int, final: bool = False) -> None:
+        """Write one if there were so many changes, or none is there. Without it the next start reads SQLite."""
         index, snapshots = self._index, self._index.snapshots
         if snapshots is None or not index.space.filled or index.space.index.exact:
             return
         if index.unsaved < least_changes and snapshots.path.exists():
             return
-        last_seq = await self._database.read(embedded.last_seq)
-        unsaved, index.unsaved = index.unsaved, 0
-        with self._doing("writing"):
-            written = await asyncio.to_thread(
-                snapshots.write, index.space.index, model_id=index.model_id, last_seq=last_seq
-            )
-        if not written:
+        last_seq, stamp = await self._database.read(embedded.last_seq), secrets.token_hex(8)
+        unsaved, index.unsaved = max(1, index.unsaved), 0
+        try:
+            with self._doing("writing"):
+                written = await asyncio.to_thread(
+                    snapshots.write,
+                    index.space.index,
+                    stamp=stamp,
+                    model_id=index.model_id,
+                    last_seq=last_seq,
+                    stop=lambda: self._closing and not final,
+                )
+            if written:
+                await self._database.write(lambda conn: embedded.note_stamp(conn, stamp))
+                unsaved = 0
+        except StorageError as error:
+            logger.warning("no snapshot of the vector index: %s", error)
+        finally:
             index.unsaved += unsaved
 
     @contextmanager

@@ -11,7 +11,7 @@ from typing import Final
 from node.memory.record import Recalled
 from node.memory.wording import coverage
 
-RECENCY: Final = 0.06
+RECENCY: Final = 0.03
 """For what happened this moment; half of it after the half-life."""
 
 IMPORTANCE: Final = 0.06
@@ -24,7 +24,7 @@ SAME_MOOD: Final = 0.02
 SAME_SESSION: Final = 0.02
 
 COVERAGE: Final = 0.15
-"""For a memory that has all words of the query that carry meaning: an embedder takes one relative for another."""
+"""For a memory that has every word of the query that says something: an embedder takes one relative for another."""
 
 RARE_WORDS: Final = 0.5
 """For a memory that holds all the rare words, or the very phrase, that the query asks for."""

@@ -100,11 +100,12 @@ class Acting:
             action.query, k=self._config.recall_items, session_id=session_id, mood=mood
         )
         situation = replace(situation, recalled=(*(situation.recalled or ()), *recalled))
+        guidance = await self._learning.guidance(job_id, situation.goal)
+        situation = replace(situation, rules=(*guidance.own_texts, *guidance.texts))
         found = [{"id": one.id, "score": round(one.score, 4), "source": one.source} for one in recalled]
         output: Output = {"found": found, "support": len(situation.support)}
         if situation.support:
             return situation, output
-        guidance = await self._learning.guidance(job_id, situation.goal)
         taught = tuple(one for one in guidance.given if answers(situation.goal, one.bullet.text, one.likeness))
         if taught:
             return replace(situation, taught=taught), {**output, "taught": [one.bullet.id for one in taught]}

@@ -187,7 +187,8 @@ class Situation:
     """All that the decision depends on, folded from the job's steps. `recalled` is None before the first recall.
 
     `redacted` is the goal as it may leave this machine; None if that is the goal itself. `taught` are the playbook
-    bullets that answer the goal themselves, where no memory does. `turns` is the conversation so far, oldest first;
+    bullets that answer the goal themselves, where no memory does; `rules` is what playbook and own lessons say of such
+    goals, which may hold what is private. `turns` is the conversation so far, oldest first;
     `before` are the parts that came before this one, where it is a part of a goal itself.
     `looping` says why the work stands still, once it does.
     """
@@ -200,6 +201,7 @@ class Situation:
     tools: Sequence[ToolInfo] = ()
     recalled: Sequence[Recalled] | None = None
     taught: Sequence[Fitting] = ()
+    rules: Sequence[str] = ()
     tool_results: Sequence[ToolResult] = ()
     candidates: Sequence[Candidate] = ()
     asked: Sequence[Asked] = ()

@@ -46,25 +46,28 @@ class Writer:
         self._model = model
         self._events = events
 
-    async def write(self, context: Context, *, session_id: str | None = None) -> Written:
-        """The whole answer."""
-        async with aclosing(self.stream(context, session_id=session_id)) as pieces:
+    async def write(self, context: Context, *, session_id: str | None = None, shown: bool = True) -> Written:
+        """The whole answer. See `stream`."""
+        async with aclosing(self.stream(context, session_id=session_id, shown=shown)) as pieces:
             async for piece in pieces:
                 if isinstance(piece, Written):
                     return piece
         raise AssertionError("a stream ends with what was written")
 
-    async def from_notes(self, question: str, notes: Sequence[str], *, guidance: Sequence[str] = ()) -> Written:
+    async def from_notes(
+        self, question: str, notes: Sequence[str], *, guidance: Sequence[str] = (), shown: bool = True
+    ) -> Written:
         """Answer from notes alone, best first: see `context.of_notes`."""
-        return await self.write(of_notes(question, notes, guidance=guidance))
+        return await self.write(of_notes(question, notes, guidance=guidance), shown=shown)
 
     async def stream(
-        self, context: Context, *, session_id: str | None = None, talk: bool = False
+        self, context: Context, *, session_id: str | None = None, talk: bool = False, shown: bool = True
     ) -> AsyncGenerator[str | Written, None]:
         """The answer's text in pieces as they come, then what was written as the last item.
 
         Where the model breaks after the first piece, the last item has the text that counts, and the pieces do not.
-        `talk` asks for no fact, so that any model may answer it without notes. Raises BudgetExhausted.
+        `talk` asks for no fact, so that any model may answer it without notes. Raises BudgetExhausted, unless it is
+        not `shown` to the owner: then the best note is quoted, as where there is no model.
         """
         engine = await self._model.ready()
         if not context.notes and (engine is None or not (engine.capable or talk)):
@@ -79,6 +82,7 @@ class Writer:
             temperature=context.temperature,
             private=context.private,
             session_id=session_id,
+            shown=shown,
         )
         asked = {"model": engine.name, "turns": len(context.turns)}
         await self._events.publish("inference_requested", engine.name, asked)
@@ -89,17 +93,17 @@ class Writer:
                 async for piece in pieces:
                     if not isinstance(piece, str):
                         completion = piece
-                    elif shown := links.feed(piece):
-                        yield shown
-        except BudgetExhausted:
-            raise
+                    elif text := links.feed(piece):
+                        yield text
         except PagiError as error:
+            if shown and isinstance(error, BudgetExhausted):
+                raise
             logger.warning("the model did not answer: %s", error)
             yield _quoted(context, str(error))
             return
         assert completion is not None
-        if shown := links.end():
-            yield shown
+        if text := links.end():
+            yield text
         used = {"model": completion.model, "completion_tokens": completion.completion_tokens, "ms": completion.ms}
         await self._events.publish("inference_completed", completion.model, used)
         yield _written(context, completion)

@@ -208,11 +208,6 @@ def assemble_mind(
         now=now,
     )
 
-    def use_tuning() -> None:
-        answered.ttl_s = tuning.get("answered_ttl_s") or TTL_S
-        decomposer.max_depth = max(config.max_depth, tuning.get("max_depth") or 0)
-
-    tuning.on_change(use_tuning)
     decider = Decider(model=model, router=router, decomposer=decomposer, refusal=builder.refusal)
     followers = Followers()
     record = Record(jobs, followers, events)
@@ -265,6 +260,12 @@ def assemble_mind(
         max_depth=config.max_depth,
         now=now,
     )
+
+    def use_tuning() -> None:
+        answered.ttl_s = tuning.get("answered_ttl_s") or TTL_S
+        decomposer.max_depth = pursuing.max_depth = max(config.max_depth, tuning.get("max_depth") or 0)
+
+    tuning.on_change(use_tuning)
     afterwards = Afterwards(config=config, jobs=jobs, conversing=conversing, hive=hive, reflects=reflect)
     executive = Executive(
         jobs=jobs,

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Final, Literal
 
 from node.inference.engine import Engine, ModelSource
+from node.inference.errors import InferenceError
 from node.mind.actions import Action, AskOwner, AskTwin, BuildTool, Recall, Respond, Situation, UseTool, decide
 from node.mind.building import draft
 from node.mind.choosing import NONE, Question, choose, fill
@@ -20,6 +21,7 @@ from node.mind.filling import fill_by_rule
 from node.mind.knowing import question_of
 from node.mind.patterns import bare_sum, hinted, is_sum
 from node.mind.router import Router
+from node.mind.solving import CALCULATOR, expression_for
 from node.mind.wishes import formula_of, rule_of, task_of, wants_tool
 from plugins.host import ToolInfo
 
@@ -29,6 +31,9 @@ MIN_FIT: Final = 0.35
 
 MIN_LEAD: Final = 0.05
 """How much better than the next one, too: two tools that fit alike cannot be told apart by likeness."""
+
+MIN_FURTHER: Final = 0.22
+"""How well a tool must fit a goal to be offered after another one gave its result."""
 
 MAX_CALLS: Final = 4
 """Calls for one goal that a model may choose, whatever steps there are: one that lies to it cannot keep it busy."""
@@ -108,9 +113,12 @@ class Decider:
     async def _by_model(self, situation: Situation, engine: Engine, question: Question) -> Decision:
         if len(situation.tool_results) >= MAX_CALLS:
             return Decision(Respond(), "rule", f"{MAX_CALLS} calls are enough for one goal")
+        worked_out = await _by_what_was_taught(situation, engine, question)
+        if worked_out is not None:
+            return worked_out
         offered = await self._offered(situation, question)
         if not offered:
-            return _without_tool(situation, "rule", "no tool is offered")
+            return _without_tool(situation, "rule", "no tool, or no further one, fits the goal")
         chosen = await choose(engine, question, offered)
         names = ", ".join(info.name for info in offered)
         if chosen.name is None:
@@ -138,13 +146,14 @@ class Decider:
     async def _offered(self, situation: Situation, question: Question) -> tuple[ToolInfo, ...]:
         """The tools that are like the goal, and those that a pattern speaks for, which no likeness finds.
 
-        One that gave its result is offered again only for a goal that names several things: a small model tends to
-        choose it once more.
+        After a result only those that are well alike: a small model that is shown another tool tends to call it. One
+        that gave its result is offered again only for a goal that names several things.
         """
         goal = situation.goal
         used = {result.call.name for result in situation.tool_results if result.error is None}
         again = _SEVERAL.search(goal) is not None
-        routed = [one.info for one in await self._router.route(goal, situation.tools)]
+        least = MIN_FURTHER if used else -1.0
+        routed = [one.info for one in await self._router.route(goal, situation.tools) if one.score >= least]
         hints = hinted(goal, question.known)
         offered = {info.name: info for info in (*routed, *(info for info in situation.tools if info.name in hints))}
         return tuple(info for info in offered.values() if again or info.name not in used)
@@ -207,6 +216,22 @@ def _named_twin(situation: Situation) -> Decision | None:
         if named and candidate.name and candidate.did not in asked:
             return Decision(AskTwin(candidate, situation.outward), "rule", "the owner names whom to ask")
     return None
+
+
+async def _by_what_was_taught(situation: Situation, engine: Engine, question: Question) -> Decision | None:
+    """A sum that what the twin was taught says how to do: the model writes it, the calculator does it."""
+    has_number = any(char.isdigit() for char in situation.goal)
+    if not (situation.rules and has_number and CALCULATOR in situation.tool_names) or situation.tool_results:
+        return None
+    try:
+        expression = await expression_for(
+            situation.goal, situation.rules, engine=engine, session_id=question.session_id
+        )
+    except InferenceError:
+        return None  # whoever decides next asks the model again, and says what failed
+    if not expression:
+        return None
+    return Decision(UseTool(CALCULATOR, {"expression": expression}), "model", "it was taught how this is worked out")
 
 
 def _without_tool(situation: Situation, by: Literal["rule", "model"], why: str) -> Decision:

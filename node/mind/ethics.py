@@ -35,7 +35,7 @@ By = Literal["rule", "meaning", "model"]
 
 SURE_LIKENESS: Final = 0.40
 SURE_LEAD: Final = 0.10
-"""A goal is refused for its meaning alone if it is so like an example of harm, and by so much less like a harmless one."""
+"""A goal is refused for its meaning if it is so like an example of harm, and by so much less like a harmless one."""
 
 ALIKE_LIKENESS: Final = 0.30
 ALIKE_LEAD: Final = -0.15

@@ -45,6 +45,9 @@ COUNT_AFTER: Final = 16
 COUNT_EVERY_S: Final = 3600.0
 """How long fewer of them wait."""
 
+SUCCESS: Final = "success_rate"
+"""The metric of a playbook that says how many of the goals it helped with went well."""
+
 OWNERS_WEIGHT: Final = 2
 """What the owner's word on a job counts, where the job's own end counts 1."""
 
@@ -101,6 +104,11 @@ class Guidance:
     def texts(self) -> list[str]:
         """The bullets' words, for the prompt."""
         return [fitting.bullet.text for fitting in self.given]
+
+    @property
+    def score(self) -> float:
+        """How good the best of all bullets is that fitted. Those kept back count: what is compared must be alike."""
+        return max((fitting.score for fitting in (*self.given, *self.kept_back)), default=0.0)
 
     @property
     def likeness(self) -> float:
@@ -165,7 +173,7 @@ class Learning:
         """The bullets for a goal, from the playbook that has the best one for it; the usual one if none has any."""
         names = sorted(self._playbooks.names, key=lambda name: (name != self._usual, name))
         found = [await self._guidance(name, job_id, goal) for name in names or [self._usual]]
-        best = max(found, key=lambda guidance: guidance.given[0].score if guidance.given else 0.0)
+        best = max(found, key=lambda guidance: guidance.score)
         best = await self._with_blend(best, found, job_id, goal)
         own = await self._own_lessons.bullets() if self._own_lessons is not None else ()
         return replace(best, own=await asyncio.to_thread(self._fitting, goal, own, None)) if own else best
@@ -344,6 +352,7 @@ class Learning:
             await self._database.write(mark)
             return None
         good = sum(outcome.outcome == "good" for outcome in outcomes)
+        ops.append({"op": "metric", "name": SUCCESS, "sum": float(good), "count": len(outcomes)})
         critique = f"How bullets did in {len(outcomes)} jobs, {good} of them good."
         evidence = [_reference(outcome) for outcome in outcomes]
         cid = await self._playbooks.propose(name, critique, ops, evidence, also=mark)
@@ -360,7 +369,7 @@ class Learning:
             weight = OWNERS_WEIGHT if outcome.source == "owner" else 1
             given = (use.bullet for use in used if use.use != "kept_back" and use.bullet in present)
             counts.update({(op, bullet): weight for bullet in given})
-        return [{"op": op, "id": bullet, "n": n} for (op, bullet), n in sorted(counts.items())][: limits.MAX_OPS]
+        return [{"op": op, "id": bullet, "n": n} for (op, bullet), n in sorted(counts.items())][: limits.MAX_OPS - 1]
 
     def _fitting(
         self, goal: str, bullets: Sequence[Bullet], playbook: Playbook | None, tokens: int | None = None

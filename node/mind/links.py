@@ -1,8 +1,8 @@
 """Links in an answer: one that the model put together is left out where it had words of others to read. Pure.
 
-Whoever can put words before the model can ask it for a link to their host with something private in it; an image that a
-view loads by itself, or a click, then gives it away. Such a link stands nowhere in what the model was given, for whoever
-asked does not know the secret. A link that does stand there is shown as it is: it carries nothing out.
+Whoever can put words before the model can ask it for a link to their host with something private in it; an image that
+a view loads by itself, or a click, then gives it away. Such a link stands nowhere in what the model was given, for
+whoever asked does not know the secret. A link that does stand there is shown as it is: it carries nothing out.
 """
 
 import re

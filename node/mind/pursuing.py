@@ -63,6 +63,7 @@ class Pursuing:
         permitting: Permitting,
         acting: Acting,
         decider: Decider,
+        teams: Teams,
         ending: Ending,
         conversing: Conversing,
         ethics: Ethics,
@@ -78,17 +79,23 @@ class Pursuing:
         self._permitting = permitting
         self._acting = acting
         self._decider = decider
+        self._teams = teams
         self._ending = ending
         self._conversing = conversing
         self._ethics = ethics
         self._emotions = emotions
         self._kill_switch = kill_switch
         self._tools = tools
-        self._max_depth = max_depth
+        self.max_depth = max_depth
         self._now = now
 
-    async def pursue(self, job_id: str, control: Control, before: Sequence[Child] = ()) -> Job:
-        """Work on a job until it has ended or waits for the owner; what it is then. Raises Halted."""
+    async def pursue(
+        self, job_id: str, control: Control, before: Sequence[Child] = (), *, first: Candidate | None = None
+    ) -> Job:
+        """Work on a job until it has ended or waits for the owner; what it is then. Raises Halted.
+
+        `first` is the twin of a team to which a part of a goal was assigned: if somebody has to be asked, it is first.
+        """
         control.check()
         job = await self._jobs.get(job_id)
         if job.ended or job.status == "paused" or await self._still_waits(job):
@@ -98,7 +105,7 @@ class Pursuing:
         scope = asyncio.timeout(None if job.deadline_ms is None else max(0.0, (job.deadline_ms - self._now()) / 1000))
         try:
             async with scope:
-                await self._work(job, control, before)
+                await self._work(job, control, before, first)
         except Parked:
             await self._jobs.move(job_id, "waiting_approval", among=("running",))
             self._record.tell(control, job_id, "status", {"status": "waiting_approval"})
@@ -122,8 +129,8 @@ class Pursuing:
         row = await self._approvals.of_step(job.id, job.steps[-1].n)
         return row is not None and row.status == "pending"
 
-    async def _work(self, job: Job, control: Control, before: Sequence[Child]) -> None:
-        run = await self._begun(job, control, before)
+    async def _work(self, job: Job, control: Control, before: Sequence[Child], first: Candidate | None) -> None:
+        run = await self._begun(job, control, before, first)
         while run is not None:
             control.check()
             step, action, is_new = await self._next(run)
@@ -134,7 +141,9 @@ class Pursuing:
             output = await self._carried_out(run, step, action, is_new=is_new)
             run.situation = observed(run.situation, action, output)
 
-    async def _begun(self, job: Job, control: Control, before: Sequence[Child]) -> Run | None:
+    async def _begun(
+        self, job: Job, control: Control, before: Sequence[Child], first: Candidate | None
+    ) -> Run | None:
         """The job as its record has it; None if it was refused."""
         goal = await asyncio.to_thread(perceive, job.goal)
         if not goal.text.strip():
@@ -156,6 +165,7 @@ class Pursuing:
             turns=turns,
             tools=self._tools.list(),
             before=before,
+            candidates=() if first is None else (first,),
         )
         run = Run(
             job=job,
@@ -259,31 +269,38 @@ class Pursuing:
 
     async def _parts(self, run: Run, step: Step, action: Decompose) -> Output:
         """Work on each part as a job of its own, the same one again after a stop. Raises Parked if one waits."""
-        if run.job.depth >= self._max_depth:
+        if run.job.depth >= self.max_depth:
             return {"error": f"this is {run.job.depth} parts deep, and no goal is split further"}
         ids = [derived_id(run.job.id, step.n, number) for number in range(len(action.goals))]
         for job_id, goal in zip(ids, action.goals, strict=True):
             await self._jobs.create(
                 goal, run.job.session_id, max_steps=run.job.max_steps, parent=run.job, job_id=job_id
             )
+        team = await self._teams.assigned(run.job.goal, action.goals)
         done: list[Job | None] = []
         if action.parallel:
             async with asyncio.TaskGroup() as tasks:
-                working = [tasks.create_task(self._part(job_id, run.control, ())) for job_id in ids]
+                working = [
+                    tasks.create_task(self._part(job_id, run.control, (), team.get(goal)))
+                    for job_id, goal in zip(ids, action.goals, strict=True)
+                ]
             done = [task.result() for task in working]
         else:
-            for job_id in ids:
-                done.append(await self._part(job_id, run.control, [_child(job) for job in done if job is not None]))
+            for job_id, goal in zip(ids, action.goals, strict=True):
+                before = [_child(job) for job in done if job is not None]
+                done.append(await self._part(job_id, run.control, before, team.get(goal)))
         run.control.check()
         ended = [job for job in done if job is not None and job.ended]
         if len(ended) < len(ids):
             raise Parked
         return {"parts": [_shown(_child(job)) for job in ended]}
 
-    async def _part(self, job_id: str, control: Control, before: Sequence[Child]) -> Job | None:
+    async def _part(
+        self, job_id: str, control: Control, before: Sequence[Child], first: Candidate | None
+    ) -> Job | None:
         """A part; None if it was halted: the others may finish the step that they are at."""
         try:
-            return await self.pursue(job_id, control, before)
+            return await self.pursue(job_id, control, before, first=first)
         except Halted:
             return None
 

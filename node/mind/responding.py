@@ -96,7 +96,7 @@ class Responding:
     async def _by_model(self, question: Question, engine: Engine, tell: Tell) -> Answer:
         """Everything at once, in the twin's own words."""
         guidance = await self._learning.guidance(question.job_id, question.situation.goal)
-        context = await self._context(question, engine, guidance.texts)
+        context = await self._context(question, engine, guidance)
         written = await self._streamed(context, question.session_id, tell)
         origin, sources = _origin(question.situation)
         output: dict[str, Any] = {"from": origin, "model": written.model, "context": dict(context.division)}
@@ -110,17 +110,17 @@ class Responding:
             text = cited(text, named, sources, written_by_model=not written.degraded)
         return _answer(text, written, output, guidance)
 
-    async def _context(self, question: Question, engine: Engine, bullets: list[str]) -> Context:
+    async def _context(self, question: Question, engine: Engine, guidance: Guidance) -> Context:
         situation = question.situation
         return await self._contexts.build(
             goal=question.goal,
             identity=await self._voice.identity(),
             budget_tokens=engine.context_tokens,
             emotion=question.emotion,
-            bullets=bullets,
+            bullets=guidance.texts,
             recalled=situation.support or tuple(situation.recalled or ())[:2],
             turns=situation.turns,
-            results=tuple(_results(situation)),
+            results=(*_results(situation), *(Given("what I was taught", text) for text in guidance.own_texts)),
             capable=engine.capable,
         )
 
@@ -289,4 +289,6 @@ def _results(situation: Situation) -> Iterator[Given]:
 
 def readable(result: Any) -> str:
     """A tool's result as text."""
-    return str(result["result"]) if isinstance(result, dict) and "result" in result else str(result)
+    if isinstance(result, dict):
+        return str(result["result"]) if "result" in result else ", ".join(f"{k}: {v}" for k, v in result.items())
+    return str(result)

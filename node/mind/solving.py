@@ -57,13 +57,7 @@ async def solve(question: str, rules: Sequence[str], *, engine: Engine, tools: P
 
     Raises InferenceError.
     """
-    turns = [ChatTurn("system", _INSTRUCTIONS)]
-    for asked, expression in _EXAMPLES:
-        turns += [ChatTurn("user", asked), ChatTurn("assistant", orjson.dumps({"expression": expression}).decode())]
-    listed = "\n".join(f"- {' '.join(rule.split())}" for rule in rules) or "(none)"
-    turns.append(ChatTurn("user", f"Rules:\n{listed}\n\nQuestion: {' '.join(question.split())}"))
-    completion = await engine.complete(ChatRequest(turns=turns, max_tokens=_MAX_TOKENS, json_schema=_SCHEMA))
-    expression = _expression(completion.text)
+    expression = await expression_for(question, rules, engine=engine)
     if not expression:
         return None
     try:
@@ -72,6 +66,20 @@ async def solve(question: str, rules: Sequence[str], *, engine: Engine, tools: P
         logger.info("what the model wrote has no value: %s", error)
         return None
     return Solved(expression, str(result))
+
+
+async def expression_for(question: str, rules: Sequence[str], *, engine: Engine, session_id: str | None = None) -> str:
+    """The arithmetic whose value answers a question, as the model writes it; empty if there is none.
+
+    Raises InferenceError.
+    """
+    turns = [ChatTurn("system", _INSTRUCTIONS)]
+    for asked, expression in _EXAMPLES:
+        turns += [ChatTurn("user", asked), ChatTurn("assistant", orjson.dumps({"expression": expression}).decode())]
+    listed = "\n".join(f"- {' '.join(rule.split())}" for rule in rules) or "(none)"
+    turns.append(ChatTurn("user", f"Rules:\n{listed}\n\nQuestion: {' '.join(question.split())}"))
+    request = ChatRequest(turns=turns, max_tokens=_MAX_TOKENS, json_schema=_SCHEMA, session_id=session_id)
+    return _expression((await engine.complete(request)).text)
 
 
 def _expression(text: str) -> str:

@@ -1,18 +1,21 @@
 """Who of the swarm works on which part of a goal: by what each can do, how it did before, and how much it has to do.
 
-Pure but for the embedder. Templates, which say how a team was put together that did well, are kept by whoever learns
-from outcomes; here they are only read.
+Templates, which say which twins did well together, are kept in the playbook by whoever learns from outcomes; here they
+are only read. Putting a team together is pure but for the embedder.
 """
 
-from collections.abc import Mapping, Sequence
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from identity.did import Did, parse_did
 from identity.errors import PagiError
 from node.inference.embedder import Embedder
+from node.mind.actions import Candidate
 from node.mind.relevance import topic_likeness
 from node.swarm import KnownTwin
+from node.trust import TrustList
 
 MIN_LIKENESS: Final = 0.6
 """Cosine of a part and what a twin can do from which the twin may work on it."""
@@ -125,3 +128,45 @@ def _promise(twin: KnownTwin, alike: float, busy: Mapping[Did, int], usual: set[
 
 def _abilities(twin: KnownTwin) -> tuple[str, ...]:
     return (*twin.topics, *(capability.replace("_", " ") for capability in twin.capabilities))
+
+
+class KnownTwins(Protocol):
+    """What this needs of the directory."""
+
+    async def twins(self) -> Sequence[KnownTwin]: ...
+
+
+Templates = Callable[[], Awaitable[Mapping[str, Any]]]
+"""The templates of the playbook: name → [{did, topics}]."""
+
+
+class Teams:
+    """Puts teams together of the twins that the owner named and that are there."""
+
+    def __init__(
+        self, *, own: Did, directory: KnownTwins, trust: TrustList, embedder: Embedder, templates: Templates
+    ) -> None:
+        self._own = own
+        self._directory = directory
+        self._trust = trust
+        self._embedder = embedder
+        self._templates = templates
+
+    async def assigned(self, goal: str, parts: Sequence[str]) -> dict[str, Candidate]:
+        """For each part of a goal that a twin fits, the twin to ask first. Nobody is asked here."""
+        there = [
+            twin
+            for twin in await self._directory.twins()
+            if twin.did != self._own and twin.online and twin.topics and self._trust.allows(twin.did)
+        ]
+        if not there:
+            return {}
+        templates = await self._templates()
+
+        def compose() -> Team:
+            template = template_for(goal, templates, embedder=self._embedder)
+            return team_for(parts, there, embedder=self._embedder, template=template)
+
+        team = await asyncio.to_thread(compose)
+        topics = {twin.did: twin.topics for twin in there}
+        return {one.part: Candidate(one.did, one.name, topics[one.did], one.score) for one in team.assignments}

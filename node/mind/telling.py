@@ -55,5 +55,5 @@ class Telling:
             approved=approved,
             capable=engine is not None and engine.capable,
         )
-        written = await self._writer.write(context)
+        written = await self._writer.write(context, shown=False)
         return None if (await self._ethics.may_leave(written.text)).refused else written

@@ -63,7 +63,8 @@ class Trying:
             if solved is not None:
                 return solved.value
         # A bullet that fits is given either way; where nothing is remembered it may be the answer itself.
-        written = await self._writer.from_notes(goal, notes or bullets, guidance=bullets if notes else ())
+        rules = bullets if notes else ()
+        written = await self._writer.from_notes(goal, notes or bullets, guidance=rules, shown=False)
         if written.degraded:
             raise NotTried(f"the model did not answer: {written.reason}")
         return written.text

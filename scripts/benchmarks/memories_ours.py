@@ -1,7 +1,7 @@
 """This project's side of `memories`, each step in a process of its own, so that its memory can be read.
 
-Usage: python -m benchmarks.memories_ours (fill | ask) FOLDER. FOLDER has rows.npy and queries.npy; prints one JSON line. The vectors come
-from those files and not from an embedder; everything else is as in a twin.
+Usage: python -m benchmarks.memories_ours (fill | ask) FOLDER. FOLDER has rows.npy and queries.npy; prints a JSON line.
+The vectors come from those files and not from an embedder; everything else is as in a twin.
 """
 
 import asyncio

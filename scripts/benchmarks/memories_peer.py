@@ -67,7 +67,7 @@ def lancedb(rows: np.ndarray, folder: Path) -> Search:
         table.create_index(metric="dot", vector_column_name="vector")
 
     def search(query: np.ndarray) -> list[int]:
-        asked = table.search(query).distance_type("dot").select(["id"]).limit(K)
+        asked = table.search(query).distance_type("dot").select(["id", "_distance"]).limit(K)
         if indexed:
             asked = asked.nprobes(20).refine_factor(10)
         return asked.to_arrow()["id"].to_pylist()

@@ -135,7 +135,7 @@ async def _measured(tools: Sequence[ToolInfo], tasks: Sequence[Task], texts: Map
 
 @asynccontextmanager
 async def _opened(path: Path) -> AsyncIterator[Engine]:
-    async with open_engine(path, threads=2, context_tokens=8192, parallel=1) as engine:
+    async with open_engine(path, context_tokens=8192, parallel=1) as engine:
         yield engine
 
 

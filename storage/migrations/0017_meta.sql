@@ -11,6 +11,7 @@ INSERT INTO outcomes_of_anything SELECT * FROM job_outcomes;
 DROP TABLE job_outcomes;
 ALTER TABLE outcomes_of_anything RENAME TO job_outcomes;
 CREATE INDEX job_outcomes_uncounted ON job_outcomes (playbook) WHERE counted = 0;
+CREATE INDEX job_outcomes_said ON job_outcomes (job_id) WHERE source IN ('owner', 'receipt');
 
 CREATE TABLE uses_of_anything (
     job_id   TEXT NOT NULL,

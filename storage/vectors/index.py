@@ -90,12 +90,9 @@ class VectorIndex:
             return self._holding.remove(ids) if self._holding else 0
 
     def absent(self, ids: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Those of these ids that are not here, in order."""
-        import numpy as np
-
+        """Those of these ids that are not here, in their order."""
         with self._lock:
-            slots = self._opened().slots
-            return np.setdiff1d(ids, slots.ids_in(slots.slots_of(ids)))
+            return ids[~self._opened().slots.holds(ids)]
 
     def search(
         self,

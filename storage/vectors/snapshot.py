@@ -1,8 +1,9 @@
 """Snapshots of a large index: a file that spares making it anew from SQLite at the next start. Never the truth.
 
-A file holds the codes of the vectors by id, what made them, the embedding model and the last `seq` that SQLite had
-given. It appears whole or not at all; whoever reads it drops what SQLite no longer has and adds what is not in it.
-Anything odd about it and it does not count. What is forgotten is in no file once `nothing_kept` has been entered.
+A file holds the codes of the vectors by id, what made them, the embedding model, the last `seq` that SQLite had given,
+and a stamp that SQLite has too, for a database that was restored is another one. The file appears whole or not at all;
+whoever reads it drops what SQLite no longer has and adds what is not in it. Anything odd about it and it does not
+count. What is forgotten is in no file once `nothing_kept` has been entered.
 """
 
 from __future__ import annotations
@@ -38,12 +39,16 @@ _AT_ONCE: Final = 8192
 _LENGTH_BYTES: Final = 4
 _CHECKSUM_BYTES: Final = 32
 
+_Said = tuple[str, str, int]
+"""The stamp, the model and the last `seq` of a header."""
+
 
 @dataclass(frozen=True, slots=True)
 class Header:
     """What a snapshot says of itself. `rows` counts the slots, the dead ones too."""
 
     format: str
+    stamp: str
     model_id: str
     dimensions: int
     last_seq: int
@@ -86,7 +91,7 @@ class Snapshots:
                 self._forgetting -= 1
 
     def write(
-        self, index: VectorIndex, *, model_id: str, last_seq: int, stop: Callable[[], bool] = lambda: False
+        self, index: VectorIndex, *, stamp: str, model_id: str, last_seq: int, stop: Callable[[], bool] = lambda: False
     ) -> bool:
         """Put an index on disk that has codes; searches go on meanwhile. Whether that was done.
 
@@ -94,9 +99,9 @@ class Snapshots:
         `last_seq` was read from SQLite before. Raises StorageFull or StorageFailed.
         """
         with self._writers:
-            return self._write(index, model_id, last_seq, stop)
+            return self._write(index, (stamp, model_id, last_seq), stop)
 
-    def _write(self, index: VectorIndex, model_id: str, last_seq: int, stop: Callable[[], bool]) -> bool:
+    def _write(self, index: VectorIndex, said: _Said, stop: Callable[[], bool]) -> bool:
         temporary = self._folder / f"{TEMPORARY_PREFIX}{secrets.token_hex(8)}"
         with self._lock:
             if self._forgetting or index.exact:
@@ -107,7 +112,7 @@ class Snapshots:
                 with os.fdopen(
                     os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), "wb"
                 ) as file:
-                    _write(file, index, model_id, last_seq, lambda: stop() or self._given_up())
+                    _write(file, index, said, lambda: stop() or self._given_up())
                     file.flush()
                     os.fsync(file.fileno())
                 with self._lock:
@@ -123,17 +128,20 @@ class Snapshots:
                 self._writing = None
                 temporary.unlink(missing_ok=True)
 
-    def read(self, index: VectorIndex, *, model_id: str, last_seq: int, group_of: NDArray[np.int32]) -> bool:
+    def read(
+        self, index: VectorIndex, *, stamp: str | None, model_id: str, last_seq: int, group_of: NDArray[np.int32]
+    ) -> bool:
         """Fill an empty index from the snapshot; whether there was a sound one. One that is odd is removed.
 
-        `last_seq`: the greatest that SQLite ever gave. `group_of[seq]` is the group of a row, -1 where there is none:
-        what SQLite does not have stays out. Raises StorageFailed if an odd one cannot be removed.
+        `stamp` is what SQLite has, `last_seq` the greatest that it ever gave. `group_of[seq]` is the group of a row,
+        -1 where there is none: what SQLite does not have stays out. Raises StorageFailed if an odd one cannot be
+        removed.
         """
         try:
             size_bytes = self.path.stat().st_size
             with self.path.open("rb") as file:
                 source = _Source(file, size_bytes)
-                header = _header_of(source, model_id=model_id, dimensions=index.dimensions, last_seq=last_seq)
+                header = _header_of(source, (stamp, model_id, last_seq), index.dimensions)
                 holding = _read(source, header, group_of)
                 source.check_end()
         except FileNotFoundError:
@@ -193,8 +201,9 @@ class _Source:
             raise OddSnapshot("its checksum is wrong")
 
 
-def _header_of(source: _Source, *, model_id: str, dimensions: int, last_seq: int) -> Header:
+def _header_of(source: _Source, expected: tuple[str | None, str, int], dimensions: int) -> Header:
     """The header, if it is of this model and database. Raises OddSnapshot."""
+    stamp, model_id, last_seq = expected
     size_bytes = int.from_bytes(source.take(_LENGTH_BYTES), "little")
     if size_bytes > _MAX_HEADER_BYTES:
         raise OddSnapshot("its header is too long")
@@ -208,8 +217,8 @@ def _header_of(source: _Source, *, model_id: str, dimensions: int, last_seq: int
         )
     if not all(isinstance(number, int) for number in (header.last_seq, header.rows, header.made_for)):
         raise OddSnapshot("its header is damaged")
-    if header.last_seq > last_seq:
-        raise OddSnapshot("it is newer than the database")
+    if header.stamp != stamp or header.last_seq > last_seq:
+        raise OddSnapshot("it is not of this database, or not of how it is now")
     return header
 
 
@@ -235,7 +244,7 @@ def _read(source: _Source, header: Header, group_of: NDArray[np.int32]) -> Holdi
     return Holding(slots, table)
 
 
-def _write(file: BinaryIO, index: VectorIndex, model_id: str, last_seq: int, stop: Callable[[], bool]) -> None:
+def _write(file: BinaryIO, index: VectorIndex, said: _Said, stop: Callable[[], bool]) -> None:
     """Write an index that has codes, piece by piece. Raises Stopped."""
     from storage.vectors.tables import ByteTable
 
@@ -249,7 +258,8 @@ def _write(file: BinaryIO, index: VectorIndex, model_id: str, last_seq: int, sto
         slots, table = holding.slots, holding.table
         assert isinstance(table, ByteTable)
         rows = slots.count
-        header = Header(FORMAT, model_id, index.dimensions, last_seq, index.made_for, rows)
+        stamp, model_id, last_seq = said
+        header = Header(FORMAT, stamp, model_id, index.dimensions, last_seq, index.made_for, rows)
         text = json.dumps(asdict(header)).encode()
         put(len(text).to_bytes(_LENGTH_BYTES, "little") + text)
         put(table.codec.reach.astype("<f4").tobytes() + table.codec.values.astype("<f4").tobytes())

@@ -28,7 +28,7 @@ SAMPLE_LEAST: Final = 1024
 """Codes made from fewer say too little; faiss wants 39 for each of 16 values."""
 
 SHORTLIST_LEAST: Final = 1000
-SHORTLIST_FOR_EACH: Final = 40
+SHORTLIST_FOR_EACH: Final = 16
 """How many vectors are looked at by their bytes, for each that is asked for. Of the ten likest in a million, 98 in 100
 stand among the first thousand by the short code (docs/decisions/vector-index.md)."""
 
@@ -43,6 +43,9 @@ _SURPLUS: Final = 1.5
 
 _APPENDED_AT_ONCE: Final = 8192
 """Bounds what faiss holds besides while it makes codes."""
+
+_MULTIPLIED_AT_ONCE: Final = 1024
+"""Of more the library behind numpy makes a task for several threads, and waits for them where cores are busy."""
 
 
 class Table(Protocol):
@@ -213,7 +216,11 @@ class ByteTable:
 
     def _best_of(self, slots: NDArray[np.int64], query: NDArray[np.float32], k: int) -> Found:
         """The best by their bytes: the byte c of a dimension stands for least + (c + 1/2) * step, as in faiss."""
-        scores = self.codes[slots].astype(np.float32) @ (query * self._step)
+        codes, weights = self.codes, query * self._step
+        scores = np.empty(len(slots), np.float32)
+        for start in range(0, len(slots), _MULTIPLIED_AT_ONCE):
+            part = slice(start, start + _MULTIPLIED_AT_ONCE)
+            scores[part] = codes[slots[part]].astype(np.float32) @ weights
         scores += query @ (self._least + self._step / 2)
         best = np.argsort(-scores, kind="stable")[:k]
         return scores[best], slots[best]

@@ -192,3 +192,21 @@ def test_a_twin_answers_with_the_model_of_another(thinking: tuple[Machine, Proce
     assert caught.value.code == "50302"
     assert "ada: it answered 404" in caught.value.message
     bela.discard()
+
+
+def test_a_goal_meets_the_budget(thinking: tuple[Machine, Process], bundled_model: Any) -> None:
+    """A throttled goal ends so and says why; a request whose answer is read by a program is refused."""
+    machine, _ = thinking
+    cato = machine.twin("cato", "--model", str(bundled_model), config="[budget.day]\ntokens = 20\n")
+    cato.start()
+    wait_until(lambda: True if local_of(cato)["state"] == "ready" else None, "the model")
+    cato.client.post("memory", body={"kind": "semantic", "content": "The ferry leaves at nine."})
+    outcome = cato.client.post("interact", body={"goal": "When does the ferry leave?"})
+    assert outcome["status"] == "throttled", outcome
+    assert "20 tokens of the day" in outcome["answer"]
+    with client_of(cato) as client:
+        held = client.chat.completions.create(model="default", messages=HELLO)
+        assert (held.model, "20 tokens of the day" in (held.choices[0].message.content or "")) == ("governor", True)
+        with pytest.raises(openai.RateLimitError):
+            client.chat.completions.create(model="default", messages=HELLO, tools=[WEATHER])
+    cato.discard()

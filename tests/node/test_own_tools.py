@@ -100,7 +100,7 @@ def test_no_goal_chooses_one(goal: str) -> None:
     assert tool_for(goal, frozenset(NAMES)) is None
 
 
-def test_what_only_the_owner_may_call_is_not_called_even_for_a_goal_that_fits(tmp_path: Path) -> None:
+def test_what_acts_in_the_owners_name_waits_for_leave_where_a_goal_fits_it(tmp_path: Path) -> None:
     called: list[str] = []
 
     @tool(description="Adds.", owner_only=True)
@@ -110,11 +110,15 @@ def test_what_only_the_owner_may_call_is_not_called_even_for_a_goal_that_fits(tm
 
     async def main() -> None:
         async with open_mind(FakeSwarm(), tmp_path) as mind:
-            tools = mind.executive._tools
+            tools = mind.tools
             tools.unregister("calculator")
             tools.register(Plugin(name="mine", version="1", tools=(calculator,), skills=clock.plugin(now).skills))
             outcome = await mind.executive.interact("How much is 40 + 2?")
-            assert "use_tool" not in [step.action for step in outcome.steps]
+            assert (outcome.status, called) == ("waiting_approval", [])
+            await mind.approvals.decide(outcome.waits_for[0], approve=False)
+            async for event in mind.executive.follow(outcome.job_id):
+                if event.kind == "end":
+                    break
             assert called == []
             assert await tools.execute("calculator", {"expression": "40 + 2"}) == "42"
 

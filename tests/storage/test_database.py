@@ -100,6 +100,30 @@ def test_a_write_that_raises_takes_back_only_itself(tmp_path: Path) -> None:
     asyncio.run(main())
 
 
+def test_maintenance_runs_alone_and_in_its_turn(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with Database.open(tmp_path / "node.db") as database:
+
+            def fails(conn: sqlite3.Connection) -> None:
+                assert not conn.in_transaction
+                conn.execute("BEGIN")
+                conn.execute("INSERT INTO meta VALUES ('half', 'done')")
+                raise ValueError
+
+            before = database.write(lambda conn: meta.put(conn, "a", "1"))
+            alone = database.maintain(lambda conn: (conn.in_transaction, meta.get(conn, "a"), meta.get(conn, "b")))
+            failing = database.maintain(fails)
+            after = database.write(lambda conn: meta.put(conn, "b", "2"))
+            results = await asyncio.gather(before, alone, failing, after, return_exceptions=True)
+            assert results[1] == (False, "1", None)
+            assert isinstance(results[2], ValueError)
+            assert await database.read(lambda conn: meta.get(conn, "half")) is None
+            assert await database.read(lambda conn: meta.get(conn, "b")) == "2"
+            await database.maintain(lambda conn: conn.execute("VACUUM") and None)
+
+    asyncio.run(main())
+
+
 def test_an_error_that_a_future_cannot_carry_still_reaches_its_caller(tmp_path: Path) -> None:
     def exhausted(conn: sqlite3.Connection) -> str:
         empty: list[str] = []

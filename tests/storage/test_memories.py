@@ -1,8 +1,10 @@
 import sqlite3
 
 import numpy as np
+import pytest
 
 from storage import memories
+from storage.errors import BadCursor
 
 
 def add(
@@ -66,3 +68,30 @@ def test_lists_and_choices_by_kind_and_namespace(conn: sqlite3.Connection) -> No
     assert [row.id for row in memories.list_memories(conn, limit=9, session_id="s1").items] == ["c"]
     page = memories.list_memories(conn, limit=2)
     assert [row.id for row in memories.list_memories(conn, limit=2, after=page.next).items] == ["a"]
+
+
+def test_what_happened_is_found_by_its_time_in_pages(conn: sqlite3.Connection) -> None:
+    for name, ms in (("late", 30), ("early", 10), ("same", 20), ("other", 20)):
+        add(conn, name, kind="episodic")
+        conn.execute("UPDATE memories SET happened_ms = ? WHERE id = ?", (ms, name))
+    add(conn, "fact")
+
+    def happened(limit: int = 9, **more: object) -> list[str]:
+        page = memories.happened_between(conn, 10, 30, kind="episodic", limit=limit, **more)  # type: ignore[arg-type]
+        return [row.id for row in page.items]
+
+    assert happened() == ["early", "same", "other"]
+    first = memories.happened_between(conn, 10, 30, kind="episodic", limit=2)
+    assert [row.id for row in first.items] == ["early", "same"]
+    assert happened(after=first.next) == ["other"]
+    assert happened(namespaces=("shared",)) == []
+    with pytest.raises(BadCursor):
+        happened(after="no.cursor")
+
+
+def test_importance_stays_within_its_bounds(conn: sqlite3.Connection) -> None:
+    add(conn, "a")
+    assert memories.adjust_importance(conn, "a", 0.2) == pytest.approx(0.7)
+    assert memories.adjust_importance(conn, "a", 9) == 1
+    assert memories.adjust_importance(conn, "a", -9) == 0
+    assert memories.adjust_importance(conn, "b", 1) is None

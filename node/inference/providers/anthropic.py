@@ -11,7 +11,7 @@ from typing import Any, Final
 from node.inference.engine import ChatRequest, ChatTurn, Finish, ToolCall
 from node.inference.errors import BadInferenceRequest
 from node.inference.providers.errors import ProviderFailed
-from node.inference.providers.refusing import Refusal, error_of, refusal_in
+from node.inference.providers.refusing import Refusal, error_of, refusal_in, unsupported_in
 from node.inference.providers.values import count_of, name_of
 from protocols.limits import MAX_PROVIDER_TOOL_CALLS
 
@@ -63,9 +63,7 @@ class AnthropicDialect:
         return AnthropicReader(as_answer=request.json_schema is not None)
 
     def unsupported(self, refusal: Refusal, sent: Collection[str]) -> str | None:
-        if not any(word in refusal.message for word in ("deprecated", "not supported", "cannot both be specified")):
-            return None
-        return next((name for name in _OPTIONAL if name in refusal.message and name in sent), None)
+        return unsupported_in(refusal, _OPTIONAL, sent)
 
 
 class AnthropicReader:

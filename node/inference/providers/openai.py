@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from node.inference.engine import ChatRequest, ChatTurn, Finish, ToolCall, ToolSpec
 from node.inference.providers.errors import ProviderFailed
-from node.inference.providers.refusing import Refusal, error_of, refusal_in
+from node.inference.providers.refusing import Refusal, error_of, refusal_in, unsupported_in
 from node.inference.providers.strictness import is_strict
 from node.inference.providers.values import count_of, name_of
 from protocols.limits import MAX_PROVIDER_TOOL_CALLS
@@ -63,10 +63,7 @@ class OpenAiDialect:
         return OpenAiReader()
 
     def unsupported(self, refusal: Refusal, sent: Collection[str]) -> str | None:
-        if not refusal.kind.startswith("unsupported_") and "not supported" not in refusal.message:
-            return None
-        named = (name for name in _OPTIONAL if name == refusal.param or f"'{name}'" in refusal.message)
-        return next((name for name in named if name in sent), None)
+        return unsupported_in(refusal, _OPTIONAL, sent)
 
 
 class OpenAiReader:

@@ -4,7 +4,7 @@ Pure. No error repeats the key, nor words of the prompt.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -20,6 +20,11 @@ MAX_RETRY_AFTER_S: Final = 3600.0
 _REASON_CHARS: Final = 200
 _ECHO_CHARS: Final = 24
 """So many characters of the prompt in a row are no chance."""
+
+_UNSUPPORTED: Final = re.compile(
+    r"(?:not|isn't|un)[ -]?(?:supported|recognized|permitted|known)|deprecated|cannot both be", re.IGNORECASE
+)
+"""How providers say that they do not take a parameter."""
 
 _SECRET: Final = re.compile(r"\b(?:(?:sk|pk|key)[-_]|Bearer )[\w.*-]{4,}", re.IGNORECASE)
 
@@ -47,6 +52,14 @@ def error_of(status: int, kind: str, message: str, retry_after_s: float | None =
     if status in (408, 409, 425) or status >= 500:
         return ProviderFailed(message)
     return ProviderRefused(message)
+
+
+def unsupported_in(refusal: Refusal, optional: Collection[str], sent: Collection[str]) -> str | None:
+    """The parameter that a refusal says the model does not take, among those that can be left out and were sent."""
+    if not (refusal.kind.startswith("unsupported_") or _UNSUPPORTED.search(refusal.message)):
+        return None
+    words = set(re.findall(r"\w+", refusal.message))
+    return next((name for name in optional if name in sent and (name == refusal.param or name in words)), None)
 
 
 def fit_to_show(refusal: Refusal, *, key: str | None, prompt: str) -> str:

@@ -170,7 +170,7 @@ class Providers:
             key = self._sealer.open(row.sealed_key, name=row.name, kind=row.kind, base_url=row.base_url)
         place = Place(
             name=row.name,
-            base_url=row.base_url.rstrip("/"),
+            base_url=row.base_url.rstrip("/").removesuffix("/v1" if row.kind == "anthropic" else ""),
             model=row.model,
             key=key,
             capable=row.capable,

@@ -9,7 +9,7 @@ import asyncio
 import json
 import time
 from collections.abc import AsyncGenerator, Collection, Mapping
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
@@ -37,6 +37,9 @@ from protocols.limits import (
 
 CONNECT_S: Final = 10.0
 """To connect, TLS included: any provider that is up does within a second."""
+
+LINGER_S: Final = 0.1
+"""For the end of an answer that is known to be whole; a provider that is slower gets a new connection next time."""
 
 SPARE_CHARS: Final = 4096
 """Text beyond what the tokens asked for would hold, before a provider is left."""
@@ -209,14 +212,15 @@ class RemoteEngine:
                 while chunk := await _chunk(reply, min(until, end)):
                     for data in events.feed(chunk):
                         if reader.over(data):
+                            await _drained(reply)
                             return
                         text, moved = reader.take(_object(data))
-                        if moved:
-                            until = loop.time() + times.stall_s
                         if text:
                             yield text
                             if self._closed:
                                 raise InferenceUnavailable("the model was closed while it answered")
+                        if moved:  # counted from here: how long the reader took is not the provider's doing
+                            until = loop.time() + times.stall_s
         except HostSilent as error:
             raise ProviderSilent(f"it gave no answer within {times.first_piece_s:g} s") from error
         except NetError as error:
@@ -285,6 +289,13 @@ async def _chunk(reply: aiohttp.ClientResponse, until: float) -> bytes:
             return await reply.content.readany()
     except TimeoutError as error:
         raise ProviderSilent("it never began its answer, or stopped in the middle of it") from error
+
+
+async def _drained(reply: aiohttp.ClientResponse) -> None:
+    """Take the end of the answer, which follows at once, so that the connection can serve the next call."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(LINGER_S):
+            await reply.content.readany()
 
 
 def _encoded(body: Mapping[str, Any]) -> bytes:

@@ -16,6 +16,7 @@ from node.hive.judging.alike import meaning_words
 from node.hive.judging.duplicates import Lesson
 from node.hive.retrieval import usefulness
 from node.hive.routing import asked_by
+from node.mind.learning import SUCCESS
 from node.mind.meta.case import Finding, Outlook, Taken
 from node.mind.meta.sharing import shared
 from node.mind.meta.tuning import Tuning
@@ -23,8 +24,6 @@ from protocols.playbook.merge import Bullet, Playbook
 from storage import learning as rows
 from storage.database import Database
 from storage.meta_learning import MetaAction
-
-SUCCESS: Final = "success_rate"
 
 DIFFERENCE: Final = 0.30
 """By how much the shares of success must differ."""

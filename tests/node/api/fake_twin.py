@@ -23,6 +23,7 @@ from fake_inference import FakeInference
 from fake_learning import FakeExporting, FakeLearner, FakeLearning, FakeProposing
 from fake_memory import FakeMemory, FakeRemembering
 from fake_mind import FakeBuilder, FakeEmotions, FakeKillSwitch
+from fake_models import FakeModels
 from fake_names import FakeRouting
 
 from identity.cid import Cid
@@ -586,6 +587,7 @@ class FakeTwin:
         self.executive = FakeExecutive(self.jobs, self.approvals)
         self.learning = FakeLearning()
         self.model = self.inference.local
+        self.models = FakeModels(self.model)
         self.mind = SimpleNamespace(
             proposing=FakeProposing(),
             meta=SimpleNamespace(learner=FakeLearner(), exporting=FakeExporting()),

@@ -16,9 +16,12 @@ from tests.node.processes import Machine
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
-TAGS: Final = ("self", "dids", "artifacts", "didcomm", "credentials", "tasks", "swarm", "trust", "ipfs")
+TAGS: Final = (
+    *("self", "dids", "artifacts", "didcomm", "credentials", "tasks", "swarm", "trust", "ipfs"),
+    *("providers", "budget", "openai"),
+)
 
-WAITING: Final = ("/v1/swarm/connect", "/v1/didcomm/ping", "/v1/didcomm/discover")
+WAITING: Final = ("/v1/swarm/connect", "/v1/didcomm/ping", "/v1/didcomm/discover", "/v1/providers/{name}/test")
 """Each of their requests waits for somebody else, for ten seconds and more where there is nobody."""
 
 CONFIG: Final = """

@@ -14,8 +14,10 @@ from node.cli.client import Client
 from node.cli.command import Call
 from node.cli.errors import ApiProblem
 from node.cli.main import main
+from node.inference.choice import Choice, remember_choice
 from node.inference.models import SMOLLM2
 from storage.home import Home
+from tests.node.inference.gguf_files import gguf
 
 Usage = namedtuple("Usage", "total used free")
 
@@ -109,11 +111,21 @@ def test_the_model(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     assert doctor.check_model(call(home)).state == "warn", "half a file"
     with model.open("r+b") as file:
         file.truncate(SMOLLM2.size_bytes)
-    assert doctor.check_model(call(home)).state == "ok"
+    assert doctor.check_model(call(home)).state == "fail", "it is no model"
+    with model.open("wb") as file:
+        file.write(gguf())
+        file.truncate(SMOLLM2.size_bytes)
+    found = doctor.check_model(call(home))
+    assert found.state == "ok"
+    assert "tokens of context" in found.detail
     config = home / "config.toml"
     for wanted, state in (("none", "warn"), (str(model), "ok"), ("/nowhere.gguf", "fail")):
         config.write_text(f'[inference]\nmodel = "{wanted}"\n')
         assert doctor.check_model(call(home)).state == state
+    config.write_text('[inference]\nmodel = "none"\n')
+    (home / "models").mkdir(exist_ok=True)
+    remember_choice(home / "models", Choice(model="bundled", instead_of="none"))
+    assert doctor.check_model(call(home)).state == "ok"
     config.write_text("[inference]\nmodell = 1\n")
     found = doctor._run_check(doctor.check_model, call(home))
     assert (found.state, found.name) == ("fail", "model")

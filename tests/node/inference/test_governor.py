@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -84,7 +85,8 @@ def test_tokens_are_throttled_and_then_refused(tmp_path: Path, scope: str) -> No
         assert (await held(governor, ask(200, "s"))).state == "throttled", "there is no room for this one"
         await spend(governor, 1, session_id="s")
         assert await governor.check("s") == "throttled"
-        assert (await held(governor, ask(1, "s"))).why == f"900 of 1000 tokens of the {scope} are used"
+        why = (await held(governor, ask(1, "s"))).why
+        assert why.startswith(f"900 of 1000 tokens of the {scope} are used, and ")
         other = await governor.check("other")
         assert other == ("ok" if scope == "session" else "throttled")
         await governor.settle(reservation, Used(prompt_tokens=150))  # what was under way may end
@@ -224,14 +226,16 @@ def test_a_throttled_gateway_answers_in_the_name_of_the_governor(tmp_path: Path)
         first = await gateway.complete(ask(50, "s"))
         assert first.model == "scripted"
         await spend(governor, 900)
-        answer = await gateway.complete(ask(50, "s"))
+        with pytest.raises(BudgetExhausted):
+            await gateway.complete(ask(50, "s"))  # nobody takes what the governor says for what a model said
+        answer = await gateway.complete(replace(ask(50, "s"), shown=True))
         assert (answer.model, answer.completion_tokens) == (GOVERNOR, 0)
         assert "of 1000 tokens of the day are used" in answer.text
         assert answer.note
-        (only,) = [item async for item in gateway.stream(ask(50, "s"))]
+        (only,) = [item async for item in gateway.stream(replace(ask(50, "s"), shown=True))]
         assert isinstance(only, Completion)
         await governor.settle(Reservation(**_empty(governor)), Used(prompt_tokens=500))
-        for call in (gateway.complete(ask()), gateway.test("local")):
+        for call in (gateway.complete(replace(ask(), shown=True)), gateway.test("local")):
             with pytest.raises(BudgetExhausted, match="of 1000 tokens of the day"):
                 await call
         assert len(engine.asked) == 1

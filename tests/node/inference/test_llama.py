@@ -19,7 +19,7 @@ from typing import Any
 import psutil
 import pytest
 
-from node.inference.engine import ChatRequest, ChatTurn
+from node.inference.engine import ChatRequest, ChatTurn, Completion, ToolCall, ToolSpec
 from node.inference.errors import (
     BadInferenceRequest,
     GoalTooLong,
@@ -76,6 +76,67 @@ def test_pieces_and_usage_become_a_completion() -> None:
         await engine.aclose()
 
     asyncio.run(main())
+
+
+def tool_chunk(**part: Any) -> dict[str, Any]:
+    return {"choices": [{"delta": {"tool_calls": [part]}}]}
+
+
+LOOK = ToolSpec("look", "Looks.", {"type": "object", "properties": {"at": {"type": "string"}}})
+
+
+def answered(request: ChatRequest, *chunks: Mapping[str, Any]) -> tuple[list[str], Completion]:
+    """The pieces and the completion of a request that the library answers with these chunks."""
+    seen: list[str | Completion] = []
+
+    async def main() -> None:
+        engine = engine_over(StubServer(*chunks, *(() if "usage" in chunks[-1] else (USAGE,))))
+        seen.extend([item async for item in engine.stream(request)])
+        await engine.aclose()
+
+    asyncio.run(main())
+    *pieces, last = seen
+    assert isinstance(last, Completion)
+    return [str(piece) for piece in pieces], last
+
+
+def test_calls_that_the_library_read_are_put_together() -> None:
+    pieces, answer = answered(
+        ChatRequest(turns=HELLO, max_tokens=5, tools=[LOOK]),
+        text_chunk("I look. "),
+        tool_chunk(index=0, id="c1", type="function", function={"name": "look", "arguments": ""}),
+        tool_chunk(index=0, function={"arguments": '{"at": '}),
+        tool_chunk(index=1, function={"name": "look", "arguments": "{}"}),
+        tool_chunk(index=0, function={"arguments": '"sea"}'}),
+        {"choices": [{"delta": {}, "finish_reason": "tool_calls"}]},
+    )
+    assert (pieces, answer.text, answer.finish) == (["I look. "], "I look. ", "tool_calls")
+    one, other = answer.tool_calls
+    assert one == ToolCall("c1", "look", '{"at": "sea"}')
+    assert (other.name, other.arguments, bool(other.id)) == ("look", "{}", True)
+
+
+def test_a_call_that_the_model_wrote_as_text_is_a_call() -> None:
+    call = '```json\n{"name": "look", "arguments": {"at": "sea"}}\n```'
+    chunks = [text_chunk(char) for char in call]
+    pieces, answer = answered(ChatRequest(turns=HELLO, max_tokens=50, tools=[LOOK]), *chunks)
+    assert (pieces, answer.text, answer.finish) == ([], "", "tool_calls")
+    assert [(found.name, json.loads(found.arguments)) for found in answer.tool_calls] == [("look", {"at": "sea"})]
+    pieces, answer = answered(ChatRequest(turns=HELLO, max_tokens=50), *chunks)
+    assert (answer.text, answer.finish) == (call, "stop"), "without tools it is text"
+
+
+def test_why_an_answer_ended_and_what_was_known_is_told() -> None:
+    usage = {"prompt_tokens": 9, "completion_tokens": 2, "prompt_tokens_details": {"cached_tokens": 8}}
+    _, answer = answered(
+        ChatRequest(turns=HELLO, max_tokens=2),
+        text_chunk("a b"),
+        {"choices": [{"delta": {}, "finish_reason": "length"}]},
+        {"choices": [], "usage": usage},
+    )
+    assert (answer.finish, answer.cached_tokens) == ("length", 8)
+    _, answer = answered(ChatRequest(turns=HELLO, max_tokens=2), text_chunk("a"))
+    assert answer.finish == "stop", "an answer of exactly max_tokens may have come to its end"
 
 
 @pytest.mark.parametrize(
@@ -141,8 +202,9 @@ def test_requests_wait_their_turn_and_too_many_are_told_at_once() -> None:
 class StubLibrary(ModuleType):
     """Stands in for xllamacpp; its server answers the first request with `answer`."""
 
-    def __init__(self, answer: Mapping[str, Any]) -> None:
+    def __init__(self, answer: Mapping[str, Any], *, gpu: bool = False) -> None:
         super().__init__("xllamacpp")
+        self.gpu = gpu
         self.params = SimpleNamespace(
             model=SimpleNamespace(), cpuparams=SimpleNamespace(), cpuparams_batch=SimpleNamespace()
         )
@@ -153,7 +215,15 @@ class StubLibrary(ModuleType):
         return self.params
 
     def get_device_info(self) -> list[dict[str, Any]]:
-        return [{"type": SimpleNamespace(name="GGML_BACKEND_DEVICE_TYPE_CPU"), "description": "CPU", "memory_free": 1}]
+        kinds = ("CPU", "GPU") if self.gpu else ("CPU",)
+        return [
+            {
+                "type": SimpleNamespace(name=f"GGML_BACKEND_DEVICE_TYPE_{kind}"),
+                "description": kind,
+                "memory_free": 10**9,
+            }
+            for kind in kinds
+        ]
 
     def Server(self, params: SimpleNamespace) -> "StubLibrary":
         return self
@@ -187,6 +257,14 @@ def test_the_library_is_told_to_be_quiet_closed_and_bounded(monkeypatch: pytest.
     assert (params.verbosity, params.cache_ram_mib, params.offline, params.ui) == (-1, 0, True, False)
     assert (params.n_ctx, params.n_parallel) == (200, 2)
     assert params.cpuparams.n_threads == params.cpuparams_batch.n_threads == 3
+
+
+def test_layers_go_to_the_gpu_that_the_library_sees(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    cpu, gpu = StubLibrary({"content": "3"}), StubLibrary({"content": "3"}, gpu=True)
+    open_over(cpu, monkeypatch, tmp_path)
+    open_over(gpu, monkeypatch, tmp_path)
+    assert (cpu.params.n_gpu_layers, cpu.params.n_batch) == (0, 128)
+    assert (gpu.params.n_gpu_layers, gpu.params.n_batch) == (-1, 512)
 
 
 def test_a_model_that_loads_but_does_not_run_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -240,6 +318,67 @@ def test_the_real_model_answers_stops_and_gives_its_memory_back(bundled_model: P
             with pytest.raises(asyncio.CancelledError):
                 await task
         assert psutil.Process().memory_info().rss < loaded_bytes - 150_000_000
+
+    asyncio.run(main())
+
+
+def chat_of(name: str) -> list[ChatTurn]:
+    system = "You are a kind twin. " + " ".join(f"Rule {n}: be kind to number {n}." for n in range(12))
+    return [ChatTurn("system", system), ChatTurn("user", f"My name is {name}. " + f"I like {name}'s boat. " * 12)]
+
+
+@pytest.mark.model
+@pytest.mark.slow
+def test_chats_in_turn_and_at_once_are_not_read_again(bundled_model: Path) -> None:
+    async def main() -> None:
+        async with open_engine(bundled_model, context_tokens=1024, parallel=4) as engine:
+            chats = [chat_of(name) for name in ("Ana", "Bob", "Cleo", "Dan")]
+            for turn in range(3):
+                if turn == 1:  # one after the other, then all at once
+                    answers = [await engine.complete(ChatRequest(turns=chat, max_tokens=6)) for chat in chats]
+                else:
+                    answers = await asyncio.gather(
+                        *(engine.complete(ChatRequest(turns=chat, max_tokens=6)) for chat in chats)
+                    )
+                for chat, answer in zip(chats, answers, strict=True):
+                    if turn:
+                        assert answer.prompt_tokens - answer.cached_tokens < 30
+                    chat += [ChatTurn("assistant", answer.text), ChatTurn("user", "And then?")]
+
+    asyncio.run(main())
+
+
+@pytest.mark.model
+@pytest.mark.slow
+def test_the_real_model_calls_a_tool_when_it_must(bundled_model: Path) -> None:
+    tools = [LOOK, ToolSpec("wait", "Waits.", {"type": "object", "properties": {"s": {"type": "integer"}}})]
+
+    async def main() -> None:
+        async with open_engine(bundled_model, context_tokens=1024) as engine:
+            for choice in ("required", "look", "wait"):
+                request = ChatRequest(turns=HELLO, max_tokens=200, tools=tools, tool_choice=choice)
+                answer = await engine.complete(request)
+                assert (answer.finish, answer.text) == ("tool_calls", "")
+                (call,) = answer.tool_calls
+                assert choice in ("required", call.name)
+                assert isinstance(json.loads(call.arguments), dict)
+            turns = [*HELLO, ChatTurn("assistant", "", (call,)), ChatTurn("tool", "done", tool_call_id=call.id)]
+            assert (await engine.complete(ChatRequest(turns=turns, max_tokens=5, tools=tools))).prompt_tokens > 50
+
+    asyncio.run(main())
+
+
+@pytest.mark.model
+@pytest.mark.slow
+def test_a_seed_gives_the_same_again(bundled_model: Path) -> None:
+    async def main() -> None:
+        async with open_engine(bundled_model, context_tokens=512, parallel=1) as engine:
+            texts = [
+                (await engine.complete(ChatRequest(turns=HELLO, max_tokens=12, temperature=1.5, seed=seed))).text
+                for seed in (7, 7, 8, 9)
+            ]
+            assert texts[0] == texts[1]
+            assert len(set(texts)) > 1
 
     asyncio.run(main())
 

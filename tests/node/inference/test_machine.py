@@ -62,7 +62,7 @@ def test_little_memory_means_fewer_chats_then_a_shorter_context() -> None:
     [
         ((), None, 0, "none is seen"),
         ((Gpu("Big", 80 * GB),), False, 0, "cannot use it"),
-        ((Gpu("Big", 80 * GB),), None, 0, "cannot use it"),
+        ((Gpu("Big", 80 * GB),), None, 0, "seen when it is loaded"),
         ((Gpu("Big", 80 * GB),), True, -1, "all layers on Big"),
         ((Gpu("Small", 3 * GB),), True, 15, "15 of 32 layers"),
         ((Gpu("Full", 0),), True, 0, "0 of 32 layers"),

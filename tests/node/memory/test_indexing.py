@@ -13,6 +13,8 @@ from storage.vectors.snapshot import FILE_NAME
 from tests.node.memory.fake import WordEmbedder
 from tests.node.memory.parts import MANY, add_many, in_loop, memory_in, note, until, words
 
+pytestmark = pytest.mark.slow  # a large index takes some thousand memories
+
 
 async def large(home: Path) -> None:
     """A home with many memories and a snapshot of their index."""
@@ -196,3 +198,7 @@ async def test_likeness_is_told_of_rows_of_another_model_too(tmp_path: Path) -> 
         scores = await memory.index.likeness(vector, [1, 2, 3])
         assert scores == {1: pytest.approx(1), 2: pytest.approx(0.5)}
         assert np.isclose(scores[2], (await memory.likeness("green bridge", [2]))[2])
+        await memory.database.write(
+            lambda conn: conn.execute("UPDATE memories SET vector = x'00' WHERE seq = 2").rowcount
+        )
+        assert list(await memory.likeness("green bridge", [1, 2])) == [1]

@@ -6,6 +6,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -19,6 +20,8 @@ from node.memory.memory import Memory
 from storage.vectors.snapshot import FILE_NAME
 from tests.node.memory.fake import WordEmbedder
 from tests.node.memory.parts import MANY, add_many, in_loop, memory_in, note, until, words
+
+pytestmark = pytest.mark.slow  # hundreds of memories, and processes that are killed
 
 CHILD = Path(__file__).with_name("memory_child.py")
 OLD = "old-256"
@@ -204,7 +207,40 @@ async def test_it_runs_by_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert (tmp_path / "index" / FILE_NAME).exists()
 
 
-@pytest.mark.slow
+@in_loop
+async def test_a_full_disk_costs_the_snapshot_and_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def full(fd: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    async with memory_in(tmp_path) as memory:
+        await add_many(memory)
+        await memory.index.ready()
+        monkeypatch.setattr("storage.vectors.snapshot.os.fsync", full)
+    assert "no snapshot of the vector index" in caplog.text
+    assert [*(tmp_path / "index").iterdir()] == []
+
+
+@in_loop
+async def test_a_snapshot_that_was_cut_off_by_the_end_is_written_after_all(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with memory_in(tmp_path) as memory:
+        await add_many(memory)
+        await memory.index.ready()
+        begun = threading.Event()
+        monkeypatch.setattr("storage.vectors.snapshot.os.fsync", lambda fd: begun.set())
+        writing = asyncio.create_task(memory.upkeep._write_snapshot(least_changes=1))
+        await asyncio.to_thread(begun.wait, 30)
+        writing.cancel()
+        await asyncio.wait({writing})
+    async with memory_in(tmp_path) as memory:
+        await memory.index.ready()
+        assert (tmp_path / "index" / FILE_NAME).exists()  # it counts, or it had been removed
+        assert len(memory.index) == MANY
+
+
 def test_a_process_that_is_killed_at_any_moment_leaves_index_and_rows_in_step(tmp_path: Path) -> None:
     """It adds, forgets and writes snapshots; what is found afterwards is what the database holds, and no more."""
     forgotten: set[str] = set()

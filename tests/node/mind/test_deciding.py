@@ -210,7 +210,9 @@ def test_a_capable_model_chooses_a_tool_and_fills_it_in() -> None:
     assert (decision.action, decision.by) == (UseTool("tide_table", {"port": "Brest"}), "model")
     assert "tide_table" in decision.why
     after = decided(situation(tool_results=[RESULT]), engine)
-    assert (after.action, after.by) == (Respond(), "model")
+    assert (after.action, after.by) == (Respond(), "rule")  # no further tool is like the goal
+    failed = replace(RESULT, result=None, error="the network is down")
+    assert decided(situation(tool_results=[failed]), engine).by == "model"
 
 
 def test_a_second_tool_may_follow_the_first_one() -> None:

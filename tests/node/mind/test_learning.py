@@ -251,6 +251,8 @@ def test_outcomes_become_counts_once(tmp_path: Path) -> None:
             assert await mind.learning.count("common", at_least=4) is None
             assert await mind.learning.count("common") is not None
             assert await counted(mind, bullet) == (3, 0)
+            told = (await mind.hive.view("common")).metrics["success_rate"]
+            assert (told.sum, told.count) == (3.0, 3)
             assert await mind.learning.count("common") is None
             assert await counted(mind, bullet) == (3, 0)
 

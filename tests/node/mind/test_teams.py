@@ -1,10 +1,17 @@
+import asyncio
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
 import pytest
 
 from identity.did import Did
-from node.mind.teams import MAX_CANDIDATES, TeamTemplate, team_for, template_for
+from node.mind.teams import MAX_CANDIDATES, Teams, TeamTemplate, team_for, template_for
 from node.swarm import KnownTwin
 from tests.node.memory.fake import WordEmbedder
-from tests.node.parts import new_did
+from tests.node.mind.assembly import ListedTwins
+from tests.node.net.fake import FakeSwarm
+from tests.node.parts import new_did, open_node
 
 EMBEDDER = WordEmbedder(dimensions=1024)
 ANNA, BERT, CARL = new_did(), new_did(), new_did()
@@ -69,3 +76,31 @@ def test_the_template_that_is_like_the_goal_is_taken_and_odd_ones_are_passed_ove
     assert found == TeamTemplate("millers", (ANNA, BERT), ("flour mill", "bread"))
     assert template_for("opera", templates, embedder=EMBEDDER) is None
     assert template_for("opera", {}, embedder=EMBEDDER) is None
+
+
+def test_a_team_is_made_of_named_twins_that_are_there(tmp_path: Path) -> None:
+    async def templates() -> Mapping[str, Any]:
+        return {}
+
+    async def main() -> None:
+        swarm = FakeSwarm()
+        async with (
+            open_node(swarm, tmp_path / "a") as node,
+            open_node(swarm, tmp_path / "b") as named,
+            open_node(swarm, tmp_path / "c") as stranger,
+            open_node(swarm, tmp_path / "d") as away,
+        ):
+            await node.name(named, away)
+            directory = ListedTwins()
+            directory.add(node, "flour mill")
+            directory.add(stranger, "flour mill")
+            directory.add(away, "flour mill", online=False)
+            teams = Teams(own=node.did, directory=directory, trust=node.trust, embedder=EMBEDDER, templates=templates)
+            assert await teams.assigned("goal", ["flour mill"]) == {}
+            directory.add(named, "flour mill", "bread")
+            found = await teams.assigned("goal", ["flour mill", "opera"])
+            assert {part: (one.did, one.topics) for part, one in found.items()} == {
+                "flour mill": (named.did, ("flour mill", "bread"))
+            }
+
+    asyncio.run(main())

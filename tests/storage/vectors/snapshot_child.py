@@ -20,5 +20,5 @@ if __name__ == "__main__":
     index.add(range(N), clustered(N))
     index.build()
     snapshots = Snapshots(Path(sys.argv[1]))
-    while snapshots.write(index, model_id="model", last_seq=N):
+    while snapshots.write(index, stamp="stamp", model_id="model", last_seq=N):
         os.write(1, b"written\n")

@@ -41,12 +41,12 @@ def index() -> VectorIndex:
 def snapshots(tmp_path: Path, index: VectorIndex) -> Snapshots:
     """A folder with a sound snapshot of the index."""
     made = Snapshots(tmp_path)
-    assert made.write(index, model_id="model", last_seq=N)
+    assert made.write(index, stamp="stamp", model_id="model", last_seq=N)
     return made
 
 
 def read(snapshots: Snapshots, group_of: NDArray[np.int32] = HERE, **changes: object) -> VectorIndex | None:
-    wanted: dict[str, object] = {"model_id": "model", "last_seq": N, "dimensions": D} | changes
+    wanted: dict[str, object] = {"stamp": "stamp", "model_id": "model", "last_seq": N, "dimensions": D} | changes
     index = VectorIndex(int(str(wanted.pop("dimensions"))))
     return index if snapshots.read(index, group_of=group_of, **wanted) else None  # type: ignore[arg-type]
 
@@ -117,7 +117,9 @@ def test_a_damaged_one_does_not_count(
     assert read(snapshots) is None  # and none at all is no news
 
 
-@pytest.mark.parametrize("changes", [{"model_id": "another"}, {"dimensions": 64}, {"last_seq": N - 1}])
+@pytest.mark.parametrize(
+    "changes", [{"stamp": "another"}, {"stamp": None}, {"model_id": "another"}, {"dimensions": 64}, {"last_seq": N - 1}]
+)
 def test_one_of_another_model_or_database_does_not_count(snapshots: Snapshots, changes: dict[str, object]) -> None:
     assert read(snapshots, **changes) is None
     assert not snapshots.path.exists()
@@ -126,12 +128,12 @@ def test_one_of_another_model_or_database_does_not_count(snapshots: Snapshots, c
 def test_an_exact_index_has_none(tmp_path: Path) -> None:
     small = VectorIndex(D)
     small.add([1], ROWS[:1])
-    assert not Snapshots(tmp_path).write(small, model_id="model", last_seq=1)
+    assert not Snapshots(tmp_path).write(small, stamp="stamp", model_id="model", last_seq=1)
     assert names(tmp_path) == []
 
 
 def test_a_newer_one_takes_its_place_whole(index: VectorIndex, snapshots: Snapshots) -> None:
-    assert snapshots.write(index, model_id="model", last_seq=N + 5)
+    assert snapshots.write(index, stamp="stamp", model_id="model", last_seq=N + 5)
     assert names(snapshots.path.parent) == [FILE_NAME]
     assert read(snapshots, last_seq=N + 5) is not None
 
@@ -139,9 +141,9 @@ def test_a_newer_one_takes_its_place_whole(index: VectorIndex, snapshots: Snapsh
 def test_nothing_is_kept_while_something_is_forgotten(index: VectorIndex, snapshots: Snapshots) -> None:
     with snapshots.nothing_kept():
         assert names(snapshots.path.parent) == []
-        assert not snapshots.write(index, model_id="model", last_seq=N)
+        assert not snapshots.write(index, stamp="stamp", model_id="model", last_seq=N)
         assert names(snapshots.path.parent) == []
-    assert snapshots.write(index, model_id="model", last_seq=N)
+    assert snapshots.write(index, stamp="stamp", model_id="model", last_seq=N)
 
 
 @pytest.mark.parametrize("step", range(2))
@@ -158,14 +160,14 @@ def test_one_that_is_being_written_is_given_up_when_something_is_forgotten(
                 assert names(tmp_path) == []
         return False
 
-    written = snapshots.write(index, model_id="model", last_seq=N, stop=forget_meanwhile)
+    written = snapshots.write(index, stamp="stamp", model_id="model", last_seq=N, stop=forget_meanwhile)
     assert written == (step == 1)  # this index is one piece: it asks once
     assert names(tmp_path) == ([FILE_NAME] if written else [])
 
 
 def test_one_that_is_stopped_leaves_the_old_one(index: VectorIndex, snapshots: Snapshots) -> None:
     before = snapshots.path.read_bytes()
-    assert not snapshots.write(index, model_id="model", last_seq=N + 1, stop=lambda: True)
+    assert not snapshots.write(index, stamp="stamp", model_id="model", last_seq=N + 1, stop=lambda: True)
     assert names(snapshots.path.parent) == [FILE_NAME]
     assert snapshots.path.read_bytes() == before
 
@@ -184,7 +186,7 @@ def test_searches_and_changes_go_on_while_one_is_written(tmp_path: Path) -> None
         index.add([N], QUERIES[:1])
         return False
 
-    assert snapshots.write(index, model_id="model", last_seq=N, stop=use)
+    assert snapshots.write(index, stamp="stamp", model_id="model", last_seq=N, stop=use)
     assert seen == [9]
     again = read(snapshots, np.zeros(N + 1, np.int32))
     assert again is not None
@@ -197,10 +199,10 @@ def test_a_full_disk_leaves_nothing_behind(index: VectorIndex, tmp_path: Path, m
 
     monkeypatch.setattr("storage.vectors.snapshot.os.fsync", full)
     with pytest.raises(StorageFull):
-        Snapshots(tmp_path).write(index, model_id="model", last_seq=N)
+        Snapshots(tmp_path).write(index, stamp="stamp", model_id="model", last_seq=N)
     assert names(tmp_path) == []
     with pytest.raises(StorageFailed):
-        Snapshots(tmp_path / "gone").write(index, model_id="model", last_seq=N)
+        Snapshots(tmp_path / "gone").write(index, stamp="stamp", model_id="model", last_seq=N)
 
 
 @pytest.mark.slow
@@ -225,6 +227,8 @@ def test_a_process_that_is_killed_while_it_writes_leaves_a_sound_one_or_none(tmp
         snapshots.clear()
         assert names(tmp_path) == [FILE_NAME]
         index = VectorIndex(D)
-        assert snapshots.read(index, model_id="model", last_seq=20_000, group_of=np.zeros(20_000, np.int32))
+        assert snapshots.read(
+            index, stamp="stamp", model_id="model", last_seq=20_000, group_of=np.zeros(20_000, np.int32)
+        )
         assert len(index) == 20_000
     assert torn > 0  # else this showed nothing

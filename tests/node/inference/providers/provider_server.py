@@ -33,11 +33,13 @@ class ProviderServer:
     behaviours: list[Behaviour] = field(default_factory=list)
     bodies: list[dict[str, Any]] = field(default_factory=list)
     headers: list[Mapping[str, str]] = field(default_factory=list)
+    connections: set[object] = field(default_factory=set)
     gone: asyncio.Event = field(default_factory=asyncio.Event)
     """Set when a client leaves before its answer is whole."""
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         self.headers.append(dict(request.headers))
+        self.connections.add(request.transport)
         body = await request.json()
         self.bodies.append(body)
         openai = request.path.endswith("/chat/completions")

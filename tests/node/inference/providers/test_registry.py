@@ -16,7 +16,7 @@ from node.inference.providers.registry import MAX_PROVIDERS, Providers
 from node.inference.providers.sealing import Sealer
 from storage import providers
 from storage.database import Database
-from storage.providers import ProviderRow
+from storage.providers import Kind, ProviderRow
 from tests.node.inference.fake import ScriptedEngine
 from tests.node.inference.providers.engines import TIMES, local_model
 from tests.node.inference.providers.provider_server import KEY, provider_server
@@ -191,6 +191,17 @@ def test_a_change_forgets_what_was_held_against_the_provider_and_leaves_the_othe
         after = {one.name: one for one in found.in_order()}
         assert after["a"] is not before["a"]
         assert after["b"] is before["b"]
+
+    use(tmp_path, test)
+
+
+@pytest.mark.parametrize(("kind", "path"), [("openai", "/v1/"), ("anthropic", ""), ("anthropic", "/v1")])
+def test_the_address_may_be_written_as_people_write_it(tmp_path: Path, kind: Kind, path: str) -> None:
+    async def test(found: Providers, database: Database) -> None:
+        async with provider_server(ScriptedEngine()) as server:
+            await found.add(replace(ROW, kind=kind, base_url=server.url + path), KEY)
+            answer = await Gateway(local_model(), remotes=found.in_order).test("one")
+            assert "OK" in answer.text
 
     use(tmp_path, test)
 

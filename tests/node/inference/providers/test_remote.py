@@ -98,6 +98,16 @@ def test_the_key_goes_where_each_format_has_it() -> None:
         use(kind, test)
 
 
+def test_one_connection_serves_one_call_after_the_other() -> None:
+    async def test(engine: RemoteEngine, server: ProviderServer) -> None:
+        for _ in range(3):
+            await engine.complete(HELLO)
+        assert len(server.connections) == 1
+
+    for kind in KINDS:
+        use(kind, test)
+
+
 def test_what_openai_is_sent() -> None:
     async def test(engine: RemoteEngine, server: ProviderServer) -> None:
         server.behaviours = [sends(chunk({"content": "ok"}, finish="stop"), b"data: [DONE]\n\n")] * 2
@@ -400,6 +410,17 @@ def test_a_parameter_that_the_model_does_not_take_is_left_out_from_then_on(kind:
         assert ["temperature" in body for body in server.bodies] == [True, False, False]
 
     use(kind, test, no)
+
+
+def test_an_older_server_that_knows_no_usage_is_asked_without() -> None:
+    no = refuses(422, message="Unrecognized request argument supplied: stream_options")
+    answers = sends(chunk({"content": "ok"}, finish="stop"), b"data: [DONE]\n\n")
+
+    async def test(engine: RemoteEngine, server: ProviderServer) -> None:
+        assert (await engine.complete(HELLO)).completion_tokens == 1
+        assert "stream_options" not in server.bodies[1]
+
+    use("openai", test, no, answers)
 
 
 def test_the_older_name_of_a_bound_gives_way_to_the_newer() -> None:
