@@ -41,13 +41,17 @@ def put(
     share: bool,
     ts_ms: int,
 ) -> None:
-    """Keep what was said of a job, in place of what was said before. The job must be here."""
+    """Keep what was said of a job, in place of what was said before. The same again changes nothing.
+
+    The job must be here.
+    """
     state: State = "waiting" if expected is not None and not good else "told"
     conn.execute(
         "INSERT INTO feedback (job_id, playbook, good, expected, because, share, state, ts_ms) VALUES (?,?,?,?,?,?,?,?)"
         " ON CONFLICT (job_id) DO UPDATE SET playbook = excluded.playbook, good = excluded.good,"
         " expected = excluded.expected, because = excluded.because, share = excluded.share, state = excluded.state,"
-        " ts_ms = excluded.ts_ms",
+        " ts_ms = excluded.ts_ms WHERE (feedback.good, feedback.expected, feedback.because, feedback.share) IS NOT"
+        " (excluded.good, excluded.expected, excluded.because, excluded.share)",
         (job_id, playbook, int(good), expected, because, int(share), state, ts_ms),
     )
 

@@ -9,7 +9,7 @@ from node.cli.watching import how_to_decide
 
 def register(commands: Commands) -> None:
     """Add the command."""
-    group = commands.group("approvals", "what waits for your decision: list, show, approve, deny, answer")
+    group = commands.group("approvals", "what waits for your decision: list, show, approve, deny, answer", usual="list")
     listing = group.add("list", "what waits for you, newest first", listed)
     listing.add_argument("--all", action="store_true", help="also what was decided")
     add_paging(listing)

@@ -7,7 +7,7 @@ from node.cli.playbook import COMMON
 
 def register(commands: Commands) -> None:
     """Add the commands of this area."""
-    group = commands.group("check", "tasks with known answers, by which what others teach is tried")
+    group = commands.group("check", "tasks with known answers, by which what others teach is tried", usual="list")
     add_parser = group.add("add", "add a check", add)
     add_parser.add_argument("goal", metavar="GOAL")
     add_parser.add_argument("--expect", required=True, metavar="TEXT|/REGEX/|NUMBER", help="what the answer must hold")

@@ -3,7 +3,7 @@
 import argparse
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -71,10 +71,19 @@ class Commands:
             parser.set_defaults(handler=handler)
         return parser
 
-    def group(self, name: str, help: str) -> "Commands":  # noqa: A002
-        """A command that has subcommands of its own."""
+    def group(self, name: str, help: str, *, usual: str | None = None) -> "Commands":  # noqa: A002
+        """A command that has subcommands of its own; `usual` is the one that it stands for by itself."""
         parser = self.add(name, help)
-        return Commands(parser.add_subparsers(metavar="COMMAND", required=True, title="commands"))
+        subparsers = parser.add_subparsers(metavar="COMMAND", required=usual is None, title="commands")
+        if usual is not None:
+
+            def by_itself(call: Call) -> int | None:
+                args = subparsers.choices[usual].parse_args([], argparse.Namespace(**vars(call.args)))
+                handler: Handler = subparsers.choices[usual].get_default("handler")
+                return handler(replace(call, args=args))
+
+            parser.set_defaults(handler=by_itself)
+        return Commands(subparsers)
 
 
 def add_common(parser: argparse.ArgumentParser) -> None:

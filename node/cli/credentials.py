@@ -17,7 +17,7 @@ _CENTURY_DAYS: Final = 36_525
 
 def register(commands: Commands) -> None:
     """Add the commands of this area."""
-    group = commands.group("vc", "verifiable credentials")
+    group = commands.group("vc", "verifiable credentials", usual="list")
     _register_issue(group)
     parser = group.add("verify", "check a credential or a presentation, and name every check", verify)
     _add_file(parser)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 from identity.errors import PagiError
 from node.cli.command import Call, Commands
-from node.cli.doctor_running import RUNNING
+from node.cli.doctor_running import RUNNING, answering
 from node.cli.errors import EXIT_FAILED, NodeNotRunning, problem_document
 from node.cli.finding import Check, Finding
 from node.cli.output import say
@@ -155,6 +155,11 @@ def check_node(call: Call) -> Finding:
 
 
 def check_model(call: Call) -> Finding:
+    """What answers in the running twin; where none runs, the file that the next start would load."""
+    return answering(call) or _next_model(call)
+
+
+def _next_model(call: Call) -> Finding:
     from node.config import load_config
     from node.inference.choice import chosen_model
     from node.inference.models import SMOLLM2, cache_folder

@@ -110,6 +110,25 @@ def check_playbooks(_: Call, twin: Client) -> Finding:
     return Finding("playbooks", "warn", f"revisions that wait for you: {detail}", hint)
 
 
+def answering(call: Call) -> Finding | None:
+    """The model that answers in the running twin, and what it got of the machine; None if no twin runs."""
+    try:
+        if not (call.home / "api").exists():
+            return None
+        twin = call.client()
+        now, detail = twin.get("models", "local", query={"limit": 1})["now"], _health(twin, "model")
+    except NodeNotRunning:
+        return None
+    if now["loading"]:
+        return Finding("model", "ok", "it is being loaded")
+    if now["name"] is not None:
+        return Finding("model", "ok", "; ".join((now["name"], *(now["fit"] or {}).get("why", ()))))
+    if detail and not detail.startswith("degraded"):
+        return Finding("model", "ok", f"{detail}; none runs on this machine")
+    hint = "`pagi model list` shows what is here, `pagi model use bundled` takes the small one."
+    return Finding("model", "warn", f"none answers: {now['reason']}", hint)
+
+
 def _health(twin: Client, name: str) -> str:
     _, health = twin.ready()
     return str(health.get("checks", {}).get(name, {}).get("detail", ""))

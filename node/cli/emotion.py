@@ -8,7 +8,7 @@ from node.cli.output import say
 
 def register(commands: Commands) -> None:
     """Add the commands of this area."""
-    group = commands.group("emotion", "how the twin feels")
+    group = commands.group("emotion", "how the twin feels", usual="show")
     group.add("show", "show the mood", show)
     setting = group.add("set", "say how the twin feels", change)
     setting.add_argument("mood", metavar="MOOD", help="such as neutral, happy, curious, stressed")

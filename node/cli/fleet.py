@@ -9,7 +9,7 @@ from node.cli.output import say
 
 def register(commands: Commands) -> None:
     """Add the commands of this area."""
-    group = commands.group("fleet", "stop the work of all your twins at once")
+    group = commands.group("fleet", "stop the work of all your twins at once", usual="status")
     group.add("status", "say whether work is stopped, by whom and why", status)
     stopping = group.add("stop", "stop this twin and all that have its DID in their [mind] owners", stop)
     stopping.add_argument("--reason", default="", metavar="TEXT", help="shown by every twin that stops")

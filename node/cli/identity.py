@@ -19,7 +19,7 @@ _TWO_COPIES = (
 
 def register(commands: Commands) -> None:
     """Add the commands of this area."""
-    group = commands.group("identity", "who this twin is, was, and follows")
+    group = commands.group("identity", "who this twin is, was, and follows", usual="show")
     group.add("show", "the twin's DID, those it had before, and whom it followed", show)
     parser = group.add("rotate", "give the stopped twin a new key, which the old one names as its successor", rotate)
     parser.add_argument("--passphrase-file", metavar="F", help="its first line opens the key, and seals the new one")

@@ -27,7 +27,7 @@ def register(commands: Commands) -> None:
     parser.add_argument("--expires", type=bounded(60, YEAR_S), metavar="S", help="open for so many seconds (a week)")
     parser.add_argument("--qr", action="store_true", help="show the QR code also where it does not seem to fit")
     parser.add_argument("--png", metavar="FILE", help="write the QR code there")
-    group = commands.group("invitations", "invitations that you have made")
+    group = commands.group("invitations", "invitations that you have made", usual="list")
     add_paging(group.add("list", "list them", list_invitations))
     group.add("withdraw", "take one back", withdraw).add_argument("id", metavar="ID")
     commands.add("accept", "accept an invitation", accept).add_argument("url", metavar="URL")

@@ -12,7 +12,9 @@ CURATED = "only what is known to be good, or was corrected"
 
 def register(commands: Commands) -> None:
     """Add the commands of this area."""
-    group = commands.group("learning", "what the twin learns from many goals, and takes back if you say so")
+    group = commands.group(
+        "learning", "what the twin learns from many goals, and takes back if you say so", usual="list"
+    )
     add_paging(group.add("list", "list what it changed, and what it would change", list_actions))
     for name, summary, handler in (
         ("show", "show one action with its figures", show),

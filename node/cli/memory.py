@@ -15,7 +15,7 @@ _KINDS: Final = ("working", "episodic", "semantic")
 
 def register(commands: Commands) -> None:
     """Add the commands of this area."""
-    group = commands.group("memory", "what the twin remembers")
+    group = commands.group("memory", "what the twin remembers", usual="list")
     documents.register(group)
     add_parser = group.add("add", "remember a text, or a file piece by piece", add)
     add_parser.add_argument("text", metavar="TEXT", nargs="?", help="'-' reads stdin")

@@ -13,7 +13,7 @@ _SOURCE = "a GGUF file, `bundled`, OWNER/REPO or OWNER/REPO:FILE of the hub, or 
 
 def register(commands: Commands) -> None:
     """Add the group `model`."""
-    group = commands.group("model", "models that run on this machine")
+    group = commands.group("model", "models that run on this machine", usual="list")
     listing = group.add("list", "what is here, what answers, and how it runs", list_models)
     listing.add_argument("--limit", type=int, metavar="N", help=f"at most N models (at most {MAX_LIMIT})")
     listing.add_argument("--after", metavar="CURSOR", help="the rest of a list")

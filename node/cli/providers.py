@@ -20,7 +20,7 @@ _SETTINGS: Final = (
 
 def register(commands: Commands) -> None:
     """Add the commands of this area."""
-    group = commands.group("provider", "models that others serve, asked before the local one")
+    group = commands.group("provider", "models that others serve, asked before the local one", usual="list")
     group.add("list", "list the providers in the order in which they are asked", list_providers)
     add_parser = group.add("add", "name a provider; without --key-file its key is asked for", add)
     add_parser.add_argument("name", metavar="NAME", help="what you call it: small letters, digits and dashes")

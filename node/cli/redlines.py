@@ -12,7 +12,7 @@ _PATTERN: Final = re.compile(r"/(.+)/")
 
 def register(commands: Commands) -> None:
     """Add the commands of this area."""
-    group = commands.group("redlines", "what nobody may suggest to this twin")
+    group = commands.group("redlines", "what nobody may suggest to this twin", usual="list")
     group.add("list", "list the red lines", list_lines)
     add_parser = group.add("add", "add a phrase, a /regular expression/ or, with --meaning, a sentence", add)
     add_parser.add_argument("text", metavar="TEXT")

@@ -16,7 +16,7 @@ OVER: Final = frozenset({"done", "failed", "expired"})
 
 def register(commands: Commands) -> None:
     """Add the commands of this area."""
-    group = commands.group("task", "give tasks to the twins of the swarm")
+    group = commands.group("task", "give tasks to the twins of the swarm", usual="list")
     post_parser = group.add("post", "broadcast a task; everybody in the swarm can read it", post)
     post_parser.add_argument("task", metavar="TASK")
     post_parser.add_argument(

@@ -10,7 +10,7 @@ from node.cli.output import say
 
 def register(commands: Commands) -> None:
     """Add the commands of this area."""
-    group = commands.group("trust", "whom this twin works with")
+    group = commands.group("trust", "whom this twin works with", usual="show")
     group.add("show", "show the list", show)
     for name, text, handler, metavar in (
         ("allow", "let twins work with this one", allow, "DID"),

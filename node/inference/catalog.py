@@ -112,8 +112,7 @@ class Catalog:
         ModelUnloadable.
         """
         path = await self._file_of(name, report)
-        if path is None or path != self._model.path:
-            await self._model.use(path)
+        await self._model.use(path)  # also where it is the present one: its file may be another now
         choice = Choice(model=name if name in (BUNDLED, NONE) else str(path), instead_of=self._configured())
         await asyncio.to_thread(remember_choice, self._folder, choice)
 

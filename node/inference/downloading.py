@@ -62,7 +62,7 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Half:
-    """A download that was begun."""
+    """A download that was begun. `name` is that of the file it will be, without its ending."""
 
     name: str
     wanted: Wanted
@@ -130,7 +130,7 @@ def halves(folder: Path) -> list[Half]:
         part = note.with_suffix("")
         wanted = _read_note(note)
         if wanted is not None and part.exists():
-            found.append(Half(name=part.stem, wanted=wanted, size_bytes=part.stat().st_size))
+            found.append(Half(name=Path(part.stem).stem, wanted=wanted, size_bytes=part.stat().st_size))
     return found
 
 

@@ -110,7 +110,9 @@ class Acting:
         if taught:
             return replace(situation, taught=taught), {**output, "taught": [one.bullet.id for one in taught]}
         bullets = (await self._hive.view(self._config.playbook)).bullets
-        candidates = await self._colleagues.candidates(situation.goal, bullets)
+        assigned = {one.did for one in situation.candidates}
+        others = await self._colleagues.candidates(situation.goal, bullets)
+        candidates = (*situation.candidates, *(one for one in others if one.did not in assigned))
         return replace(situation, candidates=candidates[: self._config.max_asked]), output
 
     async def use_tool(self, action: UseTool) -> Output:

@@ -25,6 +25,8 @@ NO_MODEL: Final = "none"
 _PIECE: Final = re.compile(r"[^.!?\n]{0,400}(?:[.!?]+\s*|\n\s*|$)|[^.!?\n]{400}")
 """A sentence or a line, with what ends it."""
 
+_SENTENCE_END: Final = re.compile(r"[.!?](?=\s|$)")
+
 _UNKNOWN: Final = "I do not know: nothing that I remember answers this."
 
 
@@ -110,7 +112,10 @@ class Writer:
 
 
 def _written(context: Context, completion: Completion) -> Written:
-    text = without_made_up_links(without_repeats(completion.text.strip()), context.linkable)
+    text = without_repeats(completion.text.strip())
+    if completion.finish == "length":
+        text = whole_sentences(text)
+    text = without_made_up_links(text, context.linkable)
     if not text:
         return _quoted(context, "the model said nothing")
     return Written(text, completion.model, degraded=False, note=completion.note)
@@ -124,6 +129,12 @@ def without_repeats(text: str) -> str:
         if pieces[place].strip() and pieces[place].strip() == pieces[place - 1].strip() == pieces[place - 2].strip():
             return "".join(pieces[: place - 1]).strip()
     return text
+
+
+def whole_sentences(text: str) -> str:
+    """A text that was cut short, up to its last whole sentence; with a sign of it where there is none."""
+    ends = [match.end() for match in _SENTENCE_END.finditer(text)]
+    return text[: ends[-1]] if ends else f"{text}…"
 
 
 def cited(text: str, origin: str, sources: Sequence[tuple[str, str]], *, written_by_model: bool) -> str:

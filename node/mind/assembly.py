@@ -7,6 +7,7 @@ function that looks it up when it is called.
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from identity.did import Did
 from identity.keys import KeyPair
@@ -36,6 +37,7 @@ from node.mind.ending import Ending
 from node.mind.ethics import Ethics
 from node.mind.executive import Executive
 from node.mind.following import Followers
+from node.mind.guiding import Guiding
 from node.mind.jobs import Jobs
 from node.mind.kill_switch import KillSwitch
 from node.mind.learning import Learning
@@ -49,6 +51,7 @@ from node.mind.record import Record
 from node.mind.reflection import reflect
 from node.mind.responding import Responding
 from node.mind.router import Router, skills_from
+from node.mind.teams import Teams
 from node.mind.telling import Telling
 from node.mind.trying import Trying
 from node.mind.voice import Voice
@@ -124,17 +127,22 @@ def assemble_mind(
     )
     tuning = Tuning(database)
     own_lessons = OwnLessons(memory.memory, ground.own.did)
-    learning = Learning(
-        database=database,
+    guiding = Guiding(
         playbooks=hive,
         retrieval=retrieval,
         trust=ground.trust,
         tokens=config.playbook_tokens,
         usual=config.playbook,
         own_lessons=own_lessons,
-        share=config.share_lessons,
         blend=tuning.blend,
         trial=tuning.trial,
+    )
+    learning = Learning(
+        database=database,
+        playbooks=hive,
+        guiding=guiding,
+        usual=config.playbook,
+        share=config.share_lessons,
         now=now,
     )
     trying = Trying(
@@ -200,7 +208,7 @@ def assemble_mind(
         config,
         tuning=tuning,
         hive=hive,
-        learning=learning,
+        guiding=guiding,
         model=model,
         attempt=trying.attempt,
         reputation=reputation,
@@ -209,6 +217,11 @@ def assemble_mind(
     )
 
     decider = Decider(model=model, router=router, decomposer=decomposer, refusal=builder.refusal)
+
+    async def templates() -> Mapping[str, Any]:
+        return (await hive.view(config.playbook)).templates
+
+    teams = Teams(own=ground.own.did, directory=directory, trust=ground.trust, embedder=embedder, templates=templates)
     followers = Followers()
     record = Record(jobs, followers, events)
     conversing = Conversing(jobs=jobs, working=memory.working, noticing=memory.noticing, events=events)
@@ -251,6 +264,7 @@ def assemble_mind(
         permitting=Permitting(jobs, approvals, record),
         acting=acting,
         decider=decider,
+        teams=teams,
         ending=ending,
         conversing=conversing,
         ethics=ethics,

@@ -89,10 +89,12 @@ def faded(state: EmotionState, seconds: float) -> EmotionState:
 
 
 def weigh(recalled: Sequence[Recalled], state: EmotionState) -> tuple[Recalled, ...]:
-    """The memories in the order of their weights; working memory weighs a tenth more over WEIGHED_OVER, at most 1."""
-    if state.activation_level > WEIGHED_OVER:
-        recalled = [_heavier(one) if one.kind == "working" else one for one in recalled]
-    return tuple(sorted(recalled, key=lambda one: -one.weight))
+    """The memories as they are or, over WEIGHED_OVER, with working memory a tenth heavier (at most 1) and the heaviest
+    first."""
+    if state.activation_level <= WEIGHED_OVER or all(one.kind != "working" for one in recalled):
+        return tuple(recalled)
+    heavier = [_heavier(one) if one.kind == "working" else one for one in recalled]
+    return tuple(sorted(heavier, key=lambda one: -one.weight))
 
 
 def sampling(state: EmotionState, *, usual_tokens: int = 320) -> Sampling:

@@ -29,6 +29,7 @@ from node.hive.judging.expecting import Expectation
 from node.hive.judging.gate import Attempt, NotTried
 from node.inference.embedder import Embedder
 from node.inference.engine import Engine, ModelSource
+from node.mind.guiding import Guiding
 from node.mind.learning import Learning, Playbooks
 from node.mind.lesson_writing import asking, rule_in
 from node.mind.own_lessons import OwnLessons
@@ -76,6 +77,9 @@ class PlaybooksAndChecks(Playbooks, Protocol):
     """What this needs of the hive."""
 
     checks: Checks
+
+    @property
+    def names(self) -> Sequence[str]: ...
 
     async def check(self, name: str, ops: Sequence[Mapping[str, object]], *, anyway: bool = False) -> None: ...
 
@@ -130,7 +134,7 @@ class Proposing:
         self._model = model
         self._embedder = embedder
         self._playbooks = playbooks
-        self._learning = learning
+        self._guiding: Final[Guiding] = learning.guiding
         self._own_lessons = own_lessons
         self._attempt = attempt
         self._enabled = enabled
@@ -204,7 +208,7 @@ class Proposing:
         self, name: str, kind: Sequence[Feedback], engine: Engine, dropped: Counter[str]
     ) -> tuple[Kept | None, Sequence[Feedback]]:
         """One lesson of failures of one kind, if a rule helps, and those that are settled. Raises NotTried."""
-        right = [one for one in kind if await self._is_right(one, await self._learning.rules_for(name, one.goal))]
+        right = [one for one in kind if await self._is_right(one, await self._guiding.rules_for(name, one.goal))]
         await self._settle(right, "learnt")
         still = [one for one in kind if one not in right]
         if not still:
@@ -269,7 +273,7 @@ class Proposing:
             return [
                 one
                 for one in failures
-                if await self._is_right(one, await self._learning.rules_for(name, one.goal, candidate))
+                if await self._is_right(one, await self._guiding.rules_for(name, one.goal, candidate))
             ]
 
         new = await mended(unseen)
@@ -285,8 +289,8 @@ class Proposing:
 
     async def _is_spoilt(self, name: str, check: Check, rule: str) -> bool:
         candidate = self._own_lessons.candidate(rule)
-        without = await self._learning.rules_for(name, check.goal)
-        with_it = await self._learning.rules_for(name, check.goal, candidate)
+        without = await self._guiding.rules_for(name, check.goal)
+        with_it = await self._guiding.rules_for(name, check.goal, candidate)
         if without == with_it:
             return False
         expected = expectation_of(check)

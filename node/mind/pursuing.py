@@ -22,6 +22,7 @@ from node.mind.actions import (
     AskOwner,
     AskTwin,
     BuildTool,
+    Candidate,
     Child,
     Decompose,
     Delegate,
@@ -47,6 +48,7 @@ from node.mind.permitting import Parked, Permitting
 from node.mind.record import Record, Run
 from node.mind.running import Control, Halted
 from node.mind.talking import is_talk
+from node.mind.teams import Teams
 from plugins.host import PluginHost
 from storage.errors import StorageError
 
@@ -141,9 +143,7 @@ class Pursuing:
             output = await self._carried_out(run, step, action, is_new=is_new)
             run.situation = observed(run.situation, action, output)
 
-    async def _begun(
-        self, job: Job, control: Control, before: Sequence[Child], first: Candidate | None
-    ) -> Run | None:
+    async def _begun(self, job: Job, control: Control, before: Sequence[Child], first: Candidate | None) -> Run | None:
         """The job as its record has it; None if it was refused."""
         goal = await asyncio.to_thread(perceive, job.goal)
         if not goal.text.strip():

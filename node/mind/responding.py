@@ -16,7 +16,8 @@ from node.mind.answering import NO_MODEL, Writer, Written, cited
 from node.mind.context import Context, ContextBuilder, Given
 from node.mind.decomposition import Decomposer
 from node.mind.emotion import EmotionState
-from node.mind.learning import Guidance, Learning
+from node.mind.guiding import Guidance
+from node.mind.learning import Learning
 from node.mind.leave import in_words
 from node.mind.links import without_made_up_links
 from node.mind.perception import Perceived

@@ -34,6 +34,7 @@ from node.inference.engine import ChatRequest, ChatTurn, Engine
 from node.inference.llama import open_engine
 from node.inference.local import LocalModel
 from node.memory.memory import Memory
+from node.mind.guiding import Guiding
 from node.mind.jobs import Jobs
 from node.mind.learning import Learning
 from node.mind.own_lessons import OwnLessons
@@ -166,8 +167,7 @@ async def _open_twin(path: Path) -> AsyncIterator[Twin]:
             hive = new_hive(node, embedder=embedder, model=model)
             await hive.load()
             own_lessons = OwnLessons(memory, node.did)
-            learning = Learning(
-                database=node.database,
+            guiding = Guiding(
                 playbooks=hive,
                 retrieval=Retrieval(embedder),
                 trust=node.trust,
@@ -175,6 +175,7 @@ async def _open_twin(path: Path) -> AsyncIterator[Twin]:
                 usual=PLAYBOOK,
                 own_lessons=own_lessons,
             )
+            learning = Learning(database=node.database, playbooks=hive, guiding=guiding, usual=PLAYBOOK)
 
             async def attempt(goal: str, rules: Sequence[str]) -> str:
                 solved = await solve(goal, rules, engine=engine, tools=tools)

@@ -32,6 +32,13 @@ def test_what_was_said_anew_meanwhile_waits_again(conn: sqlite3.Connection) -> N
     assert [one.job_id for one in feedback.since(conn, 2, 9)] == ["a"]
 
 
+def test_the_same_again_is_not_learnt_from_again(conn: sqlite3.Connection) -> None:
+    said(conn, "a")
+    feedback.set_state(conn, feedback.waiting(conn, "common", 9), "learnt")
+    said(conn, "a", at=2)
+    assert feedback.waiting(conn, "common", 9) == []
+
+
 def test_it_goes_with_its_job(conn: sqlite3.Connection) -> None:
     said(conn, "a")
     conn.execute("DELETE FROM jobs WHERE id = 'a'")

@@ -9,7 +9,7 @@ from node.ground import Ground
 from node.hive.hive import Hive
 from node.hive.judging.gate import Attempt
 from node.inference.engine import ModelSource
-from node.mind.learning import Learning
+from node.mind.guiding import Guiding
 from node.mind.meta.alignment import Alignment
 from node.mind.meta.case import Case
 from node.mind.meta.curation import Curation
@@ -44,7 +44,7 @@ def assemble_meta(
     *,
     tuning: Tuning,
     hive: Hive,
-    learning: Learning,
+    guiding: Guiding,
     model: ModelSource,
     attempt: Attempt,
     reputation: Reputation,
@@ -57,13 +57,13 @@ def assemble_meta(
     exporting = Exporting(database, metrics, exports, now=now)
     cases: tuple[Case, ...] = (
         LoadBalance(metrics, tuning),
-        NovelTask(metrics, tuning, learning, hive, attempt),
+        NovelTask(metrics, tuning, guiding, hive, attempt),
         Refusals(metrics, tuning, hive.red_lines),
         Transfer(database, tuning, hive),
         Drift(metrics, tuning, exporting, hive, playbook=playbook, model=model),
         Teams(database, metrics, hive, playbook=playbook),
         Alignment(ground.own.did, hive, reputation, playbook=playbook),
-        Decomposition(metrics, tuning, learning),
+        Decomposition(metrics, tuning, guiding),
         Curation(metrics, exporting),
         Redundancy(metrics, tuning),
     )

@@ -5,7 +5,7 @@ The original: domain match below 0.5: recursive decomposition to depth 5 into qu
 
 from typing import Final
 
-from node.mind.learning import Learning
+from node.mind.guiding import Guiding
 from node.mind.meta.case import Finding, Outlook, Taken
 from node.mind.meta.metrics import Metrics
 from node.mind.meta.tuning import Tuning
@@ -27,10 +27,10 @@ class Decomposition:
 
     name: Final = "decomposition"
 
-    def __init__(self, metrics: Metrics, tuning: Tuning, learning: Learning) -> None:
+    def __init__(self, metrics: Metrics, tuning: Tuning, guiding: Guiding) -> None:
         self._metrics = metrics
         self._tuning = tuning
-        self._learning = learning
+        self._guiding = guiding
 
     async def look(self) -> Finding | None:
         """How many of the last goals failed for want of anything about them."""
@@ -40,7 +40,7 @@ class Decomposition:
         failed = [job for job in jobs if job.status == "failed" or job.outcome == "bad"]
         if len(failed) < LEAST_FAILED:
             return None
-        best = [max((fit for _, fit in await self._learning.fits(job.goal)), default=0.0) for job in failed]
+        best = [max((fit for _, fit in await self._guiding.fits(job.goal)), default=0.0) for job in failed]
         strange = [fit for fit in best if fit < MATCH_BELOW]
         if len(strange) < LEAST_FAILED:
             return None

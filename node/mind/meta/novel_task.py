@@ -7,7 +7,7 @@ from typing import Final
 
 from node.hive.judging.checks import expectation_of
 from node.hive.judging.gate import Attempt, NotTried
-from node.mind.learning import NOVEL_BELOW, Learning
+from node.mind.guiding import NOVEL_BELOW, Guiding
 from node.mind.meta.case import Finding, Outlook, Taken
 from node.mind.meta.errors import CasePostponed
 from node.mind.meta.metrics import Metrics
@@ -32,11 +32,11 @@ class NovelTask:
     name: Final = "novel-task"
 
     def __init__(
-        self, metrics: Metrics, tuning: Tuning, learning: Learning, playbooks: PlaybooksAndChecks, attempt: Attempt
+        self, metrics: Metrics, tuning: Tuning, guiding: Guiding, playbooks: PlaybooksAndChecks, attempt: Attempt
     ) -> None:
         self._metrics = metrics
         self._tuning = tuning
-        self._learning = learning
+        self._guiding = guiding
         self._playbooks = playbooks
         self._attempt = attempt
 
@@ -45,7 +45,7 @@ class NovelTask:
         for job in await self._metrics.jobs(most=LOOKED_AT):
             if job.outcome == "good":
                 continue
-            ranked = await self._learning.fits(job.goal)
+            ranked = await self._guiding.fits(job.goal)
             if len(ranked) < 2 or ranked[0][1] >= NOVEL_BELOW or ranked[1][1] <= 0:
                 continue
             (first, a), (second, b) = ranked[:2]
@@ -67,7 +67,7 @@ class NovelTask:
         right = 0
         checks = await self._checks(finding.needs["goal"])
         for check in checks:
-            rules = await self._learning.blended(check.goal, names, weights)
+            rules = await self._guiding.blended(check.goal, names, weights)
             try:
                 right += expectation_of(check).met_by(await self._attempt(check.goal, rules))
             except NotTried as error:

@@ -6,6 +6,7 @@ import socket
 from argparse import Namespace
 from collections import namedtuple
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -130,6 +131,27 @@ def test_the_model(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     found = doctor._run_check(doctor.check_model, call(home))
     assert (found.state, found.name) == ("fail", "model")
     assert "modell" in found.detail
+
+
+@pytest.mark.parametrize(
+    ("now", "ready", "state", "detail"),
+    [
+        ({"name": "large", "loading": False, "fit": {"why": ["1 thread"]}}, "large", "ok", "large; 1 thread"),
+        ({"name": None, "loading": True}, "", "ok", "loaded"),
+        ({"name": None, "loading": False, "reason": "it broke"}, "degraded: it broke", "warn", "it broke"),
+        ({"name": None, "loading": False, "reason": "none"}, "elsewhere", "ok", "elsewhere"),
+    ],
+)
+def test_the_model_of_a_running_twin(
+    home: Path, monkeypatch: pytest.MonkeyPatch, now: dict[str, Any], ready: str, state: str, detail: str
+) -> None:
+    (home / "config.toml").write_text('[inference]\nmodel = "none"\n')
+    (home / "api").touch()
+    monkeypatch.setattr(Client, "of_home", lambda _: Client("http://127.0.0.1:1", "token"))
+    monkeypatch.setattr(Client, "get", lambda *_, **__: {"now": now})
+    monkeypatch.setattr(Client, "ready", lambda _: (200, {"checks": {"model": {"detail": ready}}}))
+    found = doctor.check_model(call(home))
+    assert (found.name, found.state, detail in found.detail) == ("model", state, True), found
 
 
 @pytest.mark.parametrize(("free", "state"), [(10 * 1024**3, "ok"), (500 * 1024**2, "warn"), (1024, "fail")])

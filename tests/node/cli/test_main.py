@@ -50,6 +50,40 @@ def test_common_options_stand_anywhere(
 
 
 @pytest.mark.parametrize(
+    ("words", "meant"),
+    [
+        (["approvals"], ["approvals", "list"]),
+        (["emotion"], ["emotion", "show"]),
+        (["fleet"], ["fleet", "status"]),
+        (["memory"], ["memory", "list"]),
+    ],
+)
+def test_a_group_by_itself_shows_what_there_is(
+    words: list[str], meant: list[str], running_home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["--home", str(running_home), *words]) == 0
+    by_itself = capsys.readouterr().out
+    assert main(["--home", str(running_home), *meant]) == 0
+    assert by_itself == capsys.readouterr().out
+    assert main([*words, "--json", "--home", str(running_home)]) == 0
+    assert isinstance(json.loads(capsys.readouterr().out), dict)
+
+
+def test_every_group_by_itself_stands_for_one_that_shows() -> None:
+    alone = {
+        *("approvals", "check", "emotion", "fleet", "identity", "invitations", "learning", "memory", "model"),
+        *("provider", "redlines", "task", "trust", "vc"),
+    }
+    found = {
+        parser.prog.split()[-1]
+        for parser in parsers(make_parser())
+        if any(isinstance(action, argparse._SubParsersAction) for action in parser._actions)
+        and parser.get_default("handler")
+    }
+    assert found == alone
+
+
+@pytest.mark.parametrize(
     "words", [[], ["nothing"], ["ask"], ["playbook"], ["peers", "--limit", "0"], ["peers", "--limit", "x"], ["id", "x"]]
 )
 def test_wrong_usage_exits_with_2(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:

@@ -149,7 +149,7 @@ def test_a_half_is_listed_gone_on_with_or_removed(tmp_path: Path) -> None:
             with pytest.raises(HubUnreachable):
                 await asyncio.wait_for(here.catalog.add(REPO, name="tiny"), 40)
             (half,) = await here.catalog.begun()
-            assert (half.wanted.source, half.size_bytes) == (f"{REPO}:{FILE}", 100_000)
+            assert (half.name, half.wanted.source, half.size_bytes) == ("tiny", f"{REPO}:{FILE}", 100_000)
             await here.catalog.remove("tiny")
             assert await here.catalog.begun() == ()
 

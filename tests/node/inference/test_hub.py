@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 import os
+import sys
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
 from pathlib import Path
@@ -73,7 +74,7 @@ def test_a_hub_that_always_breaks_is_given_up_and_the_half_stays(tmp_path: Path)
         with pytest.raises(HubUnreachable):
             await fetch(hub, tmp_path / "a.gguf")
         (half,) = halves(tmp_path)
-        assert (half.name, half.wanted.source, half.size_bytes) == ("a.gguf", NAME, 50_000)
+        assert (half.name, half.wanted.source, half.size_bytes) == ("a", NAME, 50_000)
         await fetch(hub, tmp_path / "a.gguf")
         assert server.asked[-1] == "bytes=50000-"
         assert halves(tmp_path) == []
@@ -131,6 +132,45 @@ def test_cancelling_keeps_what_has_come(tmp_path: Path) -> None:
         assert server.asked[-1] == f"bytes={size_bytes}-"
 
     run(test)
+
+
+_CHILD = """
+import asyncio, sys
+from pathlib import Path
+from node.inference.downloading import Wanted, bring
+from node.inference.hub import Hub
+
+async def main():
+    hub = Hub(sys.argv[1])
+    file = await hub.find(sys.argv[2])
+    wanted = Wanted(source=file.source, size_bytes=file.size_bytes, sha256=file.sha256)
+    await bring(lambda start: hub.pieces(file, start), wanted, Path(sys.argv[3]), lambda _: None)
+
+asyncio.run(main())
+"""
+
+
+@pytest.mark.slow
+def test_a_process_that_is_killed_leaves_what_the_next_one_goes_on_with(tmp_path: Path) -> None:
+    big = os.urandom(10_000_000)
+
+    async def test(server: HubServer, hub: Hub) -> None:
+        server.stall = asyncio.Event()
+        child = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-c", _CHILD, server.hub, NAME, str(tmp_path / "a.gguf")), cwd=Path(__file__).parents[3]
+        )
+        while not (begun := halves(tmp_path)) or not begun[0].size_bytes:  # noqa: ASYNC110 - bounded by the test's time
+            await asyncio.sleep(0.01)
+        child.kill()
+        await child.wait()
+        server.stall.set()
+        server.stall = None
+        size_bytes = halves(tmp_path)[0].size_bytes
+        await fetch(hub, tmp_path / "a.gguf")
+        assert server.asked[-1] == f"bytes={size_bytes}-"
+
+    run(test, files={FILE: big}, cuts=[8_000_000])
+    assert (tmp_path / "a.gguf").read_bytes() == big
 
 
 def test_a_half_of_another_file_is_thrown_away(tmp_path: Path) -> None:

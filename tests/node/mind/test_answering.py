@@ -5,7 +5,7 @@ from node.config import BudgetConfig, BudgetLimits
 from node.inference.gateway import Gateway
 from node.inference.governor import Governor
 from node.inference.local import LocalModel
-from node.mind.answering import MAX_QUOTED_CHARS, NO_MODEL, Writer, Written, cited, without_repeats
+from node.mind.answering import MAX_QUOTED_CHARS, NO_MODEL, Writer, Written, cited, whole_sentences, without_repeats
 from node.mind.context import of_notes
 from tests.node.inference.fake import ScriptedEngine
 from tests.node.net.fake import FakeSwarm
@@ -128,3 +128,10 @@ def test_a_model_that_goes_round_in_circles_is_cut() -> None:
     assert without_repeats("Yes.\nNo.\nYes.\nNo.") == "Yes.\nNo.\nYes.\nNo."
     assert without_repeats("line\nline\nline\nother") == "line"
     assert without_repeats("") == ""
+
+
+def test_an_answer_that_was_cut_short_ends_with_a_sentence_or_says_so() -> None:
+    assert whole_sentences("It is nine. You can go! And th") == "It is nine. You can go!"
+    assert whole_sentences("It is ni") == "It is ni…"
+    assert whole_sentences("It is 9.5 o'cl") == "It is 9.5 o'cl…"
+    assert whole_sentences("It is nine.") == "It is nine."

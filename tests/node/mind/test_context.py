@@ -10,10 +10,11 @@ from hypothesis import strategies as st
 from node.inference.engine import ChatTurn
 from node.memory.privacy import Namespaces, OtherTwin
 from node.memory.record import Recalled
-from node.mind.context import SAFETY, Context, ContextBuilder, Given, of_notes
+from node.mind.context import Context, ContextBuilder, Given, of_notes
 from node.mind.emotion import EmotionState
 from node.mind.fencing import MARK
 from node.mind.perception import Perceived, perceive
+from node.mind.prompt import SAFETY
 from node.mind.rooms import Rooms, tokens_of
 from node.mind.voice import Identity
 from plugins.host import ToolInfo

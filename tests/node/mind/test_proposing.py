@@ -147,7 +147,7 @@ def test_what_the_owner_does_not_share_stays_with_this_twin(tmp_path: Path) -> N
         assert await bullets(mind) == ()
         assert await own(mind) == [RULE]
         goal = "how many litres are 9 of our keg units"
-        assert await mind.parts.learning.rules_for("common", goal) == [RULE]
+        assert await mind.learning.guiding.rules_for("common", goal) == [RULE]
         assert await states(mind) == ["learnt"] * 2
 
     with_mind(tmp_path, model(RULE), test)

@@ -9,7 +9,7 @@ from identity.did import Did
 from node.mind.teams import MAX_CANDIDATES, Teams, TeamTemplate, team_for, template_for
 from node.swarm import KnownTwin
 from tests.node.memory.fake import WordEmbedder
-from tests.node.mind.assembly import ListedTwins
+from tests.node.mind.assembly import ListedTwins, open_mind
 from tests.node.net.fake import FakeSwarm
 from tests.node.parts import new_did, open_node
 
@@ -102,5 +102,30 @@ def test_a_team_is_made_of_named_twins_that_are_there(tmp_path: Path) -> None:
             assert {part: (one.did, one.topics) for part, one in found.items()} == {
                 "flour mill": (named.did, ("flour mill", "bread"))
             }
+
+    asyncio.run(main())
+
+
+def test_the_parts_of_a_goal_are_shared_out_among_those_who_fit(tmp_path: Path) -> None:
+    async def main() -> None:
+        swarm = FakeSwarm()
+        async with (
+            open_mind(swarm, tmp_path / "a", max_asked=1) as mind,
+            open_mind(swarm, tmp_path / "b") as one,
+            open_mind(swarm, tmp_path / "c") as other,
+        ):
+            await mind.node.name(one.node, other.node)
+            for helper in (one, other):
+                await helper.node.name(mind.node)
+                await mind.node.dial(helper.node)
+                mind.directory.add(helper.node, "flour mill")
+            result = await mind.pursue("find flour mill north; find flour mill south")
+            (step,) = [step for step in result.steps if step.action == "decompose"]
+            assert step.output is not None
+            asked = []
+            for part in step.output["parts"]:
+                job = await mind.jobs.get(part["job_id"])
+                asked.append([step.input["did"] for step in job.steps if step.action == "ask_twin"])
+            assert sorted(asked) == sorted([[one.node.did], [other.node.did]])
 
     asyncio.run(main())

@@ -9,7 +9,7 @@ from tests.node.net.fake import FakeSwarm
 
 
 def case_of(mind: Mind) -> Decomposition:
-    return Decomposition(Metrics(mind.node.database, now=mind.node.clock), mind.parts.tuning, mind.learning)
+    return Decomposition(Metrics(mind.node.database, now=mind.node.clock), mind.parts.tuning, mind.learning.guiding)
 
 
 def test_goals_that_come_to_nothing_and_that_nothing_is_about_are_taken_apart_further(tmp_path: Path) -> None:

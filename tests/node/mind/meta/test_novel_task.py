@@ -23,8 +23,8 @@ def case_of(mind: Mind, right: bool = True) -> NovelTask:
     async def attempt(goal: str, rules: Sequence[str]) -> str:
         return "right" if right and {MILL, OVEN} <= set(rules) else "wrong"
 
-    learning = mind.learning
-    return NovelTask(Metrics(mind.node.database, now=mind.node.clock), mind.parts.tuning, learning, mind.hive, attempt)
+    metrics = Metrics(mind.node.database, now=mind.node.clock)
+    return NovelTask(metrics, mind.parts.tuning, mind.learning.guiding, mind.hive, attempt)
 
 
 async def teach(mind: Mind) -> None:
@@ -96,7 +96,7 @@ def test_a_blend_that_does_not_help_is_not_adopted_and_without_a_model_it_waits(
                 raise NotTried("there is no model")
 
             without = NovelTask(
-                Metrics(mind.node.database), mind.parts.tuning, mind.learning, mind.hive, attempt=nobody
+                Metrics(mind.node.database), mind.parts.tuning, mind.learning.guiding, mind.hive, attempt=nobody
             )
             with pytest.raises(CasePostponed):
                 await without.act(finding)
