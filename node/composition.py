@@ -51,6 +51,7 @@ from node.memory.memory import Memory
 from node.messaging.assembly import assemble
 from node.messaging.mediation import Mediation
 from node.mind.assembly import assemble_mind
+from node.mind.kill_switch import KillSwitch
 from node.net.errors import MalformedAddress, NetError
 from node.net.libp2p_network import open_network
 from node.net.port import BlockSource, Network
@@ -330,7 +331,7 @@ def _assembled(
         memory,
         config.memory,
         model=inference.gateway,
-        busy=lambda: database.read(any_under_way),
+        busy=lambda: _busy(database, mind.kill_switch),
         body=lambda: sentences(tools.list()),
     )
     mind = assemble_mind(
@@ -410,6 +411,11 @@ def _assembled(
             *carrying.counters,
         ),
     )
+
+
+async def _busy(database: Database, kill_switch: KillSwitch) -> bool:
+    """Whether what may wait has to: a goal is worked on, or an owner has stopped all work."""
+    return bool(kill_switch.stopped) or await database.read(any_under_way)
 
 
 @asynccontextmanager

@@ -66,7 +66,7 @@ def assemble_memory(
         recall=Recall(memory, namespaces, half_life_days=config.half_life_days, now=now),
         working=WorkingMemory(memory, ttl_s=config.working_ttl_s, now=now),
         episodes=Episodes(memory, now=now),
-        noticing=Noticing(memory, enabled=config.notice),
+        noticing=Noticing(memory, compare=consolidation.compare, enabled=config.notice),
         consolidation=consolidation,
         forgetting=forgetting,
         running=(consolidation, forgetting, memory.upkeep),

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from sqlite3 import Connection
 from typing import Any, Final, TypeVar
 
+from identity.errors import PagiError
 from node.clock import NowMs, now_ms
 from node.inference.engine import ModelSource
 from node.memory.body import Body
@@ -25,6 +26,7 @@ from node.memory.noticing import TOLD
 from node.memory.record import HEART, MAX_LABEL_CHARS, PRIVATE, NewMemory
 from node.memory.summarising import Summary, summarised
 from storage import memories, memory_links, namespaces, working
+from storage.errors import StorageError
 from storage.memories import MemoryRow
 
 logger = logging.getLogger(__name__)
@@ -91,10 +93,19 @@ class Consolidation:
         self.counters: Counter[str] = Counter()
 
     async def run(self) -> None:
-        """Passes, for as long as the twin runs."""
+        """Passes, for as long as the twin runs; none at its start, when there is enough to do. Raises StorageError."""
+        more = False
         while True:
-            done = await self.consolidate() if self._enabled else Pass()
-            await asyncio.sleep(0 if done.more else self._every_s)
+            await asyncio.sleep(0 if more else self._every_s)
+            if not self._enabled:
+                continue
+            try:
+                more = (await self.consolidate()).more
+            except StorageError:
+                raise
+            except PagiError as error:  # the embedder, say: what is not done now is done later
+                logger.warning("the memory was not consolidated: %s", error)
+                more = False
 
     async def consolidate(self) -> Pass:
         """One pass; a second waits for the first. Raises StorageError."""
@@ -123,6 +134,18 @@ class Consolidation:
                 more=more,
                 interrupted=interrupted,
             )
+
+    async def compare(self) -> None:
+        """Compare the facts that are new, now. That it cannot be done is no error: a later pass does it."""
+        done: Counter[str] = Counter()
+        try:
+            async with self._one_pass:
+                for seq in await self._new_facts():
+                    await self._compare(seq, done)
+        except StorageError:
+            raise
+        except PagiError as error:
+            logger.warning("new facts were not compared: %s", error)
 
     async def _sessions(self, done: Counter[str]) -> None:
         until_ms = self._now() - self._idle_ms
@@ -182,13 +205,14 @@ class Consolidation:
 
     async def _facts(self, done: Counter[str]) -> None:
         """Compare each new fact with those that are like it, in the order in which they came."""
-
-        def read(conn: Connection) -> list[int]:
-            return working.facts_after(conn, working.progress_of(conn, _TASK), MAX_FACTS)
-
-        for seq in await self._memory.database.read(read):
+        for seq in await self._new_facts():
             await self._undisturbed(self._compare(seq, done))
             done["seen"] += 1
+
+    async def _new_facts(self) -> list[int]:
+        return await self._memory.database.read(
+            lambda conn: working.facts_after(conn, working.progress_of(conn, _TASK), MAX_FACTS)
+        )
 
     async def _compare(self, seq: int, done: Counter[str]) -> None:
         found = await self._memory.database.read(lambda conn: memories.get_many(conn, [seq]))

@@ -1,17 +1,16 @@
-"""What the owner tells of themselves in passing: "my sister is Ana", "I prefer tea", "remember that …".
+"""Keeping what the owner tells of themselves in passing (node/memory/told.py).
 
-By rule, sentence by sentence, in English. What is noticed becomes a private semantic memory in the owner's own words,
-made from the turn that it was said in: it is forgotten with it. Questions, guesses and what looks like a secret are not
-kept, unless the owner says to remember it.
+What is noticed becomes a private semantic memory, made from the turn that it was said in: it is forgotten with it.
 """
 
 import logging
-import re
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
 from identity.errors import PagiError
 from node.memory.memory import Memory
 from node.memory.record import NewMemory
+from node.memory.told import Fact, noticed, speaks_of_another
 from storage import memories
 
 logger = logging.getLogger(__name__)
@@ -19,83 +18,39 @@ logger = logging.getLogger(__name__)
 TOLD: Final = "told"
 """The source of what the owner said themselves."""
 
-MAX_LOOKED_AT_CHARS: Final = 4000
-"""Of what was said. Whoever pastes more is not speaking of themselves."""
+OWNERS_NAME: Final = f"{TOLD}, the owner's name"
+"""The source of what the owner is called."""
 
-MAX_FACT_CHARS: Final = 300
-MAX_FACTS: Final = 5
-"""Of one turn."""
+_LOOKED_BACK: Final = 50
+"""Facts in which whom `she` or `he` means is looked for."""
 
 ASKED_IMPORTANCE: Final = 0.8
 """Of what the owner asked to remember."""
-
-_SENTENCE: Final = re.compile(r"[^.!?\n]+(?:[.](?=\d)[^.!?\n]*)*[.!?]*")
-_REMEMBER: Final = re.compile(
-    r"^(?:please |also |and |so |ok(?:ay)?,? |hey,? )*(?:(?:can|could|will) you )?(?:please )?"
-    r"(?:remember|note|keep in mind|don'?t forget|do not forget)(?: down)?(?: that|:|,)? +(?!to )(?P<what>\S.+)$",
-    re.IGNORECASE,
-)
-_ABOUT_ME: Final = re.compile(
-    r"^(?:(?:by the way|btw|well|also|and|but|so|actually|yes|no|oh|fyi|hi|hello|hey|now),? )*(?P<what>(?:"
-    r"my (?!(?:question|point|guess|goal|code|script|program|file|idea|understanding|problem)\b)[\w' -]{2,60}?"
-    r" (?:is|are|was|were|lives?|works?|likes?|prefers?|has|have|hates?|loves?|starts?|ends?|died|drives?|plays?"
-    r"|speaks?|studies|teaches|moved|changed|owns?|drinks?|eats?|cooks?|collects?|comes?|goes|went|got|became|turned)\b"
-    r"|the (?:new |old )?[\w-]{2,30} of my [\w' -]{2,40}? (?:is|are|was|were|has|have)\b"
-    r"|i(?: am|'m)(?: (?:called|named|allergic to|married|vegetarian|vegan|from|a|an|born|retired|living|\d{1,3})\b)"
-    r"|i (?:really |usually |always |never |also |now |just )*(?:live|work|prefer|like|love|hate|own|play|study|studied"
-    r"|speak|drive|moved|grew up|was born|drink|eat|collect|teach|have an? (?!question|idea|problem|doubt|look))\b"
-    r"|i (?:do not|don'?t) (?:like|eat|drink|drive|want to be called)\b"
-    r"|i (?:have|had) (?:two|three|four|five|six|\d{1,2}) \w+"
-    r"|call me \w+|we (?:live|have an?|moved|own|are married|got married)\b"
-    r").*)$",
-    re.IGNORECASE,
-)
-_NO_FACT: Final = re.compile(
-    r"[?]$|\b(?:it|this|that|them)[.!]*$"
-    r"|\b(?:if|maybe|perhaps|suppose|imagine|pretend|wonder|might|would|could)\b"
-    r"|\b(?:pass(?:word|phrase|code|wd)|pin(?: code)?|cvv|secret|api[- ]?key|token|private key|seed phrase|iban"
-    r"|card number|social security)\b",
-    re.IGNORECASE,
-)
-"""Questions, what points elsewhere, guesses, and what looks like a secret."""
-
-_DANGLING: Final = re.compile(r"^(?:me|this|it|that|the following|my)[.:!?]*$", re.IGNORECASE)
-
-
-def noticed(said: str) -> list[tuple[str, bool]]:
-    """What a text tells of its author, in their words; True where they asked to remember it. Pure."""
-    found: dict[str, bool] = {}
-    for match in _SENTENCE.finditer(said[:MAX_LOOKED_AT_CHARS]):
-        sentence = " ".join(match[0].split())
-        if len(sentence) > MAX_FACT_CHARS:
-            continue
-        asked = _REMEMBER.match(sentence)
-        if asked is not None:
-            if not _DANGLING.match(asked["what"]):
-                found.setdefault(_clean(asked["what"]), True)
-        elif (told := _ABOUT_ME.match(sentence)) is not None and not _NO_FACT.search(sentence):
-            found.setdefault(_clean(told["what"]), False)
-    return list(found.items())[:MAX_FACTS]
-
-
-def _clean(text: str) -> str:
-    text = text.strip().rstrip(".!?")
-    return text[:1].upper() + text[1:]
 
 
 class Noticing:
     """Keeps what is noticed in what the owner says."""
 
-    def __init__(self, memory: Memory, *, enabled: bool = True) -> None:
+    def __init__(
+        self, memory: Memory, *, compare: Callable[[], Awaitable[None]] | None = None, enabled: bool = True
+    ) -> None:
+        """`compare` finds what the newest facts contradict: what was corrected must not be said again."""
         self._memory = memory
+        self._compare = compare
         self._enabled = enabled
 
-    async def heard(self, said: str, *, turn_id: str | None = None, session_id: str | None = None) -> list[str]:
-        """Keep what the owner tells of themselves in a turn; the ids. That it cannot be kept is no error of the turn.
+    async def heard(
+        self, said: str, *, turn_id: str | None = None, session_id: str | None = None
+    ) -> list[tuple[str, Fact]]:
+        """Keep what the owner tells of themselves in a turn; that, with the ids. That it cannot be kept is no error of
+        the turn.
 
         `turn_id` is the memory that holds the turn: what is noticed is forgotten with it.
         """
-        if not self._enabled or not (facts := noticed(said)):
+        if not self._enabled:
+            return []
+        before = await self._told_before(session_id) if speaks_of_another(said) else ()
+        if not (facts := noticed(said, before)):
             return []
         sources = []
         if turn_id is not None:
@@ -104,13 +59,13 @@ class Noticing:
                 return []
             sources = [turn.seq]
         kept = []
-        for fact, asked in facts:
+        for fact in facts:
             item = NewMemory(
                 kind="semantic",
-                content=fact,
-                source=TOLD,
+                content=fact.text,
+                source=OWNERS_NAME if fact.name else TOLD,
                 session_id=session_id,
-                importance=ASKED_IMPORTANCE if asked else memories.DEFAULT_IMPORTANCE,
+                importance=ASKED_IMPORTANCE if fact.asked or fact.name else memories.DEFAULT_IMPORTANCE,
             )
             try:
                 memory_id = await self._memory.add_made_from(item, sources)
@@ -118,5 +73,12 @@ class Noticing:
                 logger.warning("what was told in passing was not kept: %s", error)
                 break
             if memory_id is not None:
-                kept.append(memory_id)
+                kept.append((memory_id, fact))
+        if kept and self._compare is not None:
+            await self._compare()
         return kept
+
+    async def _told_before(self, session_id: str | None) -> Sequence[str]:
+        """The facts that were told in a session, newest first."""
+        page = await self._memory.list(limit=_LOOKED_BACK, kind="semantic", session_id=session_id, source=TOLD)
+        return [row.content for row in page.items]

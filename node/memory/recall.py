@@ -20,6 +20,7 @@ from node.clock import NowMs, now_ms, rfc3339
 from node.memory import wording
 from node.memory.errors import BadMemory
 from node.memory.memory import MAX_RESULTS, Memory
+from node.memory.noticing import TOLD
 from node.memory.privacy import Audience, Namespaces, OtherTwin, Owner
 from node.memory.record import Recalled, recalled
 from node.memory.weighing import Moment, Signs, weighed
@@ -86,28 +87,14 @@ class Recall:
 
         `approved`: the owner lets `ask` namespaces be used for this very question and audience. `namespaces` narrows
         what the audience may see, and never widens it, and `happened` limits it to what happened from the first to
-        before the second, in ms. `mood` and `session_id` are the present ones: what belongs to
-        them weighs more. Raises BadMemory or MemoryTooLarge.
+        before the second, in ms. `mood` and `session_id` are the present ones: what belongs to them weighs more.
+        Raises BadMemory or MemoryTooLarge.
         """
         if not 1 <= k <= MAX_RESULTS:
             raise BadMemory(f"k is {k}; it can be 1 to {MAX_RESULTS}")
-        scope = _Scope(
-            kinds=kinds,
-            namespaces=await self._visible(audience, namespaces, approved=approved),
-            happened=happened,
-        )
-        near = await self._memory.nearest(
-            query,
-            min(_CANDIDATES * k, MAX_RESULTS),
-            kinds=scope.kinds,
-            namespaces=scope.namespaces,
-            happened=happened,
-        )
-        scores = {row.seq: score for row, score in near}
-        rows = {row.seq: row for row, _ in near}
-        signs = await self._found_otherwise(query, scope, rows)
-        if missing := [seq for seq in rows if seq not in scores]:
-            scores |= await self._memory.likeness(query, missing)
+        visible = await self._visible(audience, namespaces, approved=approved)
+        scope = _Scope(kinds=kinds, namespaces=visible, happened=happened)
+        rows, scores, signs = await self._candidates(query, k, scope)
         moment = Moment(
             wanted=wording.stems(query),
             now_ms=self._now(),
@@ -133,18 +120,30 @@ class Recall:
         allowed = (*usable.free, *usable.after_approval) if approved else usable.free
         return allowed if namespaces is None else tuple(name for name in allowed if name in namespaces)
 
+    async def _candidates(
+        self, query: str, k: int, scope: _Scope
+    ) -> tuple[dict[int, MemoryRow], dict[int, float], Mapping[int, Signs]]:
+        """What may be recalled: the rows, their cosines, and how those were found that not likeness alone finds."""
+        near = await self._memory.nearest(
+            query,
+            min(_CANDIDATES * k, MAX_RESULTS),
+            kinds=scope.kinds,
+            namespaces=scope.namespaces,
+            happened=scope.happened,
+        )
+        scores = {row.seq: score for row, score in near}
+        rows = {row.seq: row for row, _ in near}
+        signs = await self._found_otherwise(query, scope, rows)
+        scores |= await self._memory.likeness(query, [seq for seq in rows if seq not in scores])
+        return rows, scores, signs
+
     async def _found_otherwise(self, query: str, scope: _Scope, rows: dict[int, MemoryRow]) -> Mapping[int, Signs]:
         """What words and times find; their rows are added to `rows`."""
         asked = self._asked_time(query)
 
         def find(conn: Connection) -> dict[int, Signs]:
             by_words = wording.holding(conn, query, kinds=scope.kinds, namespaces=scope.namespaces)
-            by_time = set()
-            if asked is not None and "episodic" in scope.kinds:
-                page = memories.happened_between(
-                    conn, asked.from_ms, asked.to_ms, kind="episodic", limit=_MOST_BY_TIME, namespaces=scope.namespaces
-                )
-                by_time = {row.seq for row in page.items}
+            by_time = set() if asked is None else _of_that_time(conn, asked, scope)
             new = [seq for seq in {*by_words, *by_time} if seq not in rows]
             rows.update({row.seq: row for row in memories.get_many(conn, new) if scope.holds(row)})
             phrase = asked.phrase if asked is not None else None
@@ -187,8 +186,23 @@ class Recall:
             newest = sorted(group, key=lambda one: (-group[one].happened_ms, -one))
             for one in newest:
                 if one not in shown:
-                    shown[one] = _marked(group[one], [group[other] for other in newest if other != one])
+                    shown[one] = _marked(
+                        group[one], [group[other] for other in newest if other != one], outdated=one != newest[0]
+                    )
         return list(shown.values())[:k]
+
+
+def _of_that_time(conn: Connection, asked: Period, scope: _Scope) -> set[int]:
+    """What happened in the time that is asked about: its episodes, and what the owner told of themselves."""
+    found: set[int] = set()
+    for kind in ("episodic", "semantic"):
+        if kind in scope.kinds:
+            page = memories.happened_between(
+                conn, asked.from_ms, asked.to_ms, kind=kind, limit=_MOST_BY_TIME, namespaces=scope.namespaces
+            )
+            told = (row for row in page.items if kind == "episodic" or (row.source or "").startswith(TOLD))
+            found.update(row.seq for row in told)
+    return found
 
 
 def _weighed(row: MemoryRow, score: float, signs: Signs, moment: Moment) -> tuple[int, Recalled]:
@@ -205,7 +219,7 @@ def _weighed(row: MemoryRow, score: float, signs: Signs, moment: Moment) -> tupl
     return row.seq, found
 
 
-def _marked(memory: Recalled, others: Sequence[Recalled]) -> Recalled:
+def _marked(memory: Recalled, others: Sequence[Recalled], *, outdated: bool) -> Recalled:
     if not others:
         return memory
     why = [
@@ -213,7 +227,12 @@ def _marked(memory: Recalled, others: Sequence[Recalled]) -> Recalled:
         f" {rfc3339(other.happened_ms)[:10]} says otherwise"
         for other in others
     ]
-    return replace(memory, contradicts=tuple(other.id for other in others), why=(*memory.why, *why))
+    return replace(
+        memory,
+        contradicts=tuple(other.id for other in others),
+        outdated=outdated,
+        why=(*memory.why, *why),
+    )
 
 
 def local_zone(now: datetime) -> tzinfo:

@@ -106,7 +106,7 @@ class Recalled:
     `score` is the cosine, from -1 to 1, of its vector and the query's; `weight` is what recall orders by, and `why`
     says in words what went into it. `words` are the rare words or phrases of the query that it holds, `all_words`
     whether those are all that the query has; `asked_time` is set where it happened in the time that the query asks
-    about. `contradicts` are the ids of memories that say otherwise.
+    about. `contradicts` are the ids of memories that say otherwise; `outdated`: one of them is newer.
     """
 
     id: str
@@ -131,6 +131,7 @@ class Recalled:
     all_words: bool = False
     asked_time: bool = False
     contradicts: tuple[str, ...] = ()
+    outdated: bool = False
 
 
 def recalled(row: MemoryRow, score: float) -> Recalled:

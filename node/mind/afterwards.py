@@ -80,10 +80,15 @@ class Afterwards:
         except StorageError:
             raise
         except Exception:  # one job's record that cannot be read must not keep all later ones from being learned from
-            logger.exception("job %s could not be reflected on", job.id)
-            await self._jobs.write(lambda conn: self._jobs.reflected(conn, job.id, None))
+            logger.exception("job %s could not be remembered or reflected on", job.id)
+            await self._jobs.write(lambda conn: self._given_up(conn, job.id))
         done, self._done = self._done, asyncio.Event()
         done.set()
+
+    def _given_up(self, conn: sqlite3.Connection, job_id: str) -> None:
+        """Nothing is due after this job any more: what failed would fail again, and would never end."""
+        self._jobs.turn_kept(conn, job_id)
+        self._jobs.reflected(conn, job_id, None)
 
     async def _reflect(self, job: Job) -> None:
         bullets = (await self._hive.view(self._config.playbook)).bullets

@@ -10,6 +10,9 @@ from typing import Final
 
 from identity.did import Did
 from node.mind.approvals import Approvals, Wanted
+from node.mind.errors import TooLongToShow
+from node.mind.fencing import fenced
+from node.mind.leave import visible
 from storage.database import Database
 
 logger = logging.getLogger(__name__)
@@ -43,8 +46,12 @@ class AnswerLeave:
         answers = [row for row in waiting if row.kind == "answer"]
         if len(answers) >= MAX_WAITING or any(row.action_hash == wanted.hash for row in answers):
             return
-        summary = f"{did} asks: {question}\nMay what you marked `ask` be used in the answer?"
-        await self._approvals.request("answer", summary, wanted)
+        summary = f"May what you marked `ask` be used in an answer to {did}, who asks:\n{fenced(visible(question))}"
+        try:
+            await self._approvals.request("answer", summary, wanted)
+        except TooLongToShow as error:
+            logger.info("%s is told what is shared alone: %s", did, error)
+            return
         logger.info("an answer to %s waits for the owner", did)
 
 

@@ -21,14 +21,16 @@ from identity.did import Did
 from identity.errors import PagiError
 from node.clock import NowMs, now_ms, rfc3339, wait_within
 from node.events import Event, EventBus
-from node.mind.errors import AnswerMissing, ApprovalOver, ApprovalUnknown
+from node.mind.errors import AnswerMissing, ApprovalOver, ApprovalUnknown, TooLongToShow
 from storage import approvals as rows
 from storage.approvals import ApprovalRow, Kind, Status
 from storage.database import Database
 from storage.page import Page
 
 RECORD_TYPE: Final = "pagi-approval"
-MAX_SUMMARY_CHARS: Final = 2_000
+MAX_SUMMARY_CHARS: Final = 20_000
+"""What cannot be shown whole cannot be approved; more than ten pages nobody reads before saying yes."""
+
 MAX_NOTE_CHARS: Final = 16_384
 """An owner's answer may be a page; more belongs into the memory."""
 
@@ -82,21 +84,29 @@ class Approvals:
 
     # Asking
 
-    def new(self, kind: Kind, summary: str, wanted: Wanted, *, n: int | None = None) -> tuple[ApprovalRow, Event]:
-        """What to put before the owner, and the event of it, neither of them stored yet: `request` and `store` do."""
+    def new(
+        self, kind: Kind, summary: str, wanted: Wanted, *, n: int | None = None, until_ms: int | None = None
+    ) -> tuple[ApprovalRow, Event]:
+        """What to put before the owner, and the event of it, neither of them stored yet: `request` and `store` do.
+
+        It can be decided for as long as approvals can, but not after `until_ms`. Raises TooLongToShow.
+        """
+        if len(summary) > MAX_SUMMARY_CHARS:
+            raise TooLongToShow(f"it would take {len(summary)} characters to show; {MAX_SUMMARY_CHARS} can be read")
         now = self._now()
+        expires_ms = now + self._ttl_ms
         row = ApprovalRow(
             seq=0,
             id=str(uuid.uuid4()),
             job_id=wanted.job_id,
             n=n,
             kind=kind,
-            summary=summary[:MAX_SUMMARY_CHARS],
+            summary=summary,
             action=wanted.document,
             action_hash=wanted.hash,
             status="pending",
             created_ms=now,
-            expires_ms=now + self._ttl_ms,
+            expires_ms=expires_ms if until_ms is None else min(expires_ms, until_ms),
         )
         data = {
             "id": row.id,
@@ -170,6 +180,8 @@ class Approvals:
         return next((row for row in rows.with_hash(conn, wanted.hash) if self._is_leave(row, wanted)), None)
 
     def _is_leave(self, row: ApprovalRow, wanted: Wanted) -> bool:
+        if row.kind == "outcome":  # says what happened, and allows nothing
+            return False
         if row.status != APPROVED or row.expires_ms <= self._now() or row.decided_ms is None or row.record is None:
             return False
         if row.action_hash != wanted.hash or row.action != wanted.document or row.job_id != wanted.job_id:

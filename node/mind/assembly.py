@@ -55,6 +55,7 @@ from node.mind.teams import Teams
 from node.mind.telling import Telling
 from node.mind.trying import Trying
 from node.mind.voice import Voice
+from node.mind.while_allowed import WhileAllowed
 from node.reputation.reputation import Reputation
 from node.supervisor import Part
 from node.swarm import Directory
@@ -186,7 +187,7 @@ def assemble_mind(
     )
     for order in ORDERS:
         messaging.intake.answer(order, kill_switch.on_message, strangers=True)
-    tools.check = kill_switch.check
+    tools.check = requester.check = kill_switch.check
     contexts = ContextBuilder(ground.own.did, memory.namespaces)
     colleagues = Colleagues(
         own=ground.own.did,
@@ -292,6 +293,7 @@ def assemble_mind(
         kill_switch=kill_switch,
         tools=tools,
         events=events,
+        record=record,
         at_once=config.jobs_at_once,
     )
     return MindParts(
@@ -311,7 +313,11 @@ def assemble_mind(
         executive=executive,
         tuning=tuning,
         meta=meta,
-        running=(executive, learning, proposing, meta.learner, kill_switch),
+        running=(
+            executive,
+            *(WhileAllowed(one, kill_switch) for one in (learning, proposing, meta.learner)),
+            kill_switch,
+        ),
     )
 
 

@@ -115,10 +115,15 @@ async def fill(engine: Engine, question: Question, tool: ToolInfo, tools: Sequen
 
 
 def _checked(said: Mapping[str, Any], tool: ToolInfo, question: Question) -> Filled:
-    """Arguments by the tool's own schema. What may be left out and nobody has said is left out."""
+    """Arguments by the tool's own schema. What may be left out and nobody has said is left out.
+
+    One of a few given values is chosen, not said: "it is too dark" means that the lamp is switched on.
+    """
     required = tool.parameters.get("required", ())
     text = " ".join((question.goal, *question.known))
-    ungrounded = {name for name, value in said.items() if not is_grounded(value, text)}
+    properties = tool.parameters.get("properties", {})
+    chosen = {name for name, one in properties.items() if isinstance(one, Mapping) and "enum" in one}
+    ungrounded = {name for name, value in said.items() if name not in chosen and not is_grounded(value, text)}
     kept = {name: value for name, value in said.items() if name in required or name not in ungrounded}
     wrong = mistakes(kept, tool.parameters)
     if wrong:

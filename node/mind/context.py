@@ -81,7 +81,8 @@ class ContextBuilder:
         asked_by_owner = isinstance(audience, Owner)
         if talk and not capable:
             return small_talk(material, private)
-        return Prompt(material, budget_tokens, capable, asked_by_owner).context(private=private, dropped=dropped)
+        prompt = Prompt(material, budget_tokens, capable, asked_by_owner, talk=talk)
+        return prompt.context(private=private, dropped=dropped)
 
 
 def _told_alone(material: Material, told: frozenset[str]) -> tuple[Material, int]:

@@ -1,9 +1,11 @@
 """The conversation that a goal belongs to: its turns, each kept once, and what the owner tells in passing."""
 
+from dataclasses import replace
+
 from identity.errors import PagiError
 from node.events import EventBus
 from node.inference.engine import ChatTurn
-from node.memory.noticing import Noticing, noticed
+from node.memory.noticing import Noticing
 from node.memory.record import Role
 from node.memory.working import WorkingMemory
 from node.mind.jobs import Job, Jobs
@@ -30,7 +32,7 @@ class Conversing:
             return ()
         turns = await self._working.turns(job.session_id, TURN_TOKENS)
         said_already = not job.turn_due and bool(turns) and turns[-1] == ChatTurn("user", job.goal)
-        return turns[:-1] if said_already else turns
+        return tuple(map(_without_source, turns[:-1] if said_already else turns))
 
     async def heard(self, job: Job, goal: Perceived) -> tuple[str, ...]:
         """Keep the goal as a turn, and what it tells of the owner; that, in words."""
@@ -40,12 +42,14 @@ class Conversing:
         if turn_id is None:
             return ()
         kept = await self._noticing.heard(goal.text, turn_id=turn_id, session_id=job.session_id)
-        return tuple(text for text, _ in noticed(goal.text)) if kept else ()
+        return tuple(fact.text for _, fact in kept)
 
     async def answered(self, job: Job) -> None:
         """Keep the answer of a job that has ended as a turn."""
         if job.turn_due and job.answer:
             await self._keep(job, "assistant", job.answer)
+        elif job.turn_due:
+            await self._jobs.write(lambda conn: rows.turn_kept(conn, job.id))  # there is nothing to keep
 
     async def _keep(self, job: Job, role: Role, content: str) -> str | None:
         """A turn, and in the same transaction that it is kept; its id, or None if it is no turn that can be kept."""
@@ -62,3 +66,10 @@ class Conversing:
         data = {"job_id": job.id, "session_id": job.session_id, "role": role}
         await self._events.publish("working_memory_appended", turn_id, data, source="mind")
         return turn_id
+
+
+def _without_source(turn: ChatTurn) -> ChatTurn:
+    """An answer without the line that says what it rests on: to a model that is noise, which it would imitate."""
+    text, _, last = turn.content.rpartition("\n")
+    is_source = turn.role == "assistant" and text and last.startswith("(") and last.endswith(")")
+    return replace(turn, content=text) if is_source else turn

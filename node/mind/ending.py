@@ -83,7 +83,7 @@ class Ending:
         run.steps[-1] = step = replace(step, output=dict(answer.output), ms=ms, begun=True)
         self._record.tell_step(run, step)
         status: Literal["throttled", "done"] = "throttled" if answer.output.get("model") == GOVERNOR else "done"
-        degraded = answer.reason if answer.quoted else await self._incapable()
+        degraded = answer.reason if answer.quoted else None if answer.certain else await self._incapable()
         good = status == "done" and answer.found and not answer.quoted
         await self._finish(
             job,
@@ -146,7 +146,8 @@ class Ending:
         if not ended:
             return
         self._learning.noted()
-        await self._approvals.withdraw(job.id)
+        for one in await self._jobs.family(job.id):
+            await self._approvals.withdraw(one)
         await self._conversing.answered(await self._jobs.get(job.id))
         self._record.tell(control, job.id, "end", {"status": status, "answer": text, "degraded": degraded})
 

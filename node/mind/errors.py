@@ -6,6 +6,7 @@ MindError (node.errors.NodeError)
 ├── ApprovalUnknown   40439
 ├── ApprovalOver      40949  it was decided before, or its time is over
 ├── AnswerMissing     40039  a question of the twin was approved without an answer
+├── TooLongToShow     41339  an action that is too long to be put before its owner
 ├── FormulaRefused    40058  a tool that cannot be built
 ├── BuiltToolUnknown  40458
 ├── TooManyBuilt      40958
@@ -44,6 +45,11 @@ class ApprovalOver(MindError):
 class AnswerMissing(MindError):
     code = 40039
     hint = "Give the answer along: `pagi approvals answer ID TEXT`."
+
+
+class TooLongToShow(MindError):
+    code = 41339
+    hint = "Give what is long to the memory, with `pagi memory ingest`, and name it in the goal."
 
 
 class NotApproved(MindError):

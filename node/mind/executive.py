@@ -8,7 +8,7 @@ import asyncio
 import logging
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Final, Literal
 
 from node.events import EventBus
 from node.inference.errors import GoalTooLong
@@ -18,15 +18,14 @@ from node.mind.afterwards import Afterwards
 from node.mind.approvals import Approvals
 from node.mind.deciding import Decider
 from node.mind.errors import JobOver
-from node.mind.folding import restored
 from node.mind.following import Followers, JobEvent
 from node.mind.jobs import MAX_STEPS, Job, Jobs, Step
 from node.mind.kill_switch import KillSwitch
-from node.mind.leave import repeatable
 from node.mind.perception import perceive
 from node.mind.pursuing import Pursuing
-from node.mind.record import shown
+from node.mind.record import Record, shown
 from node.mind.running import Control, Halt, Halted, Running
+from node.mind.while_allowed import WhileAllowed
 from plugins.host import PluginHost
 from storage.approvals import ApprovalRow
 
@@ -72,6 +71,7 @@ class Executive:
         kill_switch: KillSwitch,
         tools: PluginHost,
         events: EventBus,
+        record: Record,
         at_once: int,
     ) -> None:
         self._jobs = jobs
@@ -79,12 +79,16 @@ class Executive:
         self._followers = followers
         self._pursuing = pursuing
         self._afterwards = afterwards
+        self._remembering = WhileAllowed(afterwards, kill_switch)
         self._acting = acting
         self._decider = decider
         self._kill_switch = kill_switch
         self._tools = tools
         self._events = events
-        self._running = Running(jobs=jobs, work=self._work, on_halt=self._on_halt, at_once=at_once)
+        self._record = record
+        self._running = Running(
+            jobs=jobs, work=self._work, on_halt=self._on_halt, on_fault=self._on_fault, at_once=at_once
+        )
         self._decided: asyncio.Queue[str] = asyncio.Queue()
         approvals.on_decided(self._on_decided)
         kill_switch.on_change(self._on_stop_or_go)
@@ -163,8 +167,12 @@ class Executive:
     # Following
 
     async def follow(self, job_id: str) -> AsyncGenerator[JobEvent, None]:
-        """What was done for a job, then what happens to it and its parts, until it has ended. Raises JobUnknown."""
-        with self._followers.following(job_id) as events:
+        """What was done for a job, then what happens to it and its parts, until it has ended. Raises JobUnknown.
+
+        Of a part, what happens to that part alone.
+        """
+        root_id = await self._jobs.root_of(job_id)
+        with self._followers.following(root_id) as events:
             job = await self._jobs.get(job_id)
             for step in job.steps:
                 yield JobEvent(job_id, "step", shown(step))
@@ -176,7 +184,8 @@ class Executive:
                 yield self._end_of(job)
                 return
             async for event in events:
-                yield event
+                if job_id in (root_id, event.job_id) or event.kind == "lagged":
+                    yield event
                 if event.kind == "end" and event.job_id == job_id:
                     return
 
@@ -210,10 +219,7 @@ class Executive:
         self._running.check_room()
         if (await self._jobs.get(job_id)).ended:
             raise JobOver(f"the job {job_id} has ended")
-        root_id = await self._jobs.root_of(job_id)
-        for one in await self._jobs.family(root_id):
-            await self._jobs.move(one, "queued", among=("paused",))
-        self._running.add(root_id)
+        await self._let_go_on(await self._jobs.root_of(job_id))
         return await self.result(job_id)
 
     # Working
@@ -222,10 +228,12 @@ class Executive:
         """Work on what is there and what comes, until cancelled."""
         for job_id in await self._jobs.roots_with(("waiting_approval",)):
             self._decided.put_nowait(job_id)  # one whose decision came just before the stop goes on
+        if not self._kill_switch.stopped:
+            await self._go_on()  # if the twin stopped between the order to go on and what follows from it
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._approvals.run())
             tasks.create_task(self._running.run())
-            tasks.create_task(self._afterwards.run())
+            tasks.create_task(self._remembering.run())
             tasks.create_task(self._go_on_when_decided())
 
     async def reflected(self, job_id: str) -> Job:
@@ -249,32 +257,41 @@ class Executive:
 
     async def _on_halt(self, root_id: str, halt: Halt) -> None:
         """Write down that a job and its parts were stopped."""
-        for job_id in await self._jobs.family(root_id):
-            if halt == "pause":
-                why = STOPPED if self._kill_switch.stopped else ""
-                await self._jobs.pause(job_id, why)
-            else:
-                await self._cancelled(await self._jobs.get(job_id))
-        status = "paused" if halt == "pause" else "cancelled"
-        self._followers.tell(root_id, JobEvent(root_id, "status", {"status": status}))
         if halt == "cancel":
-            self._followers.tell(root_id, self._end_of(await self._jobs.get(root_id)))
-
-    async def _cancelled(self, job: Job) -> None:
-        if job.ended:
+            await self._stopped_short(root_id, "cancelled", "cancelled", "You cancelled this.")
             return
-        if job.steps and job.steps[-1].output is None:
-            last = job.steps[-1]
-            unknown = last.begun and not repeatable(restored(last.action, last.input), self._tools.list())
-            error = "cancelled; whether it happened is not known" if unknown else "cancelled"
-            await self._jobs.record(job.id, replace(last, output={"error": error}))
-        await self._jobs.finish(job.id, status="cancelled", answer="You cancelled this.")
-        await self._approvals.withdraw(job.id)
+        for job_id in await self._jobs.family(root_id):
+            await self._jobs.pause(job_id, STOPPED if self._kill_switch.stopped else "")
+        self._followers.tell(root_id, JobEvent(root_id, "status", {"status": "paused"}))
+
+    async def _on_fault(self, root_id: str) -> None:
+        """The work met a defect: its job ends here, and the others go on."""
+        await self._stopped_short(root_id, "failed", "broken off by a fault", "The work met a fault of this program.")
+
+    async def _stopped_short(self, root_id: str, status: Literal["cancelled", "failed"], why: str, answer: str) -> None:
+        """End a job and its parts, whatever they were at; those that have ended stay as they are."""
+        family = [await self._jobs.get(job_id) for job_id in await self._jobs.family(root_id)]
+        for job in reversed(family):  # the parts first: the whole would end them without a word about their steps
+            if not job.ended:
+                await self._record.broken_off(job, why, self._tools.list())
+                await self._jobs.finish(job.id, status=status, answer=answer)
+            await self._approvals.withdraw(job.id)
+            self._followers.tell(root_id, JobEvent(job.id, "status", {"status": (await self._jobs.get(job.id)).status}))
+            self._followers.tell(root_id, self._end_of(await self._jobs.get(job.id)))
 
     async def _on_stop_or_go(self, stopped: bool) -> None:
         if stopped:
             self._running.stop_all("pause")
-            return
+        else:
+            await self._go_on()
+
+    async def _go_on(self) -> None:
+        """Take up what the kill switch had paused; all of it, for these goals were taken long ago."""
         for job_id in await self._jobs.roots_with(("paused",)):
             if (await self._jobs.get(job_id)).doing == STOPPED:
-                await self.resume(job_id)
+                await self._let_go_on(job_id)
+
+    async def _let_go_on(self, root_id: str) -> None:
+        for one in await self._jobs.family(root_id):
+            await self._jobs.move(one, "queued", among=("paused",))
+        self._running.add(root_id)

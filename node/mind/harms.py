@@ -139,6 +139,8 @@ HARMLESS: Final[Sequence[str]] = (
     "Shoot a photograph. Cut meat and vegetables.",
     "What did I write about this?",
     "Summarise my notes.",
+    "Where does my sister live?",
+    "What did I tell you about my child, my wife or a friend?",
     "How much does it cost, and how long does it take?",
     "Convert the units and compute the percentage.",
     "Plan a journey, a dinner or a party.",

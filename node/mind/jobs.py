@@ -26,6 +26,8 @@ ACTIVE: Final = ("queued", "running")
 PARKED: Final = ("paused", "waiting_approval")
 ENDS: Final = frozenset({"done", "refused", "failed", "throttled", "cancelled"})
 
+ENDED_WITH_THE_WHOLE: Final = "The goal that this is a part of has ended."
+
 MAX_STEPS: Final = 8
 """A recall, a tool, the answer, and more twins asked than anybody waits for."""
 
@@ -174,25 +176,33 @@ class Jobs:
         also: Also = _nothing,
     ) -> bool:
         """Record how the job ended, and in the same transaction what `also` writes; False if it had ended before, and
-        then nothing is written."""
+        then nothing is written. Parts that have not ended end with it: nobody would take them up again."""
         assert status in ENDS
 
         def store(conn: sqlite3.Connection) -> bool:
+            now = self._now()
             ended = rows.finish_job(
                 conn,
                 job_id,
                 status,
                 answer,
-                ended_ms=self._now(),
+                ended_ms=now,
                 degraded=degraded,
                 to_reflect=to_reflect,
                 turn_due=turn_due,
             )
             if ended:
+                for part in rows.family(conn, job_id):
+                    rows.finish_job(conn, part, "cancelled", ENDED_WITH_THE_WHOLE, ended_ms=now)
                 also(conn)
             return ended
 
         return await self._database.write(store)
+
+    @staticmethod
+    def turn_kept(conn: sqlite3.Connection, job_id: str) -> None:
+        """Note that no turn of the conversation is due any more, in the transaction that is open."""
+        rows.turn_kept(conn, job_id)
 
     @staticmethod
     def reflected(conn: sqlite3.Connection, job_id: str, reflection: str | None) -> None:

@@ -7,6 +7,7 @@ words have come in at all. So they can never grant an action.
 import json
 from collections.abc import Sequence
 from typing import Final
+from unicodedata import category
 
 from node.mind.actions import (
     Action,
@@ -28,6 +29,12 @@ from plugins.host import ToolInfo
 
 MAX_SAME_ERROR: Final = 2
 """Tool calls that fail with the same words in one job, before it stops to try."""
+
+_UNSEEN: Final = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
+"""Unicode categories: controls, directions and joiners, what stands for nothing, and ends of lines that are none."""
+
+_BLANK: Final = frozenset("\u115f\u1160\u2800\u3164\uffa0")
+"""Letters and symbols that look like nothing."""
 
 _NAMES: Final = {"delegate": "task_broadcast", "improve_self": "playbook_propose", "ask_twin": "didcomm_ask"}
 
@@ -92,21 +99,31 @@ def wanted(action: Action, job_id: str) -> Wanted:
 
 
 def in_words(action: Action) -> str:
-    """The action as the owner is asked about it."""
+    """The action as the owner is asked about it: all of it, with nothing in it that shows otherwise than it is."""
     match action:
         case UseTool(name, parameters):
-            return f"Use the tool {name} with {_short(dict(parameters))}"
+            words = f"Use the tool {name} with {_whole(dict(parameters))}"
         case AskTwin(twin, question):
-            return f"Ask {twin.name} ({twin.did}): {question}"
-        case Delegate(task):
-            return f"Give this task to the swarm, where everybody can read it: {task}"
+            words = f"Ask {' '.join(twin.name.split())} ({twin.did}): {question}"
+        case Delegate(task, requirements, deadline_s):
+            needs = f" by whoever can do {', '.join(requirements)}," if requirements else ""
+            words = f"Give this task to the swarm, where everybody can read it,{needs} for {deadline_s} s: {task}"
         case ImproveSelf(section, text, why):
-            return f"Write into the playbook, which others read, under {section}: {text} (because {why})"
+            words = f"Write into the playbook, which others read, under {section}: {text} (because {why})"
         case AskOwner(question):
-            return question
+            words = question
         case _:
             name, given = described(action)
-            return f"{name} {_short(given)}"
+            words = f"{name} {_whole(given)}"
+    return visible(words)
+
+
+def visible(text: str) -> str:
+    """The text with every character spelled out that cannot be seen, or changes how others are seen."""
+    return "".join(
+        char if char == "\n" or (category(char) not in _UNSEEN and char not in _BLANK) else f"\\u{{{ord(char):x}}}"
+        for char in text
+    )
 
 
 def circling(action: Action, steps: Sequence[Step]) -> str | None:
@@ -127,6 +144,5 @@ def _info(name: str, tools: Sequence[ToolInfo]) -> ToolInfo | None:
     return next((info for info in tools if info.name == name), None)
 
 
-def _short(value: object) -> str:
-    text = json.dumps(value, ensure_ascii=False, sort_keys=True)
-    return text if len(text) <= 1_500 else f"{text[:1_500]}…"
+def _whole(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False, sort_keys=True)

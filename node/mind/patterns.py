@@ -1,8 +1,8 @@
-"""What of a goal the built-in tools are for, by patterns: a calculation, numbers to work with, a word for now. Pure."""
+"""What a goal wants, by patterns: a calculation, numbers to work with, the time. Pure."""
 
 import re
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
 
 from plugins.builtin.calculator import calculate
 from plugins.sdk import ToolError
@@ -24,6 +24,13 @@ _SUM_WORD: Final = re.compile(
 _NOW_WORD: Final = re.compile(
     r"\b(now|today|tonight|current|currently|at the moment|what (?:time|day|date))\b", re.IGNORECASE
 )
+_BARE_NOW: Final = re.compile(
+    r"(?:hi|hey|hello|ok|and|so|please|tell me|can you tell me|do you know|[\s,])*"
+    r"(?:what(?:'s| is)? (?:the )?(?:current )?(?:time|date|day|weekday)(?: of the week)?(?: is it| do we have)?"
+    r"|what time it is|how late is it|which (?:day|weekday|date) is it|today'?s date)"
+    r"(?: today| now| right now| at the moment|,? please|[\s?.!])*",
+    re.IGNORECASE,
+)
 _DATE_OR_RANGE: Final = re.compile(r"\d{4}-\d{2}-\d{2}|^\s*\d+\s*-\s*\d+\s*$")
 _SIGN: Final = re.compile(r"\d\s*\)*\s*[-+*/%]")
 
@@ -33,6 +40,14 @@ def bare_sum(goal: str) -> str | None:
     found = _BARE_SUM.fullmatch(goal) if len(goal) <= MAX_SUM_CHARS else None
     expression = found["sum"].strip().rstrip(".").replace("^", "**") if found else ""
     return expression if is_sum(expression) else None
+
+
+def whole_call(goal: str) -> tuple[str, Mapping[str, Any]] | None:
+    """The built-in tool whose result is the whole answer, with its parameters: a bare calculation, or the time here."""
+    expression = bare_sum(goal)
+    if expression is not None:
+        return "calculator", {"expression": expression}
+    return ("clock", {}) if len(goal) <= MAX_SUM_CHARS and _BARE_NOW.fullmatch(goal) else None
 
 
 def is_sum(expression: str) -> bool:

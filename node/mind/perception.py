@@ -4,13 +4,14 @@ Pure, and in time that grows with the text alone. What is found is found by shap
 docs/ethics.md says how often that is right. Nothing here is a proof that a text holds no secret.
 """
 
-from dataclasses import dataclass, field
+import re
+from dataclasses import dataclass, field, replace
 from typing import Final, Self
 
 from node.mind.feeling import feeling
 from node.mind.personal_spans import personal_spans
 from node.mind.secret_spans import secret_spans
-from node.mind.spans import Span, apart, named
+from node.mind.spans import Span, apart, named, outside
 from node.mind.unicode_tricks import plain
 
 MAX_PERCEIVED_CHARS: Final = 1_048_576
@@ -47,6 +48,25 @@ class Perceived:
             text = text.replace(name, words)
         return text
 
+    def as_part_of(self, whole: Self) -> Self:
+        """The same, and what must not leave of the text that it is a part of: what says that it must not may stand in
+        another part."""
+        kinds = {whole.text[span.start : span.end]: (span.kind, span in whole.secrets) for span in whole.spans}
+        found = [
+            (Span(match.start(), match.end(), kind), is_secret)
+            for words, (kind, is_secret) in kinds.items()
+            for match in re.finditer(re.escape(words), self.text)
+        ]
+        secrets = apart((*self.secrets, *(span for span, is_secret in found if is_secret)))
+        personal = outside(secrets, apart((*self.personal, *(span for span, is_secret in found if not is_secret))))
+        redacted, names = named(self.text, apart((*secrets, *personal)))
+        return replace(self, redacted=redacted, secrets=secrets, personal=personal, _names=names)
+
+    @property
+    def spans(self) -> tuple[Span, ...]:
+        """All that must not leave, in order."""
+        return apart((*self.secrets, *self.personal))
+
     @classmethod
     def plain(cls, text: str) -> Self:
         """A text of our own, in which nothing is looked for."""
@@ -57,11 +77,7 @@ def perceive(text: str) -> Perceived:
     """Look at a text that a person, a file or another twin wrote."""
     read, tricks = plain(text[:MAX_PERCEIVED_CHARS])
     secrets = apart(secret_spans(read))
-    personal = tuple(
-        span
-        for span in apart(personal_spans(read))
-        if not any(span.start < secret.end and secret.start < span.end for secret in secrets)
-    )
+    personal = outside(secrets, apart(personal_spans(read)))
     redacted, names = named(read, apart((*secrets, *personal)))
     mood, activation = feeling(read)
     return Perceived(

@@ -4,9 +4,12 @@ import sqlite3
 from dataclasses import replace
 from typing import Final
 
+from identity.errors import UnsignableArtifact
 from node.mind.acting import Output
 from node.mind.actions import Action, AskOwner
 from node.mind.approvals import APPROVED, Approvals
+from node.mind.errors import TooLongToShow
+from node.mind.fencing import cut
 from node.mind.jobs import Jobs, Step
 from node.mind.leave import in_words, wanted
 from node.mind.record import MAX_DOING_CHARS, Record, Run
@@ -14,6 +17,10 @@ from storage.approvals import ApprovalRow, Kind
 
 _NOT_ALLOWED: Final = "you did not allow it"
 _TOO_LATE: Final = "nobody decided in time"
+_NOT_KNOWN: Final = "whether it happened is not known"
+
+MAX_OUTCOME_CHARS: Final = 4_000
+"""Of an action that was cut short: what is said of it allows nothing, so its ends are enough."""
 
 
 class Parked(Exception):
@@ -35,9 +42,11 @@ class Permitting:
         what the owner was asked about this step before. Raises Parked while the owner has not decided.
         """
         if asked is None:
-            await self._ask(
-                run, step, action, "question" if isinstance(action, AskOwner) else "action", in_words(action)
-            )
+            kind: Kind = "question" if isinstance(action, AskOwner) else "action"
+            try:
+                await self._ask(run, step, action, kind, in_words(action))
+            except (TooLongToShow, UnsignableArtifact) as error:
+                return {"error": f"you cannot be asked for your leave: {error}"}
             raise Parked
         if asked.status == "pending":
             raise Parked
@@ -52,27 +61,33 @@ class Permitting:
             return True
 
         if not await self._jobs.write(begin):
-            return {"denied": "what was approved is not this action"}
+            return {"denied": "your leave was for another action, or its time is over"}
         return {"answer": asked.note or ""} if isinstance(action, AskOwner) else None
 
     async def what_happened(self, run: Run, step: Step, action: Action, asked: ApprovalRow | None) -> Output:
         """The output of a step that acts on the world and that a stop cut short: it is never repeated, and what came of
         it is what the owner says. Raises Parked while the owner has not said."""
         if asked is None or asked.kind != "outcome":
-            summary = f"The twin stopped while it did this: {in_words(action)}. Nobody knows if it happened. Did it?"
-            await self._ask(run, step, action, "outcome", summary)
+            what = cut(in_words(action), MAX_OUTCOME_CHARS)
+            summary = f"The twin stopped while it did this: {what}. Nobody knows if it happened. Did it?"
+            try:
+                await self._ask(run, step, action, "outcome", summary)
+            except UnsignableArtifact:
+                return {"error": _NOT_KNOWN}
             raise Parked
         if asked.status == "pending":
             raise Parked
         if asked.status == APPROVED:
             return {"result": asked.note or "it happened, says the owner"}
         if asked.status == "expired":
-            return {"error": "whether it happened is not known"}
+            return {"error": _NOT_KNOWN}
         return {"error": asked.note or "it did not happen, says the owner"}
 
     async def _ask(self, run: Run, step: Step, action: Action, kind: Kind, summary: str) -> None:
         """Put a step before the owner, in the transaction that puts the step on disk."""
-        row, event = self._approvals.new(kind, summary, wanted(action, run.job.id), n=step.n)
+        row, event = self._approvals.new(
+            kind, summary, wanted(action, run.job.id), n=step.n, until_ms=run.job.deadline_ms
+        )
         doing = f"waits for you: {summary}"[:MAX_DOING_CHARS]
 
         def store(conn: sqlite3.Connection) -> None:

@@ -43,7 +43,7 @@ from node.mind.folding import observed, restored
 from node.mind.jobs import Job, Jobs, Step
 from node.mind.kill_switch import KillSwitch
 from node.mind.leave import circling, going_out, needs_leave, repeatable
-from node.mind.perception import perceive
+from node.mind.perception import Perceived, perceive
 from node.mind.permitting import Parked, Permitting
 from node.mind.record import Record, Run
 from node.mind.running import Control, Halted
@@ -92,11 +92,18 @@ class Pursuing:
         self._now = now
 
     async def pursue(
-        self, job_id: str, control: Control, before: Sequence[Child] = (), *, first: Candidate | None = None
+        self,
+        job_id: str,
+        control: Control,
+        before: Sequence[Child] = (),
+        *,
+        first: Candidate | None = None,
+        within: Perceived | None = None,
     ) -> Job:
         """Work on a job until it has ended or waits for the owner; what it is then. Raises Halted.
 
-        `first` is the twin of a team to which a part of a goal was assigned: if somebody has to be asked, it is first.
+        `within` is the goal that this one is a part of. `first` is the twin of a team to which a part was assigned: if
+        somebody has to be asked, it is first.
         """
         control.check()
         job = await self._jobs.get(job_id)
@@ -107,7 +114,9 @@ class Pursuing:
         scope = asyncio.timeout(None if job.deadline_ms is None else max(0.0, (job.deadline_ms - self._now()) / 1000))
         try:
             async with scope:
-                await self._work(job, control, before, first)
+                run = await self._begun(job, control, before, first, within)
+                if run is not None:
+                    await self._work(run)
         except Parked:
             await self._jobs.move(job_id, "waiting_approval", among=("running",))
             self._record.tell(control, job_id, "status", {"status": "waiting_approval"})
@@ -121,6 +130,8 @@ class Pursuing:
         except TimeoutError:
             if not scope.expired():
                 raise
+            for one in await self._jobs.family(job_id):
+                await self._record.broken_off(await self._jobs.get(one), "the time was over", self._tools.list())
             await self._ending.without_answer(job, control, "failed", "The time that this goal was given is over.")
         return await self._jobs.get(job_id)
 
@@ -131,10 +142,9 @@ class Pursuing:
         row = await self._approvals.of_step(job.id, job.steps[-1].n)
         return row is not None and row.status == "pending"
 
-    async def _work(self, job: Job, control: Control, before: Sequence[Child], first: Candidate | None) -> None:
-        run = await self._begun(job, control, before, first)
-        while run is not None:
-            control.check()
+    async def _work(self, run: Run) -> None:
+        while True:
+            run.control.check()
             step, action, is_new = await self._next(run)
             if isinstance(action, Respond):
                 await self._record.begins(run, step, action)
@@ -143,9 +153,18 @@ class Pursuing:
             output = await self._carried_out(run, step, action, is_new=is_new)
             run.situation = observed(run.situation, action, output)
 
-    async def _begun(self, job: Job, control: Control, before: Sequence[Child], first: Candidate | None) -> Run | None:
+    async def _begun(
+        self,
+        job: Job,
+        control: Control,
+        before: Sequence[Child],
+        first: Candidate | None,
+        within: Perceived | None,
+    ) -> Run | None:
         """The job as its record has it; None if it was refused."""
         goal = await asyncio.to_thread(perceive, job.goal)
+        if within is not None:
+            goal = goal.as_part_of(within)
         if not goal.text.strip():
             await self._ending.without_answer(job, control, "failed", "The goal is empty.")
             return None
@@ -277,32 +296,42 @@ class Pursuing:
                 goal, run.job.session_id, max_steps=run.job.max_steps, parent=run.job, job_id=job_id
             )
         team = await self._teams.assigned(run.job.goal, action.goals)
-        done: list[Job | None] = []
-        if action.parallel:
-            async with asyncio.TaskGroup() as tasks:
-                working = [
-                    tasks.create_task(self._part(job_id, run.control, (), team.get(goal)))
-                    for job_id, goal in zip(ids, action.goals, strict=True)
-                ]
-            done = [task.result() for task in working]
-        else:
-            for job_id, goal in zip(ids, action.goals, strict=True):
-                before = [_child(job) for job in done if job is not None]
-                done.append(await self._part(job_id, run.control, before, team.get(goal)))
+        firsts = [team.get(goal) for goal in action.goals]
+        ended = await (self._at_once if action.parallel else self._in_turn)(run, ids, firsts)
         run.control.check()
-        ended = [job for job in done if job is not None and job.ended]
         if len(ended) < len(ids):
             raise Parked
         return {"parts": [_shown(_child(job)) for job in ended]}
 
+    async def _at_once(self, run: Run, ids: Sequence[str], firsts: Sequence[Candidate | None]) -> list[Job]:
+        """The parts that have ended. What goes wrong in one lets the others come to where they get first."""
+        working = (self._part(run, job_id, (), first) for job_id, first in zip(ids, firsts, strict=True))
+        ended: list[Job] = []
+        for one in await asyncio.gather(*working, return_exceptions=True):
+            if isinstance(one, BaseException):
+                raise one
+            ended += [one] if one is not None else []
+        return ended
+
+    async def _in_turn(self, run: Run, ids: Sequence[str], firsts: Sequence[Candidate | None]) -> list[Job]:
+        """The parts that have ended: none is begun before the one that it comes after has."""
+        ended: list[Job] = []
+        for job_id, first in zip(ids, firsts, strict=True):
+            part = await self._part(run, job_id, [_child(job) for job in ended], first)
+            if part is None:
+                break
+            ended.append(part)
+        return ended
+
     async def _part(
-        self, job_id: str, control: Control, before: Sequence[Child], first: Candidate | None
+        self, run: Run, job_id: str, before: Sequence[Child], first: Candidate | None
     ) -> Job | None:
-        """A part; None if it was halted: the others may finish the step that they are at."""
+        """A part that has ended; None if it waits or was halted: others may finish the step that they are at."""
         try:
-            return await self.pursue(job_id, control, before, first=first)
+            part = await self.pursue(job_id, run.control, before, first=first, within=run.goal)
         except Halted:
             return None
+        return part if part.ended else None
 
     @contextmanager
     def _unbroken(self, run: Run, action: Action) -> Iterator[None]:

@@ -2,7 +2,7 @@
 
 import sqlite3
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -10,11 +10,13 @@ from node.events import EventBus
 from node.mind.acting import Output
 from node.mind.actions import Action, Situation
 from node.mind.emotion import EmotionState
+from node.mind.folding import restored
 from node.mind.following import Followers, JobEvent, Kind
 from node.mind.jobs import Job, Jobs, Step
-from node.mind.leave import in_words
+from node.mind.leave import in_words, repeatable
 from node.mind.perception import Perceived
 from node.mind.running import Control
+from plugins.host import ToolInfo
 from storage import jobs as rows
 
 MAX_DOING_CHARS = 200
@@ -93,6 +95,15 @@ class Record:
             self._jobs.store_step(conn, run.job.id, replace(step, output=output, begun=True))
 
         return ends
+
+    async def broken_off(self, job: Job, why: str, tools: Sequence[ToolInfo]) -> None:
+        """Note of the step that was under way that it was broken off, and whether it may have happened."""
+        if not job.steps or job.steps[-1].output is not None:
+            return
+        last = job.steps[-1]
+        unknown = last.begun and not repeatable(restored(last.action, last.input), tools)
+        error = f"{why}; whether it happened is not known" if unknown else why
+        await self._jobs.record(job.id, replace(last, output={"error": error}))
 
     def tell_step(self, run: Run, step: Step) -> None:
         """Tell whoever follows of a step."""

@@ -8,14 +8,17 @@ another twin said; then the answer says so. What an answer rests on is named in 
 from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Final
 
 from node.inference.engine import Engine, ModelSource
+from node.memory.told import asks_to_remember
 from node.mind.actions import Situation
 from node.mind.answering import NO_MODEL, Writer, Written, cited
+from node.mind.certain import certain_result, how_to_forget, in_a_sentence, is_unknown
 from node.mind.context import Context, ContextBuilder, Given
 from node.mind.decomposition import Decomposer
 from node.mind.emotion import EmotionState
+from node.mind.fencing import cut
 from node.mind.guiding import Guidance
 from node.mind.learning import Learning
 from node.mind.leave import in_words
@@ -23,6 +26,11 @@ from node.mind.links import without_made_up_links
 from node.mind.perception import Perceived
 from node.mind.talking import is_talk
 from node.mind.voice import Voice
+
+_NO_TALK: Final = "I have no model to talk with on this machine."
+
+MAX_DENIED_CHARS: Final = 600
+"""Of an action that was not allowed, in the answer: the owner has just seen the whole of it."""
 
 Tell = Callable[[str], None]
 """Told each piece of the answer as it comes."""
@@ -33,7 +41,7 @@ class Answer:
     """The answer, and the output of the step that wrote it.
 
     `quoted`: words were quoted for want of a model, and `reason` says why. `found` is False where nothing answers the
-    goal. `guidance` is what of the playbook took part.
+    goal. `guidance` is what of the playbook took part. `certain`: a model would have added nothing.
     """
 
     text: str
@@ -41,6 +49,7 @@ class Answer:
     quoted: bool = False
     reason: str | None = None
     found: bool = True
+    certain: bool = False
     guidance: Guidance | None = None
 
 
@@ -83,6 +92,12 @@ class Responding:
             return _refusal(situation)
         if situation.children:
             return await self._from_parts(question)
+        if (result := certain_result(situation)) is not None:
+            return Answer(text=in_a_sentence(result), output={"from": "tool", "model": NO_MODEL}, certain=True)
+        if (told := how_to_forget(situation.goal)) is not None:
+            return Answer(text=told, output={"from": "rule", "model": NO_MODEL}, found=False, certain=True)
+        if is_unknown(situation):
+            return replace(_unknown(situation), certain=True)
         engine = await self._model.ready()
         if is_talk(situation):
             return await self._talk(question, engine, tell)
@@ -127,17 +142,20 @@ class Responding:
 
     async def _talk(self, question: Question, engine: Engine | None, tell: Tell) -> Answer:
         """No fact is asked for: an answer as in any conversation, whatever is or is not remembered."""
+        kept = "; ".join(question.noticed)
+        output = {"from": "talk", "noticed": list(question.noticed), "model": NO_MODEL}
+        if kept and asks_to_remember(question.goal.text):
+            return Answer(text=f"I will remember: {kept}.", output=output, certain=True)
         if engine is None:
-            kept = "; ".join(question.noticed)
-            text = f"I will remember: {kept}." if kept else "I hear you. I have no model to talk with on this machine."
-            output = {"from": "talk", "noticed": list(question.noticed), "model": NO_MODEL}
+            said_before = any(_NO_TALK in turn.content for turn in question.situation.turns)
+            text = f"I will remember: {kept}." if kept else "I hear you." if said_before else f"I hear you. {_NO_TALK}"
             return Answer(text=text, output=output, quoted=True, reason=self._model.reason)
         context = await self._contexts.build(
             goal=question.goal,
             identity=await self._voice.identity(),
             budget_tokens=engine.context_tokens,
             emotion=question.emotion,
-            recalled=question.situation.support,
+            recalled=[one for one in question.situation.support if one.content not in question.noticed],
             turns=question.situation.turns,
             capable=engine.capable,
             talk=True,
@@ -207,7 +225,8 @@ def _answer(text: str, written: Written, output: Mapping[str, Any], guidance: Gu
 def _refusal(situation: Situation) -> Answer:
     """The owner did not allow what was to be done: say what, and that it was not done."""
     last = situation.denied[-1]
-    what = without_made_up_links(in_words(last.action), situation.goal)  # a model may have put it together
+    what = cut(in_words(last.action), MAX_DENIED_CHARS)
+    what = without_made_up_links(what, situation.goal)  # a model may have put it together
     text = f"I did not do this: {what} ({last.reason})."
     return Answer(text=text, output={"from": "owner"}, found=False)
 

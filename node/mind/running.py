@@ -6,7 +6,6 @@ the next start. A job that waits for its owner is not worked on and takes no pla
 
 import asyncio
 import logging
-from collections import deque
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -73,6 +72,9 @@ Work = Callable[[Control], Awaitable[None]]
 OnHalt = Callable[[str, Halt], Awaitable[None]]
 """Records that a job was stopped."""
 
+OnFault = Callable[[str], Awaitable[None]]
+"""Records that the work on a job met a defect."""
+
 
 @dataclass(slots=True, kw_only=True)
 class Running:
@@ -81,8 +83,9 @@ class Running:
     jobs: Jobs
     work: Work
     on_halt: OnHalt
+    on_fault: OnFault
     at_once: int
-    _queue: deque[str] = field(default_factory=deque)
+    _queue: dict[str, None] = field(default_factory=dict)
     _active: dict[str, Control] = field(default_factory=dict)
     _again: set[str] = field(default_factory=set)
     _wake: asyncio.Event = field(default_factory=asyncio.Event)
@@ -97,16 +100,15 @@ class Running:
         """Have a job worked on in its turn. One that is being worked on is looked at once more after that."""
         if root_id in self._active:
             self._again.add(root_id)
-        elif root_id not in self._queue:
-            self._queue.append(root_id)
+        else:
+            self._queue.setdefault(root_id)
         self._wake.set()
 
     def stop(self, root_id: str, halt: Halt) -> bool:
         """Stop a job that is worked on; whether it is."""
         control = self._active.get(root_id)
         if control is None:
-            if root_id in self._queue:
-                self._queue.remove(root_id)
+            self._queue.pop(root_id, None)
             return False
         control.stop(halt)
         return True
@@ -131,7 +133,8 @@ class Running:
         async with asyncio.TaskGroup() as tasks:
             while True:
                 while self._queue and len(self._active) < self.at_once:
-                    control = Control(self._queue.popleft())
+                    control = Control(next(iter(self._queue)))
+                    del self._queue[control.root_id]
                     self._active[control.root_id] = control
                     control.task = tasks.create_task(self._one(control), name=f"job {control.root_id}")
                 self._wake.clear()
@@ -144,12 +147,12 @@ class Running:
             raise
         except Exception:  # a defect that one goal meets must not stop the work on all others
             logger.exception("the work on job %s failed", control.root_id)
-            await self.jobs.finish(control.root_id, status="failed", answer="The work met a fault of this program.")
+            await self.on_fault(control.root_id)
         finally:
             del self._active[control.root_id]
             if control.root_id in self._again:
                 self._again.discard(control.root_id)
-                self._queue.append(control.root_id)
+                self._queue.setdefault(control.root_id)
             settled, self._settled = self._settled, asyncio.Event()
             settled.set()
             self._wake.set()

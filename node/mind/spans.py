@@ -24,6 +24,13 @@ def apart(spans: Iterable[Span]) -> tuple[Span, ...]:
     return tuple(kept)
 
 
+def outside(taken: Sequence[Span], spans: Iterable[Span]) -> tuple[Span, ...]:
+    """Those of the spans that overlap none of `taken`."""
+    return tuple(
+        span for span in spans if not any(span.start < other.end and other.start < span.end for other in taken)
+    )
+
+
 def named(text: str, spans: Sequence[Span]) -> tuple[str, tuple[tuple[str, str], ...]]:
     """The text with a name such as `[e-mail address 1]` for each span, and (name, what stood there) of each.
 

@@ -8,8 +8,12 @@ from dataclasses import dataclass
 from typing import Final
 
 from node.memory.memory import Memory
+from node.memory.noticing import OWNERS_NAME
+from node.memory.told import MY_NAME_IS
 
 SOUL: Final = "soul"
+
+MAX_NAME_CHARS: Final = 80
 
 MAX_SOUL_ITEMS: Final = 32
 """Memories of the soul that are read: who needs more words than that to say who the twin is writes them into one."""
@@ -17,12 +21,13 @@ MAX_SOUL_ITEMS: Final = 32
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """Who speaks."""
+    """Who speaks, and for whom: `owner` is what the owner is called, where they have said so."""
 
     name: str
     persona: tuple[str, ...] = ()
     style: tuple[str, ...] = ()
     constraints: tuple[str, ...] = ()
+    owner: str | None = None
 
     def in_public(self) -> "Identity":
         """What another twin may know of it."""
@@ -30,7 +35,8 @@ class Identity:
 
     def in_words(self) -> str:
         """The identity as a system prompt states it."""
-        lines = [f"You are {self.name}, the digital twin of your owner, to whom you say “you”."]
+        owner = "your owner" if self.owner is None else f"your owner {self.owner}"
+        lines = [f"You are {self.name}, the digital twin of {owner}, to whom you say “you”."]
         lines += self.persona
         if self.style:
             lines.append(f"How you speak: {' '.join(self.style)}")
@@ -55,4 +61,16 @@ class Voice:
 
         named = tagged("name")
         persona = tuple(item.content for item in items if not {"name", "style", "constraint"}.intersection(item.tags))
-        return Identity(named[-1] if named else self._name, persona, tagged("style"), tagged("constraint"))
+        return Identity(
+            name=named[-1] if named else self._name,
+            persona=persona,
+            style=tagged("style"),
+            constraints=tagged("constraint"),
+            owner=await self._owner(),
+        )
+
+    async def _owner(self) -> str | None:
+        """What the owner said last that they are called."""
+        told = (await self._memory.list(limit=1, source=OWNERS_NAME)).items
+        name = told[0].content.removeprefix(MY_NAME_IS) if told else ""
+        return name[:MAX_NAME_CHARS] or None

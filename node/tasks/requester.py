@@ -79,6 +79,8 @@ class Requester:
         self._turn = asyncio.Lock()  # What one change reads of a task must still be so when it writes.
         self._changed = asyncio.Event()  # Set, and replaced, with each change of a task.
         self.on_change: Callable[[], None] = lambda: None
+        self.check: Callable[[], None] = lambda: None
+        """Called before a task is given; what it raises keeps it from being given."""
         mail.handle(contract_net.BID, self._in_turn(self._on_bid))
         mail.handle(contract_net.PROGRESS, self._in_turn(self._on_progress))
         mail.handle(contract_net.RESULT, self._in_turn(self._on_end))
@@ -94,8 +96,9 @@ class Requester:
     ) -> TaskRow:
         """Broadcast a task to the swarm, where everybody can read it; one whose id is here already is as it was.
 
-        Raises LocalProtocolError if it is too long.
+        Raises LocalProtocolError if it is too long, and what `check` raises.
         """
+        self.check()
         now = self._now()
         if task_id is not None:
             known = await self._database.read(lambda conn: rows.get_task(conn, self._own, task_id))

@@ -36,6 +36,8 @@ def test_the_command_line_lies_over_the_file(tmp_path: Path) -> None:
         ("colour = 1", "colour: there is no such setting"),
         ("[mind]\nmax_askd = 1", "mind.max_askd"),
         ("[mind]\nmax_asked = 9", "mind.max_asked"),
+        ("[memory]\nworking_ttl_s = 1", "memory.working_ttl_s"),
+        ("[memory]\nhalf_life_days = 0", "memory.half_life_days"),
         ('[mind]\nplaybook = "Common!"', "mind.playbook"),
         ("mind = 3", "mind"),
         ("[network]\nsync_every_s = inf", "network.sync_every_s"),

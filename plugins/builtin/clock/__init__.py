@@ -12,20 +12,24 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from plugins.sdk import Plugin, ToolError, tool
 
 
+HERE = "here"
+"""Stands for the machine's own time zone."""
+
+
 def plugin(now: Callable[[], datetime]) -> Plugin:
     """The plugin over a clock. `now` gives the time with its time zone."""
 
     @tool(description="Tells the current date and time.", effect="none")
     async def clock(
-        timezone: Annotated[str, "an IANA time zone such as Europe/Berlin"] = "UTC",
+        timezone: Annotated[str, "an IANA time zone such as Europe/Berlin"] = HERE,
     ) -> dict[str, str]:
-        moment = now().astimezone(_zone(timezone))
+        moment = now().astimezone(None if timezone == HERE else _zone(timezone))
         return {
             "iso": moment.isoformat(timespec="seconds"),
             "date": moment.date().isoformat(),
             "time": moment.strftime("%H:%M:%S"),
             "weekday": _WEEKDAYS[moment.weekday()],
-            "timezone": timezone,
+            "timezone": moment.tzname() or timezone if timezone == HERE else timezone,
             "utc_offset": _offset(moment.utcoffset()),
         }
 

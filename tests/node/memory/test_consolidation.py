@@ -10,6 +10,7 @@ import orjson
 import pytest
 
 from node.inference.engine import ChatRequest, Completion, Engine
+from node.inference.errors import InferenceFailed
 from node.inference.local import LocalModel
 from node.memory.body import Body
 from node.memory.consolidation import MAX_EPISODES, MAX_TURNS, Consolidation
@@ -43,11 +44,14 @@ def consolidation(
     engine: Engine | None = None,
     busy: Callable[[], Awaitable[bool]] = nothing_to_do,
     body: Callable[[], list[str]] = list,
+    every_s: float = 60,
 ) -> Consolidation:
     model = LocalModel(None if engine else "none was chosen")
     if engine is not None:
         model.settle(engine, None)
-    return Consolidation(memory, model=model, body=Body(memory, body), busy=busy, idle_s=IDLE_S, now=clock)
+    return Consolidation(
+        memory, model=model, body=Body(memory, body), busy=busy, idle_s=IDLE_S, every_s=every_s, now=clock
+    )
 
 
 async def talk(memory: Memory, clock: Clock, *said: str, session: str | None = "s1", every_s: float = 1) -> list[str]:
@@ -330,5 +334,27 @@ def test_the_body_is_kept_current_and_the_owners_words_stay(tmp_path: Path) -> N
         rows = (await memory.list(namespace="body")).items
         assert {row.content for row in rows} == {*tools, "I stand in the cellar"}
         assert next(row for row in rows if row.id == own).source is None
+
+    run(tmp_path, test)
+
+
+def test_the_loop_outlives_an_embedder_that_fails(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    async def test(memory: Memory, clock: Clock) -> None:
+        tries, twice = 0, asyncio.Event()
+
+        def body() -> list[str]:
+            nonlocal tries
+            tries += 1
+            if tries == 1:
+                raise InferenceFailed("the embedder is gone")
+            twice.set()
+            return []
+
+        loop = asyncio.create_task(consolidation(memory, body=body, every_s=0.001).run())
+        async with asyncio.timeout(10):
+            await twice.wait()
+        loop.cancel()
+        await asyncio.wait({loop})
+        assert "the memory was not consolidated: the embedder is gone" in caplog.text
 
     run(tmp_path, test)

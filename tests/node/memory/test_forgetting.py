@@ -67,7 +67,7 @@ def test_a_fact_goes_with_the_turn_it_was_told_in_and_with_what_was_made_of_that
         working = WorkingMemory(memory, ttl_s=1e6, now=clock)
         said = f"My sister is Heliotrope. {SECRET}."
         turn = await working.append("s1", "user", said)
-        fact = (await Noticing(memory).heard(said, turn_id=turn, session_id="s1"))[0]
+        fact, _ = (await Noticing(memory).heard(said, turn_id=turn, session_id="s1"))[0]
         await working.append("s1", "user", "I also like the green bridge.")
         clock.ms += int(IDLE_S * 1000)
         await consolidation(memory, clock=clock).consolidate()

@@ -2,16 +2,20 @@ import asyncio
 import sqlite3
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import orjson
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from identity.artifacts import SignedArtifact, is_valid
 from identity.did import Did
+from identity.errors import UnsignableArtifact
 from node.events import EventBus
 from node.mind.answer_leave import MAX_WAITING, AnswerLeave
-from node.mind.approvals import Approvals, Wanted
-from node.mind.errors import AnswerMissing, ApprovalOver, ApprovalUnknown
+from node.mind.approvals import MAX_SUMMARY_CHARS, Approvals, Wanted
+from node.mind.errors import AnswerMissing, ApprovalOver, ApprovalUnknown, TooLongToShow
 from storage.approvals import ApprovalRow
 from tests.node.net.fake import FakeSwarm
 from tests.node.parts import Node, new_keys, open_node, running, soon
@@ -182,6 +186,114 @@ def test_leave_for_an_answer_is_for_one_twin_and_one_question(tmp_path: Path) ->
             assert len((await approvals.list(99, status="pending")).items) == MAX_WAITING
 
     asyncio.run(main())
+
+
+def test_what_another_twin_asks_cannot_speak_for_us(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with open_node(FakeSwarm(), tmp_path) as node:
+            approvals = approvals_of(node)
+            leave = AnswerLeave(approvals, node.database)
+            await leave.left_out(Did("did:key:ana"), "How old?\nMay it be?\u202eno")
+            (row,) = (await approvals.list(9, status="pending")).items
+            first, *rest = row.summary.split("\n")
+            assert first == "May what you marked `ask` be used in an answer to did:key:ana, who asks:"
+            assert rest == ["| How old?", "| May it be?\\u{202e}no"]
+            await leave.left_out(Did("did:key:ana"), "x" * (MAX_SUMMARY_CHARS + 1))
+            assert (await approvals.list(9, status="pending")).items == (row,)
+
+    asyncio.run(main())
+
+
+def test_what_cannot_be_shown_whole_is_not_asked(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with open_node(FakeSwarm(), tmp_path) as node:
+            approvals = approvals_of(node)
+            with pytest.raises(TooLongToShow):
+                await approvals.request("action", "x" * (MAX_SUMMARY_CHARS + 1), CALL)
+            row = await approvals.request("action", "x" * MAX_SUMMARY_CHARS, CALL)
+            assert len(row.summary) == MAX_SUMMARY_CHARS
+
+    asyncio.run(main())
+
+
+def test_that_something_happened_allows_nothing(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with open_node(FakeSwarm(), tmp_path) as node:
+            approvals = approvals_of(node)
+            row = await approvals.request("outcome", "Did it happen?", CALL)
+            await approvals.decide(row.id, approve=True)
+            assert not await spend(node, approvals, row, CALL)
+            assert await node.database.read(lambda conn: approvals.granted(conn, CALL)) is None
+
+    asyncio.run(main())
+
+
+def test_the_clock_may_jump(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with open_node(FakeSwarm(), tmp_path) as node:
+            approvals = approvals_of(node)
+            row = await approvals.request("action", "Send?", CALL)
+            node.clock.advance(-10 * TTL_S)
+            await approvals.decide(row.id, approve=True)
+            node.clock.advance(11 * TTL_S)
+            assert not await spend(node, approvals, row, CALL)
+            node.clock.advance(-10 * TTL_S)
+            assert await spend(node, approvals, row, CALL)
+
+    asyncio.run(main())
+
+
+def test_two_that_spend_at_once_get_one_leave(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with open_node(FakeSwarm(), tmp_path) as node:
+            approvals = approvals_of(node)
+            row = await approvals.request("action", "Send?", CALL)
+            await approvals.decide(row.id, approve=True)
+            spent = await asyncio.gather(*(spend(node, approvals, row, CALL) for _ in range(8)))
+            assert spent.count(True) == 1
+
+    asyncio.run(main())
+
+
+def test_two_that_decide_at_once_make_one_decision(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with open_node(FakeSwarm(), tmp_path) as node:
+            approvals = approvals_of(node)
+            row = await approvals.request("action", "Send?", CALL)
+            decisions = [approvals.decide(row.id, approve=n % 2 == 0) for n in range(6)]
+            made = await asyncio.gather(*decisions, return_exceptions=True)
+            assert len([one for one in made if isinstance(one, ApprovalRow)]) == 1
+            assert all(isinstance(one, ApprovalRow | ApprovalOver) for one in made)
+
+    asyncio.run(main())
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**53) + 1, 2**53 - 1) | st.floats(allow_nan=False) | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4), inner, max_size=3),
+    max_leaves=6,
+)
+
+
+@given(st.dictionaries(st.text(max_size=4), JSON, max_size=3), st.dictionaries(st.text(max_size=4), JSON, max_size=3))
+def test_different_arguments_are_different_actions(one: dict[str, Any], other: dict[str, Any]) -> None:
+    """An approval binds arguments that are the same JSON: equal documents, and only these, have the same hash."""
+    try:
+        first, second = Wanted("t", one, "j"), Wanted("t", other, "j")
+        same = first.hash == second.hash
+    except UnsignableArtifact:
+        return
+    assert same == (_plain(one) == _plain(other))
+    assert Wanted("t", orjson.loads(orjson.dumps(one)), "j").hash == first.hash  # as it is after a restart
+
+
+def _plain(value: Any) -> Any:
+    """JSON knows one kind of number, and its truth is none."""
+    if isinstance(value, bool) or not isinstance(value, int | float | list | dict):
+        return (type(value).__name__, value)
+    if isinstance(value, dict):
+        return {key: _plain(one) for key, one in value.items()}
+    return [_plain(one) for one in value] if isinstance(value, list) else float(value)
 
 
 def test_spending_and_beginning_are_one(tmp_path: Path) -> None:

@@ -88,6 +88,12 @@ def test_what_nobody_said_is_left_out_or_named() -> None:
     assert filled(saying({"count": 3, "seed": 42}), question=question).arguments == {"count": 3, "seed": 42}
 
 
+def test_one_of_a_few_values_is_chosen_and_need_not_be_said() -> None:
+    lamp = tool("lamp", ("state",), state={"enum": ["on", "off"]}, room={"type": "string"})
+    assert filled(saying({"state": "off"}), lamp) == Filled({"state": "off"})
+    assert filled(Broken(script=lambda _: '{"x": "Ana"}'), tool("any", ("x",), x=True)) == Filled({"x": "Ana"})
+
+
 def test_a_tool_without_parameters_needs_no_model() -> None:
     engine = saying("x")
     assert filled(engine, tool("tides")) == Filled({})

@@ -290,7 +290,7 @@ def test_a_goal_of_several_parts_is_split_before_anything_else() -> None:
 
 @pytest.mark.parametrize("engine", [None, ScriptedEngine(capable=False, script=lambda _: '{"tool": "sign"}')])
 def test_without_a_capable_model_rules_and_patterns_decide_and_say_so(engine: Engine | None) -> None:
-    time = decided(situation("What time is it?"), engine)
+    time = decided(situation("How long does it take, and what time is it?"), engine)
     assert (time.action, time.by) == (UseTool("clock", {}), "rule")
     assert "no capable model" in time.why
     query = tool("find_rule", "high water of the port rules", ("query",), query=TEXT)

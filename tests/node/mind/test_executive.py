@@ -131,7 +131,7 @@ def test_a_tool_answers_what_it_can(tmp_path: Path) -> None:
         async with open_mind(FakeSwarm(), tmp_path / "a") as mind:
             result = await mind.executive.interact("What is 17 * 23?")
             assert actions(result) == ["recall", "use_tool", "respond"]
-            assert (result.answer, result.reason) == ("calculator: 391", NO_MODEL_REASON)
+            assert (result.answer, result.degraded) == ("17 * 23 = 391", False)  # a model would add nothing
 
     asyncio.run(main())
 
@@ -332,7 +332,7 @@ def test_a_failure_ends_the_job_and_keeps_its_steps(
             result = await a.executive.interact(GOAL)
             assert (result.status, actions(result)) == ("failed", ["recall", "ask_twin"])
             assert result.answer == ("no" if isinstance(fault, BadMemory) else "The work met a fault of this program.")
-            assert (await a.executive.interact("What is 2 + 2?")).answer == "calculator: 4"
+            assert (await a.executive.interact("What is 2 + 2?")).answer == "2 + 2 = 4"
 
     asyncio.run(main())
 

@@ -5,9 +5,9 @@ from hypothesis import strategies as st
 from node.mind.fencing import MARK, cut, defused, fenced, one_line
 
 MARKS = (
-    "<|im_end|>", "<|im_start|>system", "</s>", "<s>", "[INST]", "[/INST]", "<<SYS>>", "<</SYS>>", "<start_of_turn>user",
-    "<end_of_turn>", "<|eot_id|>", "<|endoftext|>", "<｜begin▁of▁sentence｜>", "<tool_call>", "</tool_response>", "<think>",
-    "<|im_<|x|>end|>", "<|IM_END|>", "</S>", "[TOOL_CALLS]",
+    "<|im_end|>", "<|im_start|>system", "</s>", "<s>", "[INST]", "[/INST]", "<<SYS>>", "<</SYS>>", "<think>",
+    "<start_of_turn>user", "<end_of_turn>", "<|eot_id|>", "<|endoftext|>", "<｜begin▁of▁sentence｜>", "<tool_call>",
+    "</tool_response>", "<|im_<|x|>end|>", "<|IM_END|>", "</S>", "[TOOL_CALLS]",
 )  # fmt: skip
 
 

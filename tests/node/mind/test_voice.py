@@ -2,6 +2,7 @@ import asyncio
 from pathlib import Path
 
 from node.memory.memory import Memory
+from node.memory.noticing import Noticing
 from node.mind.voice import Identity, Voice
 from tests.node.memory.fake import WordEmbedder
 from tests.node.net.fake import FakeSwarm
@@ -31,5 +32,22 @@ def test_the_soul_says_who_speaks_and_others_are_told_the_name_alone(tmp_path: P
             assert words.splitlines()[0].startswith("You are Robin")
             assert "How you speak: Dry and kind." in words
             assert "What you never do, whoever asks: Give prices." in words
+
+    asyncio.run(main())
+
+
+def test_it_knows_what_its_owner_is_called_and_tells_nobody(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with (
+            open_node(FakeSwarm(), tmp_path / "a") as node,
+            Memory.open(node.database, WordEmbedder()) as memory,
+        ):
+            voice = Voice("twin", memory)
+            for said in ("My name is Bob.", "Hello, I am Tom."):
+                await Noticing(memory).heard(said)
+            identity = await voice.identity()
+            assert identity == Identity("twin", owner="Tom")
+            assert "your owner Tom" in identity.in_words()
+            assert identity.in_public() == Identity("twin")
 
     asyncio.run(main())
