@@ -29,8 +29,8 @@ _READERS: Final[Mapping[str, Callable[[Mapping[str, Any]], object]]] = {
 }
 
 _KIND: Final = {TWIN_OFFLINE: TWIN_ONLINE, RESUME: SHUTDOWN}
-"""What replaces a message of another type: of a twin's coming and going, of its orders to stop and to go on, the newer is
-true."""
+"""What replaces a message of another type: of a twin's coming and going, and of its orders to stop and to go on, the
+newer is true."""
 
 
 def check_body(message: Message) -> None:

@@ -1,5 +1,6 @@
 """Jobs: a goal, the steps that were taken for it, what came of it, and its log."""
 
+import json
 import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -222,6 +223,26 @@ def root_of(conn: sqlite3.Connection, job_id: str) -> str:
         (job_id,),
     ).fetchone()
     return job_id if found is None else str(found[0])
+
+
+def delete(conn: sqlite3.Connection, job_ids: Sequence[str]) -> list[str]:
+    """Take jobs away, with their steps, logs, approvals and ratings; what they told."""
+    wanted = (json.dumps(list(job_ids)),)
+    these = "IN (SELECT value FROM json_each(?))"
+    told = conn.execute(
+        f"SELECT goal FROM jobs WHERE id {these} UNION SELECT answer FROM jobs WHERE id {these} AND answer IS NOT NULL",
+        wanted * 2,
+    ).fetchall()
+    conn.execute(f"DELETE FROM jobs WHERE id {these}", wanted)
+    return [text for (text,) in told]
+
+
+def ended_before(conn: sqlite3.Connection, ended_ms: int, limit: int) -> list[str]:
+    """The jobs, no parts of others, that ended before a time, oldest first."""
+    rows = conn.execute(
+        "SELECT id FROM jobs WHERE ended_ms < ? AND parent_id IS NULL ORDER BY seq LIMIT ?", (ended_ms, limit)
+    )
+    return [row[0] for row in rows]
 
 
 def count(conn: sqlite3.Connection, status: str) -> int:

@@ -10,7 +10,7 @@ from pydantic import Field
 from node.api.router import Routes
 from node.api.routes_events import stream_events
 from node.api.routes_mind import Interact, Outcome, StepOut, outcome_of, steps_out
-from node.api.wire import PageQuery, Wire, page
+from node.api.wire import PageQuery, Query, Wire, page
 from node.clock import rfc3339
 from node.hive.judging.expecting import MAX_EXPECTED_BYTES
 from node.mind.following import JobEvent
@@ -79,6 +79,14 @@ class JobPage(Wire):
     next: str | None
 
 
+class Older(Query):
+    older_than_days: Annotated[float, Field(ge=0, le=36_500)]
+
+
+class ForgottenJobs(Wire):
+    forgotten: int
+
+
 class Submitted(Wire):
     id: str
     status: str
@@ -112,6 +120,16 @@ async def list_jobs(twin: Twin, query: PageQuery) -> JobPage:
 async def show_job(twin: Twin, id: str) -> JobDetail:  # noqa: A002 - the name in the path
     job = await twin.jobs.get(id)
     return JobDetail(**_members(job), steps=steps_out(job.steps), guidance=_guidance(await twin.learning.of(id)))
+
+
+@routes.add("DELETE", "/v1/jobs/{id}", "Forget a job that has ended, with its parts, steps, log and approvals.")
+async def forget(twin: Twin, id: str) -> ForgottenJobs:  # noqa: A002 - the name in the path
+    return ForgottenJobs(forgotten=await twin.mind.clearing.forget(id))
+
+
+@routes.add("DELETE", "/v1/jobs", "Forget all jobs that ended more than so many days ago.")
+async def forget_older(twin: Twin, query: Older) -> ForgottenJobs:
+    return ForgottenJobs(forgotten=await twin.mind.clearing.forget_older(query.older_than_days))
 
 
 @routes.add("POST", "/v1/jobs/{id}/cancel", "End a job; what runs for it ends soon.")

@@ -18,9 +18,10 @@ def register(commands: Commands) -> None:
     ask_parser.add_argument("--plan", action="store_true", help="only show the steps that it would take")
     ask_parser.add_argument("--deadline", type=float, metavar="SECONDS", help="give it up after so long")
     ask_parser.add_argument("--background", action="store_true", help="do not wait: print the job's id")
-    jobs_parser = commands.add("jobs", "list the jobs; show, follow, cancel, pause or resume one", jobs)
-    jobs_parser.add_argument("what", metavar="ID|follow|cancel|pause|resume", nargs="?")
+    jobs_parser = commands.add("jobs", "list the jobs; show, follow, cancel, pause, resume or forget one", jobs)
+    jobs_parser.add_argument("what", metavar="ID|follow|cancel|pause|resume|forget", nargs="?")
     jobs_parser.add_argument("id", metavar="ID", nargs="?")
+    jobs_parser.add_argument("--older", type=float, metavar="DAYS", help="forget all that ended so many days ago")
     add_paging(jobs_parser, default=20)
     rate_parser = commands.add("rate", "say how a job went, so that the twin learns from it", rate)
     rate_parser.add_argument("id", metavar="ID", help="as `pagi ask` and `pagi jobs` show it")
@@ -60,16 +61,30 @@ def jobs(call: Call) -> int:
         ]
         call.show_list(document, ("id", "created", "status", "done", "goal"), rows, empty="No jobs yet.")
         return 0
+    if what == "forget":
+        return _forget(call, job_id)
     if job_id is None:
         _show_job(call, what)
         return 0
     if what == "follow" and not call.json:
         return _watched(call, job_id)
     if what not in ("follow", "cancel", "pause", "resume"):
-        raise BadInput(f"there is no `pagi jobs {what} ID`: follow, cancel, pause and resume are")
+        raise BadInput(f"there is no `pagi jobs {what} ID`: follow, cancel, pause, resume and forget are")
     client = call.client()
     outcome = client.get("jobs", job_id) if what == "follow" else client.post("jobs", job_id, what)
     call.show(outcome, lambda: say(f"{job_id}  {outcome['status']}"))
+    return 0
+
+
+def _forget(call: Call, job_id: str | None) -> int:
+    older = call.args.older
+    if (job_id is None) == (older is None):
+        raise BadInput("name a job to forget, or give `--older DAYS`")
+    client = call.client()
+    gone = (
+        client.delete("jobs", job_id) if job_id is not None else client.delete("jobs", query={"older_than_days": older})
+    )
+    call.show(gone, lambda: say(f"Forgotten: {gone['forgotten']}. What was said and learnt is still remembered."))
     return 0
 
 

@@ -20,9 +20,9 @@ from identity.errors import PagiError
 from node.clock import NowMs, now_ms
 from node.inference.engine import ModelSource
 from node.memory.body import Body
-from node.memory.facts import relation
+from node.memory.facts import Relation, excludes, relation
 from node.memory.memory import Memory, SourceGone
-from node.memory.noticing import TOLD
+from node.memory.noticing import OWNERS_NAME, TOLD
 from node.memory.record import HEART, MAX_LABEL_CHARS, PRIVATE, NewMemory
 from node.memory.summarising import Summary, summarised
 from storage import memories, memory_links, namespaces, working
@@ -44,7 +44,13 @@ MAX_EXPIRED: Final = 500
 ALIKE: Final = 0.6
 """Cosine from which two facts are compared word by word."""
 
+ALIKE_TOLD: Final = 0.3
+"""The same for what the owner told, in sentences that are short and of one mould."""
+
 _NEIGHBOURS: Final = 8
+_TOLD_COMPARED: Final = 200
+"""The newest of what the owner told: words are compared fast."""
+
 _LOOK_EVERY_S: Final = 0.25
 _TASK: Final = "facts"
 
@@ -216,16 +222,7 @@ class Consolidation:
 
     async def _compare(self, seq: int, done: Counter[str]) -> None:
         found = await self._memory.database.read(lambda conn: memories.get_many(conn, [seq]))
-        near: Sequence[tuple[MemoryRow, float]] = ()
-        if found and len(found[0].content) <= 400:
-            near = await self._memory.nearest(
-                found[0].content, _NEIGHBOURS, kinds=("semantic",), namespaces=(found[0].namespace,)
-            )
-        related = [
-            (row, how)
-            for row, likeness in near
-            if row.seq != seq and likeness >= ALIKE and (how := relation(found[0].content, row.content)) is not None
-        ]
+        related = await self._related(found[0]) if found and len(found[0].content) <= 400 else []
 
         def write(conn: Connection) -> tuple[int, int]:
             working.set_progress(conn, _TASK, seq)
@@ -247,6 +244,23 @@ class Consolidation:
         merged, contradictions = await self._memory.database.write(write)
         done["merged"] += merged
         done["contradictions"] += contradictions
+
+    async def _related(self, fact: MemoryRow) -> list[tuple[MemoryRow, Relation]]:
+        """The facts that a fact repeats or contradicts: of those that are like it, and of what the owner told of the
+        same thing, where places and trades make two sentences as unlike as can be."""
+        near = await self._memory.nearest(fact.content, _NEIGHBOURS, kinds=("semantic",), namespaces=(fact.namespace,))
+        compared = {row.seq: row for row, likeness in near if likeness >= ALIKE}
+        if fact.source in (TOLD, OWNERS_NAME):
+            told = await self._memory.list(limit=_TOLD_COMPARED, namespace=fact.namespace, source=fact.source)
+            alike = {row.seq for row, likeness in near if likeness >= ALIKE_TOLD}
+            compared |= {
+                row.seq: row
+                for row in told.items
+                if row.seq in alike or (excludes(fact.content) and excludes(row.content))
+            }
+        compared.pop(fact.seq, None)
+        related = ((row, relation(fact.content, row.content)) for row in compared.values())
+        return [(row, how) for row, how in related if how is not None]
 
     async def _undisturbed(self, work: Coroutine[Any, Any, T]) -> T:
         """Do it as long as no goal is worked on. Raises _GoalCame, with the work given up, as soon as one is."""

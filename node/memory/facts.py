@@ -40,6 +40,9 @@ _ONE_AT_A_TIME: Final = re.compile(
 )
 """What comes before a value that excludes every other one, whatever it is."""
 
+_ONLY_ONE: Final = re.compile(r"\b(?:(?:lives?|born) in|works? (?:at|for|as)|name is|(?:is|am) called|married to)\b")
+"""The surest of them, which need no likeness besides."""
+
 Relation = Literal["same", "contradicts"]
 
 
@@ -57,6 +60,11 @@ def relation(one: str, other: str) -> Relation | None:
     if _negated(lower_a) or _negated(lower_b):
         return None
     return "contradicts" if _another_value(a, b) or _another_of_one(a, b) else None
+
+
+def excludes(text: str) -> bool:
+    """Whether a statement gives a value that excludes every other one, whatever else it says of the same thing."""
+    return _ONLY_ONE.search(text.lower()) is not None
 
 
 def _tokens(text: str) -> list[str]:

@@ -8,7 +8,7 @@ it says: what others were told, published content, copies of the home.
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from sqlite3 import Connection
@@ -107,6 +107,16 @@ class Forgetting:
         plan, texts = done[-1]
         await self._clear(texts)
         return plan
+
+    async def records(self, delete: Callable[[Connection], Sequence[str]]) -> None:
+        """Take away what is no memory: `delete` gives the texts that went, of which nothing is on disk afterwards."""
+
+        def gone(conn: Connection) -> Sequence[str]:
+            texts = delete(conn)
+            meta.put(conn, _OWED, "1")
+            return texts
+
+        await self._clear(await self._database.write(gone))
 
     async def _clear(self, texts: Sequence[str]) -> None:
         await self._database.maintain(leftovers.empty_log)

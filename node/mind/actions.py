@@ -220,8 +220,10 @@ class Situation:
 
     @property
     def support(self) -> tuple[Recalled, ...]:
-        """The recalled memories that can answer the goal."""
-        return tuple(memory for memory in self.recalled or () if supports(self.goal, memory))
+        """The recalled memories that can answer the goal, with those that correct them."""
+        answering = {memory.id: memory for memory in self.recalled or () if supports(self.goal, memory)}
+        corrected = {other for memory in answering.values() if memory.outdated for other in memory.contradicts}
+        return tuple(one for one in self.recalled or () if one.id in answering or one.id in corrected)
 
     @property
     def helper(self) -> Asked | None:

@@ -137,17 +137,21 @@ def whole_sentences(text: str) -> str:
     return text[: ends[-1]] if ends else f"{text}…"
 
 
-def cited(text: str, origin: str, sources: Sequence[tuple[str, str]], *, written_by_model: bool) -> str:
-    """An answer with the memory that it rests on: `sources` are (memory id, text), best first.
+def cited(
+    text: str, origin: str, sources: Sequence[tuple[str, str]], *, written_by_model: bool, before: str = ""
+) -> str:
+    """An answer with the memory that it rests on: `sources` are (memory id, text), best first. `before` is what was so
+    before.
 
     What a model wrote stands beside the memory's own words, for a small model gets facts wrong; an answer that quotes
     the memory already needs no second quotation.
     """
+    before = f"; before: {before}" if before else ""
     if not sources:
-        return f"{text}\n({origin})"
+        return f"{text}\n({origin}{before})"
     memory_id, words = sources[0]
     quoted = words if len(words) <= MAX_QUOTED_CHARS else f"{words[: MAX_QUOTED_CHARS - 1]}…"
-    return f"{text}\n({origin} {memory_id}{f': “{quoted}”' if written_by_model else ''})"
+    return f"{text}\n({origin} {memory_id}{f': “{quoted}”' if written_by_model else ''}{before})"
 
 
 def _quoted(context: Context, reason: str | None) -> Written:

@@ -42,6 +42,18 @@ _FORGET: Final = re.compile(
     r"(?P<what>\S.*?)[\s.!?]*$",
     re.IGNORECASE,
 )
+_OWN_FACT: Final = re.compile(
+    r"(?:and |so |but )?(?:do you (?:know|remember) )?"
+    r"(?:who|whom|what|when|where|which|how (?:old|much|many|long|tall|often))\b"
+    r"[\w' -]{0,30}?\b(?:is|are|was|were|did|do|does|has|have|'s) (?:my|our|i|we)\b"
+    r"(?! (?:find|get|buy|start|begin|put|need|use|make|know if|have to|best)\b)",
+    re.IGNORECASE,
+)
+_WHO_AM_I: Final = re.compile(
+    r"(?:and |so |hey,? |hello,? |hi,? )*(?:do you (?:still )?(?:know|remember) )?(?:who (?:am i|i am)|me|my name"
+    r"|what(?:'s| is) my name|what i am called|what am i called)[ ?!.]*",
+    re.IGNORECASE,
+)
 _NOTHING: Final = re.compile(r"(?:it|that|this|them|everything|all|me|about it)(?: (?:please|now))?", re.IGNORECASE)
 
 
@@ -51,6 +63,16 @@ def asks(goal: str) -> bool:
         return False
     sentences = [one for one in _SENTENCE_END.split(goal.strip()) if one.strip(" ?.!") and not _GREETING.match(one)]
     return bool(sentences) and all(_QUESTION.match(one) or _OF_MEMORY.match(one) for one in sentences)
+
+
+def asks_of_own_life(goal: str) -> bool:
+    """Whether a goal asks for a fact of the owner's own life, which only the owner can have told."""
+    return bool(_OWN_FACT.match(goal.strip())) and asks(goal)
+
+
+def asks_who_i_am(goal: str) -> bool:
+    """Whether a goal asks what its author is called."""
+    return bool(_WHO_AM_I.fullmatch(goal.strip()))
 
 
 def to_forget(goal: str) -> str | None:

@@ -27,6 +27,7 @@ from node.mind.answered import TTL_S, Answered
 from node.mind.answering import Writer
 from node.mind.approvals import Approvals
 from node.mind.building import Builder
+from node.mind.clearing import Clearing
 from node.mind.colleagues import Colleagues
 from node.mind.context import ContextBuilder
 from node.mind.conversing import Conversing
@@ -71,6 +72,7 @@ class MindParts:
     colleagues: Colleagues
     trying: Trying
     jobs: Jobs
+    clearing: Clearing
     approvals: Approvals
     learning: Learning
     proposing: Proposing
@@ -300,6 +302,7 @@ def assemble_mind(
         colleagues=colleagues,
         trying=trying,
         jobs=jobs,
+        clearing=Clearing(jobs, memory.forgetting, now),
         approvals=approvals,
         learning=learning,
         proposing=proposing,

@@ -7,16 +7,15 @@ from datetime import date
 from typing import Final
 
 from node.mind.actions import Situation, ToolResult, UseTool
-from node.mind.asking import asks, to_forget
+from node.mind.asking import asks, asks_of_own_life, to_forget
 from node.mind.patterns import whole_call
-from node.mind.relevance import MIN_COVERAGE, salient_words
+from node.mind.relevance import salient_words
 
-_OWN_FACT: Final = re.compile(
-    r"(?:and |so |but )?(?:do you (?:know|remember) )?"
-    r"(?:who|whom|what|when|where|which|how (?:old|much|many|long|tall|often))\b"
-    r"[\w' -]{0,30}?\b(?:is|are|was|were|did|do|does|has|have|'s) (?:my|our|i|we)\b"
-    r"(?! (?:find|get|buy|start|begin|put|need|use|make|know if|have to|best)\b)",
-    re.IGNORECASE,
+MIN_NEAR: Final = 0.2
+"""Cosine from which a memory that has a word of the goal may have to do with it."""
+
+_TOLD_YOU: Final = re.compile(
+    r"\bwhat (?:did i|have i|i) (?:just |already )?(?:tell|told|say|said|mention)", re.IGNORECASE
 )
 
 
@@ -61,13 +60,23 @@ def how_to_forget(goal: str) -> str | None:
     )
 
 
+def told_then(situation: Situation) -> str | None:
+    """What the owner told at the time that they ask about, in their words; None where they ask for something else."""
+    then = [memory for memory in situation.support if memory.asked_time and not memory.outdated]
+    if not then or not asks(situation.goal) or not _TOLD_YOU.search(situation.goal):
+        return None
+    told = sorted(then, key=lambda memory: memory.happened_ms)
+    return "You told me:\n" + "\n".join(f"- {memory.content}" for memory in told)
+
+
 def is_unknown(situation: Situation) -> bool:
     """Whether it asks for a fact of the owner's own life that nothing known speaks of: a model would make one up."""
-    if not _OWN_FACT.match(situation.goal) or not asks(situation.goal):
+    if not asks_of_own_life(situation.goal):
         return False
     known = (situation.support, situation.taught, situation.tool_results, situation.answers, situation.before)
     if any(known) or situation.helper is not None or any(one.result for one in situation.delegated):
         return False
     wanted = salient_words(situation.goal)
-    said = salient_words(" ".join(turn.content for turn in situation.turns))
-    return not wanted or len(wanted & said) / len(wanted) < MIN_COVERAGE
+    recalled = [memory for memory in situation.recalled or () if memory.score >= MIN_NEAR]
+    said = [turn.content for turn in situation.turns] + [memory.content for memory in recalled]
+    return wanted.isdisjoint(salient_words(" ".join(said)))

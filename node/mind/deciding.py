@@ -14,7 +14,7 @@ from typing import Final, Literal
 from node.inference.engine import Engine, ModelSource
 from node.inference.errors import InferenceError
 from node.mind.actions import Action, AskOwner, AskTwin, BuildTool, Recall, Respond, Situation, UseTool, decide
-from node.mind.asking import asks, to_forget
+from node.mind.asking import asks, asks_who_i_am, to_forget
 from node.mind.building import draft
 from node.mind.certain import certain_call, certain_result
 from node.mind.choosing import NONE, Question, choose, fill
@@ -110,6 +110,8 @@ class Decider:
             return Decision(Respond(), "rule", "the tool gave the whole answer")
         if to_forget(situation.goal) is not None:
             return Decision(Respond(), "rule", "forgetting is for the owner to do")
+        if asks_who_i_am(situation.goal):
+            return Decision(Respond(), "rule", "the owner's name needs no tool")
         if (call := certain_call(situation)) is not None:
             return Decision(call, "rule", f"the goal is for {call.name} and nothing else")
         return _wish(situation) or _named_twin(situation)

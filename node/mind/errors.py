@@ -2,6 +2,7 @@
 
 MindError (node.errors.NodeError)
 ├── JobOver           40939  it has ended, so nothing can be done about it
+├── JobUnderWay       42339  it has not ended, or is a part of another, so it cannot be forgotten
 ├── TooManyJobs       42939  more goals wait than are taken
 ├── ApprovalUnknown   40439
 ├── ApprovalOver      40949  it was decided before, or its time is over
@@ -25,6 +26,11 @@ class MindError(NodeError):
 class JobOver(MindError):
     code = 40939
     hint = "See what became of it with `pagi jobs ID`, or give the goal again with `pagi ask`."
+
+
+class JobUnderWay(MindError):
+    code = 42339
+    hint = "Cancel it with `pagi jobs cancel ID` first; a part goes with the job that it is a part of."
 
 
 class TooManyJobs(MindError):
@@ -64,7 +70,7 @@ class WorkStopped(MindError):
 
 class FormulaRefused(MindError):
     code = 40058
-    hint = "Name it, name its parameters and use each of them, such as: build a tool area(width, height) = width * height."
+    hint = "Name it, name its parameters and use each: build a tool area(width, height) = width * height."
 
 
 class BuiltToolUnknown(MindError):
@@ -79,4 +85,4 @@ class TooManyBuilt(MindError):
 
 class BadMood(MindError):
     code = 40070
-    hint = "Give a word such as happy, curious or stressed, and an activation from 0 to 1: `pagi emotion set happy 0.5`."
+    hint = "Give a word such as happy or stressed, and an activation from 0 to 1: `pagi emotion set happy 0.5`."

@@ -1,9 +1,10 @@
 """The ethics gate: whether a goal may be worked on, and whether what comes out of it may leave.
 
 Three looks, each surer or dearer than the one before. By rule: the owner's red lines and the playbook's, found however
-they are written. By meaning: a goal that is clearly nearer to what harms than to what only sounds so is refused. By the
-model: what is only somewhat alike is shown to a capable model, where there is one; without one it passes, for a small
-embedder takes half of all questions about safety for the opposite. docs/decisions/ethics.md has the figures.
+they are written. By meaning: a goal that is clearly nearer to what harms than to what only sounds so is refused,
+unless it is talk, which asks for nothing. By the model: what is only somewhat alike is shown to a capable model, where
+there is one; without one it passes, for a small embedder takes half of all questions about safety for the opposite.
+docs/decisions/ethics.md has the figures.
 
 The gate is for the owner's own good and that of others. What strangers can make the twin do is not its business: that
 is held by who may ask, what needs approval, and the fences around data.
@@ -21,11 +22,13 @@ from identity.errors import PagiError
 from node.events import EventBus
 from node.inference.embedder import Embedder
 from node.inference.engine import ChatRequest, ChatTurn, ModelSource
+from node.mind.asking import asks_of_own_life
 from node.mind.fencing import MARK, cut, fenced
 from node.mind.harms import HARMFUL, HARMLESS
 from node.mind.perception import Perceived
 from node.mind.playbook_lines import PlaybookLines
 from node.mind.secret_spans import secret_spans
+from node.mind.talking import sounds_like_talk
 from node.red_lines.red_lines import RedLines, pieces_of
 from protocols import limits
 
@@ -136,6 +139,8 @@ class Ethics:
         said = self._by_rule("the goal", text, lines)
         if said.refused:
             return said
+        if sounds_like_talk(text):
+            return ALLOWED  # it asks for nothing that could do harm
         meanings = [line.text for line in self._red_lines.lines if line.kind == "meaning"]
         examples = {**{line: (line,) for line in (*meanings, *lines.meanings)}, **lines.harms(HARMFUL)}
         likeness = await asyncio.to_thread(self._examples.nearest, pieces_of(text), examples)
@@ -147,6 +152,8 @@ class Ethics:
         if is_sure:
             why = f"the goal means about the same as “{likeness.example}” ({likeness.score:.2f})"
             return Verdict(True, likeness.line, "meaning", why)
+        if asks_of_own_life(text):
+            return ALLOWED  # what only looks into the owner's own memory is not worth the time of a model
         if await self._model_says_harmful(text):
             why = f"the goal is somewhat like “{likeness.example}”, and the model finds that it would do harm"
             return Verdict(True, likeness.line, "model", why)

@@ -45,8 +45,9 @@ _RULES: Final = (
 )
 
 _TALK_RULES: Final = (
-    "Nothing is asked of you now: your owner talks with you, and what they tell of themselves is kept without you. Answer "
-    "with one or two short, kind sentences of your own. Do not repeat what was said, and claim nothing that you do not know."
+    "Nothing is asked of you now: your owner talks with you, and what they tell of themselves is kept without you. "
+    "Answer with one or two short, kind sentences of your own. Do not repeat what was said, and claim nothing that you "
+    "do not know."
 )
 
 _SMALL_RULES: Final = (

@@ -10,9 +10,13 @@ from typing import Final
 
 from node.inference.embedder import Embedder
 from node.memory.memory import Recalled
+from node.memory.noticing import TOLD
 
 MIN_LIKENESS: Final = 0.40
 """Cosine from which a memory may answer a goal. It decides little alone: paraphrases score as low as lookalikes."""
+
+MIN_TOLD_LIKENESS: Final = 0.2
+"""The same for what the owner told, where it has every word of the goal: "Where do I work?", "I work as a nurse"."""
 
 MIN_COVERAGE: Final = 2 / 3
 """Share of the goal's own words that a memory must hold to answer it: likeness alone takes one kiln for another."""
@@ -23,6 +27,9 @@ MIN_TOPIC_LIKENESS: Final = 0.25
 _WORD: Final = re.compile(r"[^\W_]{3,}")
 _STEM_CHARS: Final = 6
 """Words that begin alike count as one: conductor and conducts, in any language that adds endings."""
+
+_SAME: Final = {"called": "name", "named": "name", "names": "name"}
+"""Words for the same thing in nearly every question of it: "What is her name?", "She is called Ana"."""
 
 _COMMON: Final = frozenset(
     """
@@ -36,11 +43,16 @@ _COMMON: Final = frozenset(
 def supports(goal: str, memory: Recalled) -> bool:
     """Whether a memory is close enough to answer the goal, in meaning and in words.
 
-    One that has every rare word of the goal need not be close in meaning; one that happened at the very time that the
-    goal asks about answers it as it is.
+    One that has every rare word of the goal need not be close in meaning, nor need what the owner told in a short
+    sentence that has every word of the goal; one that happened at the very time that the goal asks about answers it as it
+    is.
     """
     if memory.asked_time:
         return True
+    if (memory.source or "").startswith(TOLD) and memory.score >= MIN_TOLD_LIKENESS:
+        wanted = salient_words(goal)
+        if wanted and wanted <= salient_words(memory.content):
+            return True
     return answers(goal, memory.content, max(memory.score, MIN_LIKENESS) if memory.all_words else memory.score)
 
 
@@ -55,7 +67,8 @@ def answers(goal: str, text: str, likeness: float) -> bool:
 def salient_words(text: str) -> frozenset[str]:
     """The stems of the words that carry the meaning: three letters or more, not common."""
     words = (word.lower() for word in _WORD.findall(text))
-    return frozenset(word.removesuffix("s").removesuffix("e")[:_STEM_CHARS] for word in words if word not in _COMMON)
+    said = (_SAME.get(word, word) for word in words if word not in _COMMON)
+    return frozenset(word.removesuffix("s").removesuffix("e")[:_STEM_CHARS] for word in said)
 
 
 def topic_likeness(embedder: Embedder, goal: str, twins: Sequence[Sequence[str]]) -> list[float]:

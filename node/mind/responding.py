@@ -10,11 +10,13 @@ from contextlib import aclosing
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
+from node.clock import rfc3339
 from node.inference.engine import Engine, ModelSource
 from node.memory.told import asks_to_remember
 from node.mind.actions import Situation
-from node.mind.answering import NO_MODEL, Writer, Written, cited
-from node.mind.certain import certain_result, how_to_forget, in_a_sentence, is_unknown
+from node.mind.answering import MAX_QUOTED_CHARS, NO_MODEL, Writer, Written, cited
+from node.mind.asking import asks, asks_who_i_am
+from node.mind.certain import certain_result, how_to_forget, in_a_sentence, is_unknown, told_then
 from node.mind.context import Context, ContextBuilder, Given
 from node.mind.decomposition import Decomposer
 from node.mind.emotion import EmotionState
@@ -96,8 +98,12 @@ class Responding:
             return Answer(text=in_a_sentence(result), output={"from": "tool", "model": NO_MODEL}, certain=True)
         if (told := how_to_forget(situation.goal)) is not None:
             return Answer(text=told, output={"from": "rule", "model": NO_MODEL}, found=False, certain=True)
+        if (told := told_then(situation)) is not None:
+            return Answer(text=told, output={"from": "memory", "model": NO_MODEL}, certain=True)
+        if asks_who_i_am(situation.goal):
+            return await self._who_asks(situation)
         if is_unknown(situation):
-            return replace(_unknown(situation), certain=True)
+            return _unknown(situation)
         engine = await self._model.ready()
         if is_talk(situation):
             return await self._talk(question, engine, tell)
@@ -108,6 +114,12 @@ class Responding:
         if situation.looping:
             return replace(answer, text=f"{answer.text}\n(I stopped: {situation.looping}.)")
         return answer
+
+    async def _who_asks(self, situation: Situation) -> Answer:
+        owner = (await self._voice.identity()).owner
+        if owner is None:
+            return _unknown(situation)
+        return Answer(text=f"You are {owner}.", output={"from": "memory", "model": NO_MODEL}, certain=True)
 
     async def _by_model(self, question: Question, engine: Engine, tell: Tell) -> Answer:
         """Everything at once, in the twin's own words."""
@@ -123,7 +135,8 @@ class Responding:
         text = written.text
         if origin != "nothing":
             named = _named(question.situation, origin, guidance.playbook)
-            text = cited(text, named, sources, written_by_model=not written.degraded)
+            before = _before(question.situation)
+            text = cited(text, named, sources, written_by_model=not written.degraded, before=before)
         return _answer(text, written, output, guidance)
 
     async def _context(self, question: Question, engine: Engine, guidance: Guidance) -> Context:
@@ -213,7 +226,8 @@ class Responding:
         if written.reason is not None:
             output["degraded"] = written.reason
         named = _named(situation, origin, guidance.playbook)
-        text = cited(written.text, named, sources, written_by_model=not written.degraded)
+        before = _before(situation)
+        text = cited(written.text, named, sources, written_by_model=not written.degraded, before=before)
         return _answer(text, written, output, guidance)
 
 
@@ -234,12 +248,18 @@ def _refusal(situation: Situation) -> Answer:
 def _unknown(situation: Situation) -> Answer:
     reasons = [f"{asked.candidate.did}: {asked.error or 'knew no answer'}" for asked in situation.asked]
     reasons += [f"the task {one.task_id}: {one.error}" for one in situation.delegated if one.error]
-    text = "I do not know: nothing that I remember answers this" + (
-        f", and those I asked could not help ({'; '.join(reasons)})."
-        if reasons
-        else ", and no twin that you have named and that is here advertises anything like it."
-    )
-    return Answer(text=text, output={"from": "nothing"}, found=False)
+    if asks(situation.goal) or situation.asked:
+        text = "I do not know: nothing that I remember answers this"
+    else:
+        text = "I could not do this: nothing that I remember or have a tool for fits it"
+    text += f", and those I asked could not help ({'; '.join(reasons)})." if reasons else "."
+    return Answer(text=text, output={"from": "nothing"}, found=False, certain=True)
+
+
+def _before(situation: Situation) -> str:
+    """What was so before and was corrected, with the day on which it was told."""
+    outdated = [memory for memory in situation.support if memory.outdated]
+    return "; ".join(f"{rfc3339(memory.happened_ms)[:10]} “{memory.content[:MAX_QUOTED_CHARS]}”" for memory in outdated)
 
 
 def _origin(situation: Situation) -> tuple[str, list[tuple[str, str]]]:
@@ -247,7 +267,7 @@ def _origin(situation: Situation) -> tuple[str, list[tuple[str, str]]]:
     if situation.tool_results:
         return "tool", []
     if situation.support:
-        return "memory", [(memory.id, memory.content) for memory in situation.support]
+        return "memory", [(memory.id, memory.content) for memory in situation.support if not memory.outdated]
     if situation.taught:
         return "playbook", [(one.bullet.id, one.bullet.text) for one in situation.taught]
     if situation.helper is not None and situation.helper.answer is not None:

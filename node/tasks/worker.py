@@ -1,8 +1,8 @@
 """Doing tasks: bid for what this twin can do, work once awarded, hand in the result, and keep the receipt.
 
 Only tasks of twins that the owner named are considered, and only what other twins may know is used for them: the work
-is an answer from what the requester may be told. A bid says how near that comes to the task; without anything near, none is
-made. Work that a crash interrupted is done again when the award is handled again.
+is an answer from what the requester may be told. A bid says how near that comes to the task; without anything near,
+none is made. Work that a crash interrupted is done again when the award is handled again.
 """
 
 import asyncio

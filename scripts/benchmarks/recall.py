@@ -1,7 +1,7 @@
 """Recall with the embedded embedder: what is found, what is answered, and what is answered though no memory says it.
 
-The questions are in recall.toml: in the words of a fact, reworded, paraphrased, some that no fact answers, and some that
-only a rare word (a code, a number, a name, a quoted phrase) tells apart.
+The questions are in recall.toml: in the words of a fact, reworded, paraphrased, some that no fact answers, and some
+that only a rare word (a code, a number, a name, a quoted phrase) tells apart.
 The thresholds of node/mind/relevance.py were chosen on one half of the subjects; these figures are of the other half.
 The peer is the likeness alone: in finding, no rare words and no weights; in answering, no look at the words.
 """

@@ -11,7 +11,6 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from plugins.sdk import Plugin, ToolError, tool
 
-
 HERE = "here"
 """Stands for the machine's own time zone."""
 

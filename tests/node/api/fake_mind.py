@@ -3,8 +3,10 @@
 from dataclasses import replace
 
 from identity.did import Did
+from node.errors import JobUnknown
 from node.mind.emotion import EmotionState
-from node.mind.errors import BuiltToolUnknown
+from node.mind.errors import BuiltToolUnknown, JobUnderWay
+from node.mind.jobs import Job
 from node.mind.kill_switch import Stop
 
 
@@ -30,6 +32,27 @@ class FakeBuilder:
         if name not in self.built:
             raise BuiltToolUnknown(f"no tool {name!r} was built here")
         self.built.discard(name)
+
+
+class FakeClearing:
+    """Over the list of jobs that the fake twin has."""
+
+    def __init__(self, jobs: list[Job]) -> None:
+        self.jobs = jobs
+
+    async def forget(self, job_id: str) -> int:
+        for job in self.jobs:
+            if job.id == job_id and not job.ended:
+                raise JobUnderWay(f"the job {job_id} is {job.status}")
+            if job.id == job_id:
+                self.jobs.remove(job)
+                return 1
+        raise JobUnknown(f"no job {job_id}")
+
+    async def forget_older(self, days: float) -> int:
+        gone = [job for job in self.jobs if job.ended and days <= 1]
+        self.jobs[:] = [job for job in self.jobs if job not in gone]
+        return len(gone)
 
 
 class FakeKillSwitch:

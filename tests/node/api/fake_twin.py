@@ -22,7 +22,7 @@ from fake_hosting import FakeHosting, FakeRemotePins
 from fake_inference import FakeInference
 from fake_learning import FakeExporting, FakeLearner, FakeLearning, FakeProposing
 from fake_memory import FakeMemory, FakeRemembering
-from fake_mind import FakeBuilder, FakeEmotions, FakeKillSwitch
+from fake_mind import FakeBuilder, FakeClearing, FakeEmotions, FakeKillSwitch
 from fake_models import FakeModels
 from fake_names import FakeRouting
 
@@ -594,6 +594,7 @@ class FakeTwin:
             emotions=FakeEmotions(),
             kill_switch=FakeKillSwitch(self.did, NOW_MS),
             builder=FakeBuilder(),
+            clearing=FakeClearing(self.jobs.jobs),
         )
         self.remembering = FakeRemembering(self.memory)
         self.content = content_over(self.blocks)

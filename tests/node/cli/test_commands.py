@@ -108,6 +108,18 @@ def test_jobs_are_stopped_and_go_on(pagi: Pagi) -> None:
     assert pagi.json("jobs", "juggle", job_id, status=2)
 
 
+def test_jobs_are_forgotten(pagi: Pagi) -> None:
+    job_id, other = pagi.json("ask", "a job")["job_id"], pagi.json("ask", "another")["job_id"]
+    assert "Forgotten: 1." in pagi("jobs", "forget", job_id)
+    assert pagi.json("jobs", job_id, status=1)["code"] == 40453
+    waits = pagi.json("ask", "wait", status=1)["job_id"]
+    assert pagi.json("jobs", "forget", waits, status=1)["code"] == 42339
+    assert pagi.json("jobs", "forget", "--older", "1")["forgotten"] >= 1
+    assert other not in pagi("jobs")
+    assert pagi.json("jobs", "forget", status=2)
+    assert pagi.json("jobs", "forget", waits, "--older", "1", status=2)
+
+
 def test_chat_keeps_its_session(pagi: Pagi, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.stdin", io.StringIO("hello there\nand more\n\nnot this\n"))
     out = pagi("chat", "--session", "talk")

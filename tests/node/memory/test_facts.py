@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from node.memory.facts import relation
+from node.memory.facts import excludes, relation
 
 
 @pytest.mark.parametrize(
@@ -39,3 +39,10 @@ def test_relation(one: str, other: str, expected: str | None) -> None:
 def test_it_does_not_matter_which_comes_first(one: str, other: str) -> None:
     assert relation(one, other) == relation(other, one)
     assert relation(one, one) in ("same", None)
+
+
+def test_what_excludes_every_other_value() -> None:
+    for text in ("My sister lives in Porto", "I work as a nurse", "My name is Tom", "My wife is called Eva"):
+        assert excludes(text), text
+    for text in ("I prefer tea", "I like trains", "My lives are nine"):
+        assert not excludes(text), text

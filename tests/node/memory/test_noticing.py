@@ -3,6 +3,9 @@
 import asyncio
 from pathlib import Path
 
+from node.config import MemoryConfig
+from node.inference.local import LocalModel
+from node.memory.assembly import assemble_memory
 from node.memory.noticing import OWNERS_NAME, Noticing
 from node.memory.working import WorkingMemory
 from tests.node.memory.test_memory import memory_at
@@ -49,5 +52,18 @@ def test_the_owners_name_is_found_again(tmp_path: Path) -> None:
             await Noticing(memory).heard("Hello, I am Tom.")
             rows = (await memory.list(source=OWNERS_NAME)).items
             assert [row.content for row in rows] == ["My name is Tom"]
+
+    asyncio.run(main())
+
+
+def test_a_corrected_fact_comes_first_and_the_old_one_is_marked(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with memory_at(tmp_path) as memory:
+            parts = assemble_memory(memory, MemoryConfig(), model=LocalModel("none"))
+            for said in ("My sister is called Ana and she lives in Porto.", "No, she moved to Lisbon."):
+                await parts.noticing.heard(said, session_id="s1")
+            found = await parts.recall.recall("Where does my sister live?", k=5)
+            where = [(one.content, one.outdated) for one in found if "lives" in one.content]
+            assert where == [("My sister lives in Lisbon now", False), ("My sister lives in Porto", True)]
 
     asyncio.run(main())

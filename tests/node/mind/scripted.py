@@ -3,8 +3,10 @@
 import asyncio
 import sys
 from collections.abc import Awaitable, Callable
+from hashlib import sha256
 from pathlib import Path
 
+from identity.keys import KeyPair
 from node.mind.actions import Action, Recall, Respond, Situation
 from node.mind.deciding import Decision
 from plugins.sdk import Tool, tool
@@ -59,6 +61,7 @@ def file_tools(folder: Path, hold: Hold = go_on) -> tuple[Tool, ...]:
 
     @tool(description="Signs.", owner_only=True)
     async def sign(what: str = "it") -> str:
+        await hold("before sign")
         line("sign", what)
         await hold("after sign")
         return f"signed {what}"
@@ -76,6 +79,23 @@ def lines(folder: Path, name: str) -> list[str]:
     """What a tool did."""
     path = folder / name
     return path.read_text().splitlines() if path.exists() else []
+
+
+FACT = "flour mill tonnes two"
+
+
+def other_keys(seed: bytes) -> KeyPair:
+    """The key of the twin beside the one with this seed."""
+    return KeyPair(sha256(seed).digest())
+
+
+async def befriend(mind: Mind, other: Mind) -> None:
+    """The two name each other and are connected; the other knows a fact."""
+    await mind.node.name(other.node)
+    await other.node.name(mind.node)
+    await mind.node.dial(other.node)
+    if not (await other.memory.list(kind="semantic")).items:
+        await other.remember(FACT)
 
 
 def say(line: str) -> None:

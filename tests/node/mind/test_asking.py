@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from node.mind.asking import asks, to_forget
+from node.mind.asking import asks, asks_of_own_life, asks_who_i_am, to_forget
 
 
 @pytest.mark.parametrize(
@@ -62,6 +62,20 @@ def test_what_asks_for_an_act_or_for_nothing(goal: str) -> None:
 )
 def test_what_is_to_be_forgotten(goal: str, what: str | None) -> None:
     assert to_forget(goal) == what
+
+
+def test_what_asks_of_the_owners_own_life() -> None:
+    for goal in ("Who is my dentist?", "Where do I work?", "What did I tell you yesterday?", "What is my wife's name?"):
+        assert asks_of_own_life(goal), goal
+    for goal in ("Where do I find good pizza?", "What should I cook?", "Who painted it?", "Send my bill"):
+        assert not asks_of_own_life(goal), goal
+
+
+def test_who_asks() -> None:
+    for goal in ("Who am I?", "Do you know who I am?", "What's my name?", "do you remember me?"):
+        assert asks_who_i_am(goal), goal
+    for goal in ("Who am I to judge?", "What is my wife's name?", "Tell me"):
+        assert not asks_who_i_am(goal), goal
 
 
 @given(st.text(max_size=500))

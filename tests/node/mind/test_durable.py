@@ -6,21 +6,28 @@ import os
 import subprocess
 import sys
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 
+import orjson
 import pytest
 
+from identity.did import did_key
 from identity.keys import KeyPair
-from node.mind.actions import Action, Decompose, UseTool, described
+from node.mind.actions import Action, AskTwin, Candidate, Decompose, Delegate, UseTool, described
 from node.mind.executive import JobResult
+from protocols.conversations.contract_net import Result
+from protocols.task import ASK
+from storage import tasks
 from tests.node.mind.assembly import Mind, open_mind
-from tests.node.mind.scripted import file_tools, lines, script
+from tests.node.mind.scripted import FACT, befriend, file_tools, lines, other_keys, script
 from tests.node.net.fake import FakeSwarm
-from tests.node.parts import soon
+from tests.node.parts import running, soon
 
 ROOT = Path(__file__).parents[3]
 SEED = os.urandom(32)
+OTHER = did_key(other_keys(SEED).public)
 GOAL = "Do what is listed"
 STRIKE, SIGN, LOOK = (
     UseTool("strike", {"at": "iron"}),
@@ -46,10 +53,14 @@ def crash(home: Path, point: str, *actions: Action, goal: str = GOAL) -> None:
 
 
 @asynccontextmanager
-async def reopened(home: Path, *actions: Action) -> AsyncIterator[tuple[Mind, JobResult]]:
+async def reopened(
+    home: Path, *actions: Action, swarm: FakeSwarm | None = None, beside: Mind | None = None
+) -> AsyncIterator[tuple[Mind, JobResult]]:
     """The mind after its restart, once it has come as far as it can by itself."""
-    async with open_mind(FakeSwarm(), home, keys=KeyPair(SEED), tools=file_tools(home), works=False) as mind:
+    async with open_mind(swarm or FakeSwarm(), home, keys=KeyPair(SEED), tools=file_tools(home), works=False) as mind:
         script(mind, *actions)
+        if beside is not None:
+            await befriend(mind, beside)
         (job,) = (await mind.jobs.list(9)).items
         async with asyncio.TaskGroup() as tasks:
             working = tasks.create_task(mind.executive.run())
@@ -155,6 +166,94 @@ def test_an_approval_waits_through_a_crash(tmp_path: Path, approve: bool) -> Non
             assert result.status == "done"
             assert lines(home, "sign") == (["deed"] if approve else [])
             assert ("did not" in result.answer) is not approve
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize(("point", "done"), [("before sign", []), ("after sign", ["deed"])])
+def test_leave_that_was_spent_is_spent_and_the_owner_says_what_became_of_it(
+    tmp_path: Path, point: str, done: list[str]
+) -> None:
+    home = tmp_path / "home"
+    crash(home, point, SIGN)
+    assert lines(home, "sign") == done
+
+    async def main() -> None:
+        async with reopened(home, SIGN) as (mind, result):
+            assert result.status == "waiting_approval"
+            rows = (await mind.approvals.list(9)).items
+            assert [(row.kind, row.status) for row in rows] == [("outcome", "pending"), ("action", "used")]
+            await mind.approvals.decide(rows[0].id, approve=False)
+            async for event in mind.executive.follow(result.job_id):
+                if event.kind == "end":
+                    break
+            assert lines(home, "sign") == done
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("point", ["asked", "replied"])
+def test_a_question_to_another_twin_goes_out_once(tmp_path: Path, point: str) -> None:
+    """After `asked` the other twin was killed while it answered; after `replied` its reply is here, and it is away."""
+    home = tmp_path / "home"
+    ask = AskTwin(Candidate(OTHER, "B", ("flour mill",), 1.0), "flour mill tonnes")
+    crash(home, point, ask, goal="flour mill tonnes")
+
+    async def asks(mind: Mind) -> int:
+        boxes = (await mind.mail.office.outbox(99)).items, (await mind.mail.office.inbox(99)).items
+        return sum(row.type == ASK for box in boxes for row in box)
+
+    async def main() -> None:
+        swarm = FakeSwarm()
+        async with AsyncExitStack() as stack:
+            beside = None
+            if point == "asked":
+                beside = await stack.enter_async_context(open_mind(swarm, home / "other", keys=other_keys(SEED)))
+            async with reopened(home, ask, swarm=swarm, beside=beside) as (mind, result):
+                assert result.status == "done"
+                assert FACT in result.answer
+                assert await asks(mind) == 1
+                assert beside is None or await asks(beside) == 1
+
+    asyncio.run(main())
+
+
+def test_a_task_is_given_to_the_swarm_once_and_allowed_once(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    task = Delegate("count the sacks", deadline_s=600)
+    crash(home, "posted", task)
+
+    async def main() -> None:
+        async with open_mind(FakeSwarm(), home, keys=KeyPair(SEED), tools=file_tools(home), works=False) as mind:
+            script(mind, task)
+            (job,) = (await mind.jobs.list(9)).items
+            (given,) = await mind.node.database.read(lambda conn: tasks.tasks_with(conn, ("open",)))
+            async with running(mind.executive.run()):
+                body = orjson.dumps(Result(given.id, "seven sacks").to_body())
+                ended = replace(given, status="done", worker=OTHER, result=body, due_ms=None)
+                await mind.requester._write(ended)
+                async for event in mind.executive.follow(job.id):
+                    if event.kind == "end":
+                        break
+            result = await mind.executive.result(job.id)
+            assert "seven sacks" in result.answer
+            assert len(await mind.node.database.read(lambda conn: tasks.tasks_with(conn, ("open", "done")))) == 1
+            assert [row.status for row in (await mind.approvals.list(9)).items] == ["used"]
+
+    asyncio.run(main())
+
+
+def test_parts_that_half_ended_are_not_begun_again(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    split = Decompose(("clock hours here", "clock hours there"), parallel=False)
+    crash(home, "answering 2", split)
+
+    async def main() -> None:
+        async with reopened(home, split) as (mind, result):
+            assert result.status == "done"
+            parts = (await mind.jobs.list(9, parent_id=result.job_id)).items
+            assert [part.status for part in parts] == ["done", "done"]
+            assert [len((await mind.jobs.get(part.id)).steps) for part in parts] == [1, 1]
 
     asyncio.run(main())
 

@@ -1,6 +1,7 @@
 """Jobs under way: in turn, stopped, timed, split, asked about, and going in circles."""
 
 import asyncio
+import sqlite3
 from pathlib import Path
 
 import pytest
@@ -9,13 +10,14 @@ from node.inference.errors import GoalTooLong
 from node.mind.actions import AskOwner, Decompose, UseTool
 from node.mind.errors import JobOver, TooManyJobs, WorkStopped
 from node.mind.executive import MAX_GOAL_BYTES
-from node.mind.running import MAX_QUEUED
+from node.mind.running import MAX_QUEUED, Control
 from plugins.sdk import Tool, ToolError, tool
+from storage import jobs as rows
 from tests.node.inference.fake import ScriptedEngine
 from tests.node.mind.assembly import Mind, open_mind
 from tests.node.mind.scripted import file_tools, lines, script
 from tests.node.net.fake import FakeSwarm
-from tests.node.parts import soon
+from tests.node.parts import running, soon
 
 STRIKE, SIGN, LOOK = UseTool("strike", {}), UseTool("sign", {}), UseTool("look", {})
 
@@ -319,5 +321,37 @@ def test_talk_is_answered_as_talk(tmp_path: Path) -> None:
             result = await soon(mind.executive.interact("My sister is called Ana."))
             assert result.answer == "I will remember: My sister is called Ana."
             assert result.degraded
+
+    asyncio.run(main())
+
+
+@pytest.mark.slow
+def test_very_many_jobs_at_a_start_are_taken_up_in_order(tmp_path: Path) -> None:
+    """What is looked at for each of them must not be looked at among all the others."""
+    count = 10_000
+
+    async def main() -> None:
+        async with open_mind(FakeSwarm(), tmp_path, works=False) as mind:
+            jobs = [(str(n), "g", None, "queued", n) for n in range(count)]
+
+            def put(conn: sqlite3.Connection) -> None:
+                for job_id, goal, session, kept, created in jobs:
+                    rows.put_job(conn, job_id, goal, session, kept, created)
+
+            await mind.node.database.write(put)
+            taken: list[str] = []
+            all_taken = asyncio.Event()
+
+            async def work(control: Control) -> None:
+                taken.append(control.root_id)
+                if len(taken) == count:
+                    all_taken.set()
+
+            mind.executive._running.work = work
+            async with running(mind.executive._running.run()):
+                await soon(all_taken.wait())
+            assert taken == [job_id for job_id, *_ in jobs]
+            assert not mind.executive._running._active
+            assert not mind.executive._running._queue
 
     asyncio.run(main())
