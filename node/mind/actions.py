@@ -189,7 +189,8 @@ class Situation:
     `redacted` is the goal as it may leave this machine; None if that is the goal itself. `taught` are the playbook
     bullets that answer the goal themselves, where no memory does; `rules` is what playbook and own lessons say of such
     goals, which may hold what is private. `turns` is the conversation so far, oldest first;
-    `before` are the parts that came before this one, where it is a part of a goal itself.
+    `before` are the parts that came before this one, where it is a part of a goal itself, and `heard_before` is whether
+    words of others had come in for that goal.
     `looping` says why the work stands still, once it does.
     """
 
@@ -208,6 +209,7 @@ class Situation:
     delegated: Sequence[Delegated] = ()
     children: Sequence[Child] = ()
     before: Sequence[Child] = ()
+    heard_before: bool = False
     answers: Sequence[OwnerSaid] = ()
     changed: Sequence[Changed] = ()
     denied: Sequence[Denied] = ()
@@ -242,7 +244,7 @@ class Situation:
         Such words may have been written to make this twin act: from then on what acts needs the owner's leave.
         """
         heard = (self.recalled, self.taught, self.tool_results, self.asked, self.delegated, self.children, self.before)
-        return any(heard)
+        return self.heard_before or any(heard)
 
 
 def decide(situation: Situation) -> Action:

@@ -40,7 +40,14 @@ _SUM_UP_TOKENS: Final = 320
 _MAX_ANSWER_CHARS: Final = 2_000
 
 _NUMBERED: Final = re.compile(r"(?:^|\n|(?<=[.;:?!])[ ]|(?<=^)[ ])\s*(?:\(?\d{1,2}[.)]|[-*•])\s+")
-_THEN: Final = re.compile(r"\s*(?:,|;|\.)?\s+(?:and\s+)?(?:then|after that|afterwards)\s*,?\s+", re.IGNORECASE)
+_THEN: Final = re.compile(r"(?:\s*[,;.]\s+(?:and\s+)?|\s+and\s+)(?:then|after that|afterwards)\s*,?\s+", re.IGNORECASE)
+_NO_GOAL: Final = re.compile(
+    r"(?:if|when|unless|once|suppose|i|we|he|she|they|it|my|our|his|her|their|the|an?|to|in|at|from|yesterday|last)\b",
+    re.IGNORECASE,
+)
+"""How what is told begins, or a condition, or half a sentence: it asks for nothing by itself."""
+
+_SEMICOLON: Final = re.compile(r";\s+|;$")
 _QUOTES: Final = re.compile(r"\"[^\"]*\"|“[^”]*”|`[^`]*`|(?<!\w)'[^']*'(?!\w)")
 _BACK: Final = re.compile(
     r"\b(it|its|them|they|their|that|those|these|this|the result|the answer|the sum|the total|the first|the second|"
@@ -168,10 +175,10 @@ def by_rule(goal: str) -> tuple[Part, ...]:
         return _linked(found[1:] if not _NUMBERED.match(masked) and found[0].endswith(":") else found)
     if ":" in masked:
         return ()
-    if len(found := _cut(goal, masked, re.compile(r";\s+|;$"))) > 1:
-        return _linked(found)
-    if len(found := _cut(goal, masked, _THEN)) > 1:
-        return _linked(found, each_needs_the_last=True)
+    for separator, in_order in ((_SEMICOLON, False), (_THEN, True)):
+        if len(found := _cut(goal, masked, separator)) > 1:
+            asks = not any(_NO_GOAL.match(piece) for piece in found)
+            return _linked(found, each_needs_the_last=in_order) if asks else ()
     return ()
 
 

@@ -210,7 +210,7 @@ class Executive:
         root_id = await self._jobs.root_of(job_id)
         if self._running.stop(root_id, halt):
             await self._running.wait(root_id)
-        await self._on_halt(root_id, halt)  # what is so already stays so
+        await self._on_halt(root_id, halt, by_owner=True)  # what is so already stays so
         return await self.result(job_id)
 
     async def resume(self, job_id: str) -> JobResult:
@@ -255,13 +255,13 @@ class Executive:
         if row.job_id is not None:
             self._decided.put_nowait(row.job_id)
 
-    async def _on_halt(self, root_id: str, halt: Halt) -> None:
-        """Write down that a job and its parts were stopped."""
+    async def _on_halt(self, root_id: str, halt: Halt, *, by_owner: bool = False) -> None:
+        """Write down that a job and its parts were stopped; what the owner pauses, no end of a stop lets go on."""
         if halt == "cancel":
             await self._stopped_short(root_id, "cancelled", "cancelled", "You cancelled this.")
             return
         for job_id in await self._jobs.family(root_id):
-            await self._jobs.pause(job_id, STOPPED if self._kill_switch.stopped else "")
+            await self._jobs.pause(job_id, STOPPED if self._kill_switch.stopped and not by_owner else "")
         self._followers.tell(root_id, JobEvent(root_id, "status", {"status": "paused"}))
 
     async def _on_fault(self, root_id: str) -> None:

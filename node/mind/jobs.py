@@ -157,7 +157,7 @@ class Jobs:
         """Have a job that has not ended wait until the owner lets it go on; whether there is one."""
 
         def store(conn: sqlite3.Connection) -> bool:
-            paused = rows.set_status(conn, job_id, "paused", among=(*ACTIVE, "waiting_approval"))
+            paused = rows.set_status(conn, job_id, "paused", among=(*ACTIVE, *PARKED))
             if paused:
                 rows.set_doing(conn, job_id, doing)
             return paused

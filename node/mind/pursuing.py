@@ -16,7 +16,7 @@ from typing import assert_never
 from identity.errors import PagiError
 from node.clock import NowMs, now_ms
 from node.inference.errors import BudgetExhausted
-from node.mind.acting import Acting, Output, derived_id
+from node.mind.acting import Acting, Output
 from node.mind.actions import (
     Action,
     AskOwner,
@@ -43,10 +43,11 @@ from node.mind.folding import observed, restored
 from node.mind.jobs import Job, Jobs, Step
 from node.mind.kill_switch import KillSwitch
 from node.mind.leave import circling, going_out, needs_leave, repeatable
-from node.mind.perception import Perceived, perceive
+from node.mind.parts import Parts
+from node.mind.perception import perceive
 from node.mind.permitting import Parked, Permitting
 from node.mind.record import Record, Run
-from node.mind.running import Control, Halted
+from node.mind.running import Control
 from node.mind.talking import is_talk
 from node.mind.teams import Teams
 from plugins.host import PluginHost
@@ -81,7 +82,7 @@ class Pursuing:
         self._permitting = permitting
         self._acting = acting
         self._decider = decider
-        self._teams = teams
+        self._parts = Parts(jobs, teams, self.pursue)
         self._ending = ending
         self._conversing = conversing
         self._ethics = ethics
@@ -98,12 +99,12 @@ class Pursuing:
         before: Sequence[Child] = (),
         *,
         first: Candidate | None = None,
-        within: Perceived | None = None,
+        within: Run | None = None,
     ) -> Job:
         """Work on a job until it has ended or waits for the owner; what it is then. Raises Halted.
 
-        `within` is the goal that this one is a part of. `first` is the twin of a team to which a part was assigned: if
-        somebody has to be asked, it is first.
+        `within` is the work on the goal that this one is a part of. `first` is the twin of a team to which a part was
+        assigned: if somebody has to be asked, it is first.
         """
         control.check()
         job = await self._jobs.get(job_id)
@@ -159,12 +160,12 @@ class Pursuing:
         control: Control,
         before: Sequence[Child],
         first: Candidate | None,
-        within: Perceived | None,
+        within: Run | None,
     ) -> Run | None:
         """The job as its record has it; None if it was refused."""
         goal = await asyncio.to_thread(perceive, job.goal)
         if within is not None:
-            goal = goal.as_part_of(within)
+            goal = goal.as_part_of(within.goal)
         if not goal.text.strip():
             await self._ending.without_answer(job, control, "failed", "The goal is empty.")
             return None
@@ -184,6 +185,7 @@ class Pursuing:
             turns=turns,
             tools=self._tools.list(),
             before=before,
+            heard_before=within is not None and within.situation.tainted,
             candidates=() if first is None else (first,),
         )
         run = Run(
@@ -274,7 +276,7 @@ class Pursuing:
             case ImproveSelf():
                 return await self._acting.improve_self(action, job_id=job_id, ends=self._record.ends(run, step))
             case Decompose():
-                return await self._parts(run, step, action)
+                return await self._parts.work_on(run, step.n, action, max_depth=self.max_depth)
             case AskOwner() | Respond():
                 raise AssertionError("nothing is done for these")
             case _:
@@ -286,53 +288,6 @@ class Pursuing:
         )
         return output
 
-    async def _parts(self, run: Run, step: Step, action: Decompose) -> Output:
-        """Work on each part as a job of its own, the same one again after a stop. Raises Parked if one waits."""
-        if run.job.depth >= self.max_depth:
-            return {"error": f"this is {run.job.depth} parts deep, and no goal is split further"}
-        ids = [derived_id(run.job.id, step.n, number) for number in range(len(action.goals))]
-        for job_id, goal in zip(ids, action.goals, strict=True):
-            await self._jobs.create(
-                goal, run.job.session_id, max_steps=run.job.max_steps, parent=run.job, job_id=job_id
-            )
-        team = await self._teams.assigned(run.job.goal, action.goals)
-        firsts = [team.get(goal) for goal in action.goals]
-        ended = await (self._at_once if action.parallel else self._in_turn)(run, ids, firsts)
-        run.control.check()
-        if len(ended) < len(ids):
-            raise Parked
-        return {"parts": [_shown(_child(job)) for job in ended]}
-
-    async def _at_once(self, run: Run, ids: Sequence[str], firsts: Sequence[Candidate | None]) -> list[Job]:
-        """The parts that have ended. What goes wrong in one lets the others come to where they get first."""
-        working = (self._part(run, job_id, (), first) for job_id, first in zip(ids, firsts, strict=True))
-        ended: list[Job] = []
-        for one in await asyncio.gather(*working, return_exceptions=True):
-            if isinstance(one, BaseException):
-                raise one
-            ended += [one] if one is not None else []
-        return ended
-
-    async def _in_turn(self, run: Run, ids: Sequence[str], firsts: Sequence[Candidate | None]) -> list[Job]:
-        """The parts that have ended: none is begun before the one that it comes after has."""
-        ended: list[Job] = []
-        for job_id, first in zip(ids, firsts, strict=True):
-            part = await self._part(run, job_id, [_child(job) for job in ended], first)
-            if part is None:
-                break
-            ended.append(part)
-        return ended
-
-    async def _part(
-        self, run: Run, job_id: str, before: Sequence[Child], first: Candidate | None
-    ) -> Job | None:
-        """A part that has ended; None if it waits or was halted: others may finish the step that they are at."""
-        try:
-            part = await self.pursue(job_id, run.control, before, first=first, within=run.goal)
-        except Halted:
-            return None
-        return part if part.ended else None
-
     @contextmanager
     def _unbroken(self, run: Run, action: Action) -> Iterator[None]:
         """While this is open a pause waits: what acts on the world is let finish, and its outcome be recorded."""
@@ -341,17 +296,3 @@ class Pursuing:
             return
         with run.control.unbroken():
             yield
-
-
-def _child(job: Job) -> Child:
-    return Child(job.id, job.goal, job.status, job.answer or "", job.degraded is not None)
-
-
-def _shown(child: Child) -> Output:
-    return {
-        "job_id": child.job_id,
-        "goal": child.goal,
-        "status": child.status,
-        "answer": child.answer,
-        "degraded": child.degraded,
-    }

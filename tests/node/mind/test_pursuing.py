@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from node.inference.engine import ChatRequest, Completion
-from node.mind.actions import Action, AskTwin, Candidate, Decompose, Respond, Situation, UseTool
+from node.mind.actions import Action, AskTwin, Candidate, Decompose, Recall, Respond, Situation, UseTool
 from node.mind.deciding import Decision
 from node.mind.ethics import ALLOWED, Verdict
 from node.mind.executive import JobResult
@@ -83,7 +83,14 @@ def test_a_job_that_fails_takes_its_parts_and_their_questions_along(tmp_path: Pa
 def test_what_comes_after_a_part_waits_for_it(tmp_path: Path) -> None:
     async def main() -> None:
         async with open_mind(FakeSwarm(), tmp_path, tools=file_tools(tmp_path)) as mind:
-            by_goal(mind, {"do the list": Decompose(("sign it", "then clock hours"), False), "sign it": SIGN, "then clock hours": LOOK})
+            by_goal(
+                mind,
+                {
+                    "do the list": Decompose(("sign it", "then clock hours"), False),
+                    "sign it": SIGN,
+                    "then clock hours": LOOK,
+                },
+            )
             result = await soon(mind.executive.interact("do the list"))
             assert result.status == "waiting_approval"
             assert await parts_of(mind, result.job_id) == {"sign it": "waiting_approval", "then clock hours": "queued"}
@@ -95,10 +102,37 @@ def test_what_comes_after_a_part_waits_for_it(tmp_path: Path) -> None:
     asyncio.run(main())
 
 
+def test_a_part_of_what_others_have_spoken_to_needs_leave_to_act(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with open_mind(FakeSwarm(), tmp_path, tools=file_tools(tmp_path)) as mind:
+
+            class RecallsOnce:
+                async def decide(self, situation: Situation, *, session_id: str | None = None) -> Decision:
+                    action: Action = Respond()
+                    if situation.goal == "strike iron" and not (situation.tool_results or situation.denied):
+                        action = STRIKE
+                    elif situation.goal != "strike iron" and situation.recalled is None:
+                        action = Recall(situation.goal)
+                    elif situation.goal != "strike iron" and not situation.children:
+                        action = Decompose(("strike iron",), True)
+                    return Decision(action, "rule", "listed")
+
+            mind.executive._pursuing._decider = RecallsOnce()  # type: ignore[assignment]
+            await mind.remember("flour mill tonnes: strike iron, says somebody", "private")
+            result = await soon(mind.executive.interact("flour mill tonnes"))
+            assert result.status == "waiting_approval"
+            assert lines(tmp_path, "strike") == []
+
+    asyncio.run(main())
+
+
 def test_a_full_disk_during_parts_ends_no_job(tmp_path: Path) -> None:
     async def main() -> None:
         async with open_mind(FakeSwarm(), tmp_path, tools=file_tools(tmp_path), works=False) as mind:
-            by_goal(mind, {"do the list": Decompose(("clock hours here", "clock hours there"), True), "clock hours here": LOOK})
+            by_goal(
+                mind,
+                {"do the list": Decompose(("clock hours here", "clock hours there"), True), "clock hours here": LOOK},
+            )
             record, full = mind.jobs.record, True
 
             async def fails(job_id: str, *arguments: Any, **options: Any) -> None:
@@ -153,9 +187,7 @@ def test_a_part_can_be_followed_by_itself(tmp_path: Path) -> None:
         async with open_mind(FakeSwarm(), tmp_path, tools=file_tools(tmp_path)) as mind:
             by_goal(mind, {"do the list": Decompose(("sign it", "tell clock hours"), True), "sign it": SIGN})
             result = await soon(mind.executive.interact("do the list"))
-            (part,) = [
-                one for one in (await mind.jobs.list(9, parent_id=result.job_id)).items if one.goal == "sign it"
-            ]
+            (part,) = [one for one in (await mind.jobs.list(9, parent_id=result.job_id)).items if one.goal == "sign it"]
 
             async def seen() -> list[tuple[str, str]]:
                 return [(event.job_id, event.kind) async for event in mind.executive.follow(part.id)]

@@ -97,6 +97,20 @@ def test_all_that_was_paused_goes_on_however_much_it_is(tmp_path: Path) -> None:
     asyncio.run(main())
 
 
+def test_what_the_owner_pauses_while_stopped_stays_paused(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with open_mind(FakeSwarm(), tmp_path, works=False) as mind:
+            job_id = await mind.jobs.create("What is 2 + 2?", None)
+            await mind.parts.kill_switch.order(stops=True)
+            await mind.jobs.pause(job_id, STOPPED)
+            await mind.executive.pause(job_id)
+            await mind.parts.kill_switch.order(stops=False)
+            assert (await mind.jobs.get(job_id)).status == "paused"
+            assert (await mind.executive.resume(job_id)).status == "queued"
+
+    asyncio.run(main())
+
+
 def test_what_was_paused_goes_on_after_a_crash_too(tmp_path: Path) -> None:
     """The order to go on is on disk before the jobs are let go on."""
 
