@@ -16,6 +16,7 @@ from identity.errors import PagiError
 from node.config import MindConfig
 from node.hive.hive import Hive
 from node.memory.recall import Recall as Recalling
+from node.memory.when import asks_what_happened
 from node.mind.actions import (
     Asked,
     AskTwin,
@@ -34,6 +35,9 @@ from plugins.host import PluginHost
 
 _IDS: Final = uuid.UUID("7a6f3f0e-8c0c-5c52-9a51-5f9f6a1d4c39")
 """The namespace (RFC 9562, version 5) of ids that follow from a job and a step."""
+
+MAX_OF_A_TIME: Final = 20
+"""Memories for a goal that asks what happened at some time: it wants all, not the likest."""
 
 Output = dict[str, Any]
 Ends = Callable[[sqlite3.Connection, Output], None]
@@ -97,7 +101,7 @@ class Acting:
         """What is remembered; if that answers nothing, what the playbook teaches; and if that does not either, the
         twins that could be asked. Only looks, so that a resumed job does it again."""
         recalled = await self._recall.recall(
-            action.query, k=self._config.recall_items, session_id=session_id, mood=mood
+            action.query, k=self._how_many(action.query), session_id=session_id, mood=mood
         )
         situation = replace(situation, recalled=(*(situation.recalled or ()), *recalled))
         guidance = await self._learning.guidance(job_id, situation.goal)
@@ -114,6 +118,10 @@ class Acting:
         others = await self._colleagues.candidates(situation.goal, bullets)
         candidates = (*situation.candidates, *(one for one in others if one.did not in assigned))
         return replace(situation, candidates=candidates[: self._config.max_asked]), output
+
+    def _how_many(self, query: str) -> int:
+        most = self._config.recall_items
+        return max(most, MAX_OF_A_TIME) if asks_what_happened(query) else most
 
     async def use_tool(self, action: UseTool) -> Output:
         """Call a tool."""

@@ -45,9 +45,8 @@ _RULES: Final = (
 )
 
 _TALK_RULES: Final = (
-    "Nothing is asked of you now: your owner talks with you, and what they tell of themselves is kept without you. "
-    "Answer with one or two short, kind sentences of your own. Do not repeat what was said, and claim nothing that you "
-    "do not know."
+    "Your owner is talking with you and asks for nothing. React like a good friend, with one or two short, warm "
+    "sentences about what they just said, in your own words. You remember it. Say nothing that you do not know."
 )
 
 _SMALL_RULES: Final = (
@@ -169,7 +168,9 @@ class Prompt:
     def _identity(self, rules: str) -> str:
         if not self._capable:
             return rules
-        return f"{self._material.identity.in_words()}\n{f'{rules} {_TALK_RULES}' if self._talk else rules}"
+        if self._talk:  # where no data goes in, the rules for it only make a model stiff
+            rules = f"{rules} {_TALK_RULES}" if self._material.recalled else _TALK_RULES
+        return f"{self._material.identity.in_words()}\n{rules}"
 
     def _question(self, rooms: Rooms) -> str:
         text = defused(self._material.goal.text)

@@ -44,8 +44,8 @@ def supports(goal: str, memory: Recalled) -> bool:
     """Whether a memory is close enough to answer the goal, in meaning and in words.
 
     One that has every rare word of the goal need not be close in meaning, nor need what the owner told in a short
-    sentence that has every word of the goal; one that happened at the very time that the goal asks about answers it as it
-    is.
+    sentence that has every word of the goal; one that happened at the very time that the goal asks about answers it as
+    it is.
     """
     if memory.asked_time:
         return True

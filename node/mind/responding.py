@@ -157,7 +157,8 @@ class Responding:
         """No fact is asked for: an answer as in any conversation, whatever is or is not remembered."""
         kept = "; ".join(question.noticed)
         output = {"from": "talk", "noticed": list(question.noticed), "model": NO_MODEL}
-        if kept and asks_to_remember(question.goal.text):
+        incapable = engine is not None and not engine.capable  # what it would say of a fact, it would make up
+        if kept and (incapable or asks_to_remember(question.goal.text)):
             return Answer(text=f"I will remember: {kept}.", output=output, certain=True)
         if engine is None:
             said_before = any(_NO_TALK in turn.content for turn in question.situation.turns)

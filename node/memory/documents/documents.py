@@ -17,7 +17,7 @@ from node.memory.documents.errors import DocumentError, DocumentTooLarge, Docume
 from node.memory.documents.kinds import DocumentKind, kind_of, known_endings, language_of
 from node.memory.documents.reading import MAX_DOCUMENT_BYTES, OUT_OF_PROCESS, READER_VERSION, Read, read_document
 from node.memory.documents.worker import read_elsewhere
-from node.memory.record import NewMemory, checked_namespace
+from node.memory.record import By, NewMemory, checked_namespace
 from storage import documents as rows
 from storage.database import Database
 from storage.documents import DocumentRow
@@ -34,7 +34,7 @@ _AT_ONCE: Final = 256
 class Remembering(Protocol):
     """What this needs of the memory."""
 
-    async def add_many(self, items: Sequence[NewMemory]) -> list[str]: ...
+    async def add_many(self, items: Sequence[NewMemory], *, by: By) -> list[str]: ...
 
     async def forget_many(self, memory_ids: Sequence[str]) -> int: ...
 
@@ -51,7 +51,7 @@ class Taken:
 
 
 class Documents:
-    """The documents that this twin has read."""
+    """The documents that this twin has read. Only its owner gives it some: they may stand in any namespace."""
 
     def __init__(self, database: Database, memory: Remembering, *, now: NowMs = now_ms) -> None:
         self._database = database
@@ -131,7 +131,7 @@ class Documents:
                     NewMemory(kind="semantic", content=piece.content, namespace=namespace, source=source, tags=labels)
                 )
         for start in range(0, len(new), _AT_ONCE):
-            await self._memory.add_many(new[start : start + _AT_ONCE])
+            await self._memory.add_many(new[start : start + _AT_ONCE], by="owner")
         gone += [memory_id for ids in spare.values() for memory_id in ids]
         if gone:
             await self._memory.forget_many(gone)

@@ -13,6 +13,7 @@ from node.content.assembly import make_content
 from node.ground import Ground
 from node.hive.hive import Hive
 from node.hive.retrieval import Retrieval
+from node.inference.embedder import Embedder
 from node.inference.engine import Engine
 from node.inference.local import LocalModel
 from node.memory.assembly import MemoryParts, assemble_memory
@@ -58,7 +59,7 @@ class Mind:
     mail: Mail
     memory: Memory
     remembering: MemoryParts
-    embedder: WordEmbedder
+    embedder: Embedder
     directory: ListedTwins
     model: LocalModel
     engine: ScriptedEngine | None
@@ -114,12 +115,13 @@ async def open_mind(
     keys: KeyPair | None = None,
     clock: Clock | None = None,
     works: bool = True,
+    embedder: Embedder | None = None,
     **config: Any,
 ) -> AsyncIterator[Mind]:
     """A mind whose post office runs, and which works on goals unless `works` is False."""
     settings = MindConfig(**config)
     async with open_node(swarm, home, keys=keys, clock=clock) as node:
-        embedder = WordEmbedder(dimensions=256)
+        embedder = embedder or WordEmbedder(dimensions=256)
         async with Memory.open(node.database, embedder) as memory:
             mail, directory, hive = Mail(node), ListedTwins(), new_hive(node)
             await hive.load()

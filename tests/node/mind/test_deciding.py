@@ -285,6 +285,32 @@ def test_a_goal_of_several_parts_is_split_before_anything_else() -> None:
     assert not isinstance(decided(replace(goal, tool_results=[RESULT])).action, Decompose)
 
 
+# Questions
+
+
+def test_what_is_remembered_is_answered_without_a_model() -> None:
+    engine = Loose(script=two("send_letter", {"to": "Ines", "text": "key"}, then="send_letter"))
+    key = memory("The spare key is with Ines")
+    known = situation("Who has the spare key?", recalled=[key])
+    found = decided(known, engine)
+    assert (found.action, found.by, engine.asked) == (Respond(), "rule", [])
+    assert isinstance(decided(replace(known, goal="Send the spare key to Ines."), engine).action, UseTool)
+    engine.asked.clear()
+    sum_of_two = situation("How many keys are 2 times the 3 spare keys?", recalled=[memory("There are 3 spare keys")])
+    decided(sum_of_two, engine)
+    assert engine.asked  # a pattern speaks for the calculator
+
+
+def test_no_question_becomes_an_act_and_what_does_not_fit_is_not_offered() -> None:
+    engine = Loose(script=two("send_letter", {"to": "somebody", "text": "a letter"}))
+    decided(situation("Who did send a letter to somebody?"), engine)
+    assert not any("send_letter" in turns[-1].content for turns in engine.asked)
+    engine.asked.clear()
+    assert decided(situation("Who painted the Night Watch?"), engine).action == Respond()
+    assert engine.asked == []  # nothing is like it
+    assert isinstance(decided(situation("Send a letter to somebody."), engine).action, UseTool)
+
+
 # Without a capable model
 
 

@@ -12,7 +12,7 @@ from node.memory.documents.documents import Documents
 from node.memory.documents.errors import DocumentError, DocumentTooLarge, DocumentUnknown, DocumentUnreadable
 from node.memory.documents.reading import MAX_DOCUMENT_BYTES
 from node.memory.memory import Memory
-from node.memory.record import NewMemory
+from node.memory.record import By, NewMemory
 from storage.database import Database
 from tests.node.memory.documents.files import GUIDE, PAGE, pdf
 from tests.node.memory.fake import WordEmbedder
@@ -32,11 +32,11 @@ class Failing:
     adds_left: int
     added: list[str] = field(default_factory=list)
 
-    async def add_many(self, items: Sequence[NewMemory]) -> list[str]:
+    async def add_many(self, items: Sequence[NewMemory], *, by: By) -> list[str]:
         if self.adds_left == 0:
             raise Crash
         self.adds_left -= 1
-        return await self.memory.add_many(items)
+        return await self.memory.add_many(items, by=by)
 
     async def forget_many(self, memory_ids: Sequence[str]) -> int:
         raise Crash
@@ -184,5 +184,15 @@ def test_what_cannot_be_read_is_refused_and_leaves_nothing(
             await documents.take(data, source=source, namespace="domain")
         assert await held(memory) == []
         assert (await documents.list(10)).items == ()
+
+    use(tmp_path, test)
+
+
+def test_the_owner_may_write_into_the_soul_by_a_document(tmp_path: Path) -> None:
+    async def test(documents: Documents, memory: Memory, database: Database) -> None:
+        taken = await documents.take(
+            b"I speak plainly and never boast of what I did.", source="/me.txt", namespace="soul"
+        )
+        assert taken.added == 1
 
     use(tmp_path, test)
