@@ -43,6 +43,8 @@ def in_a_sentence(result: ToolResult) -> str:
         day = date.fromisoformat(str(given["date"]))
         return f"It is {str(given['time'])[:5]} on {given['weekday']}, {day.day} {day:%B %Y} ({given['timezone']})."
     value = given["result"] if isinstance(given, dict) and "result" in given else given
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
     return f"{result.call.parameters.get('expression', result.call.name)} = {value}"
 
 

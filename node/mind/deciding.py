@@ -22,7 +22,7 @@ from node.mind.decomposition import Decomposer
 from node.mind.filling import fill_by_rule
 from node.mind.knowing import question_of
 from node.mind.patterns import hinted, is_sum
-from node.mind.router import Router
+from node.mind.router import Router, clauses_of
 from node.mind.solving import CALCULATOR, expression_for
 from node.mind.wishes import formula_of, rule_of, task_of, wants_tool
 from plugins.host import ToolInfo
@@ -182,6 +182,9 @@ class Decider:
         goal = situation.goal
         used = {result.call.name for result in situation.tool_results if result.error is None}
         again = _SEVERAL.search(goal) is not None
+        acted = any(info.name in used and info.effect != "none" for info in situation.tools)
+        if acted and not again and len(clauses_of(goal)) == 1:
+            return ()  # one thing was to be done, and it is done
         tools, least = situation.tools, MIN_OFFERED
         if asks(goal):
             tools, least = [info for info in tools if info.effect == "none"], MIN_OFFERED_TO_QUESTION

@@ -15,6 +15,11 @@ _BARE_SUM: Final = re.compile(
     r"(?P<sum>[\d(.][\d\s.()+*/%^-]*)(?:please|=|[\s?.!])*",
     re.IGNORECASE,
 )
+_BARE_SHARE: Final = re.compile(
+    r"(?:what(?:'s| is| are)|how much is|calculate|compute|work out|please|[\s,:])*"
+    r"(?P<percent>\d+(?:\.\d+)?) ?(?:%|percent|per cent) of (?P<of>\d+(?:\.\d+)?)(?:please|=|[\s?.!])*",
+    re.IGNORECASE,
+)
 _NUMBER: Final = re.compile(r"\d+(?:[.,]\d+)*")
 _SUM_WORD: Final = re.compile(
     r"\d\s*[-+*/%]|\b(how (?:much|many)|times|percent|sum|total|altogether|add(?:ed)? up|average|difference|per|each|"
@@ -37,6 +42,9 @@ _SIGN: Final = re.compile(r"\d\s*\)*\s*[-+*/%]")
 
 def bare_sum(goal: str) -> str | None:
     """The expression, if the goal is a calculation and nothing else."""
+    share = _BARE_SHARE.fullmatch(goal) if len(goal) <= MAX_SUM_CHARS else None
+    if share:
+        return f"{share['of']} * {share['percent']} / 100"
     found = _BARE_SUM.fullmatch(goal) if len(goal) <= MAX_SUM_CHARS else None
     expression = found["sum"].strip().rstrip(".").replace("^", "**") if found else ""
     return expression if is_sum(expression) else None

@@ -103,7 +103,7 @@ class Responding:
         if asks_who_i_am(situation.goal):
             return await self._who_asks(situation)
         if is_unknown(situation):
-            return _unknown(situation)
+            return replace(_unknown(situation), certain=True)
         engine = await self._model.ready()
         if is_talk(situation):
             return await self._talk(question, engine, tell)
@@ -254,7 +254,7 @@ def _unknown(situation: Situation) -> Answer:
     else:
         text = "I could not do this: nothing that I remember or have a tool for fits it"
     text += f", and those I asked could not help ({'; '.join(reasons)})." if reasons else "."
-    return Answer(text=text, output={"from": "nothing"}, found=False, certain=True)
+    return Answer(text=text, output={"from": "nothing"}, found=False)
 
 
 def _before(situation: Situation) -> str:

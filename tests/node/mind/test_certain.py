@@ -31,6 +31,13 @@ def test_one_call_is_the_whole_answer() -> None:
     assert certain_result(situation("What is 17 * 23 crowns?", tool_results=[ToolResult(SUM, 391)])) is None
 
 
+def test_a_share_is_a_sum() -> None:
+    call = certain_call(situation("How much is 15 percent of 240?"))
+    assert call == UseTool("calculator", {"expression": "240 * 15 / 100"})
+    assert in_a_sentence(ToolResult(call, {"result": 36.0})) == "240 * 15 / 100 = 36"
+    assert certain_call(situation("15 percent of 240 guests")) is None
+
+
 def test_the_time_is_said_as_people_say_it() -> None:
     call = certain_call(situation("What time is it?"))
     assert call == UseTool("clock", {})

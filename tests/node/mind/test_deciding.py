@@ -311,6 +311,16 @@ def test_no_question_becomes_an_act_and_what_does_not_fit_is_not_offered() -> No
     assert isinstance(decided(situation("Send a letter to somebody."), engine).action, UseTool)
 
 
+def test_once_the_one_thing_is_done_no_further_tool_is_offered() -> None:
+    engine = Loose(script=two("sign", {"text": "a letter"}, then="sign"))
+    sent = ToolResult(UseTool("send_letter", {"to": "Ana", "text": "hello"}), "sent")
+    done = situation("Send a letter to somebody with the key", tool_results=[sent])
+    assert decided(done, engine).action == Respond()
+    assert engine.asked == []
+    decided(replace(done, goal="Send a letter to somebody and sign with the key"), engine)
+    assert engine.asked
+
+
 # Without a capable model
 
 
