@@ -107,7 +107,7 @@ _ZONES = st.sampled_from(["Europe/Berlin", "America/New_York", "Asia/Kolkata", "
 def test_a_time_lies_in_the_past_and_takes_some_time(phrase: str, now: datetime, zone: ZoneInfo) -> None:
     found = period(phrase, now, zone)
     if found is None:  # only what lies before there was a Unix time
-        assert "ago" in phrase
+        assert "ago" in phrase or "the last" in phrase
         return
     assert found.from_ms < found.to_ms
     assert found.from_ms <= now.timestamp() * 1000
