@@ -112,13 +112,9 @@ async def open_twin(
         trust = await TrustList.load(database, did_key(keys.public))
         embedder = await asyncio.to_thread(open_embedder, config.memory.embedder)
         memory = await stack.enter_async_context(
-            Memory.open(
-                database, embedder, folder=home.index, spec=config.memory.embedder, open_embedder=open_embedder
-            )
+            Memory.open(database, embedder, folder=home.index, spec=config.memory.embedder, open_embedder=open_embedder)
         )
-        local_model = await stack.enter_async_context(
-            load_in_background(model, open_=opener(config.inference))
-        )
+        local_model = await stack.enter_async_context(load_in_background(model, open_=opener(config.inference)))
         own_keys = [keys, *(old.keys for old in reversed(retired))]
         inference = await stack.enter_async_context(
             open_inference(config, database=database, local=local_model, keys=own_keys, embedder=embedder)

@@ -106,6 +106,10 @@ class Improvement:
     why: str | None = None
 
 
+Written = tuple[str, frozenset[str]]
+"""A rule, and the jobs that it was tried on: again it would come to the same."""
+
+
 @dataclass(frozen=True, slots=True)
 class _Tried:
     """A rule, the failures that it mends, and how many of these the model had not seen."""
@@ -173,11 +177,12 @@ class Proposing:
             kept: list[Kept] = []
             dropped: Counter[str] = Counter()
             rounds: Counter[str] = Counter()
+            written: set[Written] = set()
             left = list(failures)
             try:
                 while left:
                     kind = await asyncio.to_thread(self._kind, left)
-                    lesson, settled = await self._learn(name, kind, engine, dropped)
+                    lesson, settled = await self._learn(name, kind, engine, dropped, written)
                     kept += [lesson] if lesson is not None else []
                     left = [one for one in left if one not in settled]
                     rounds.update(one.job_id for one in kind if one not in settled)
@@ -205,30 +210,37 @@ class Proposing:
         return [failures[n] for n in (0, *alike[: MAX_OF_A_KIND - 1])]
 
     async def _learn(
-        self, name: str, kind: Sequence[Feedback], engine: Engine, dropped: Counter[str]
+        self, name: str, kind: Sequence[Feedback], engine: Engine, dropped: Counter[str], written: set[Written]
     ) -> tuple[Kept | None, Sequence[Feedback]]:
-        """One lesson of failures of one kind, if a rule helps, and those that are settled. Raises NotTried."""
+        """One lesson of failures of one kind, if a rule helps, and those that are settled. Raises NotTried.
+
+        `written` is what was tried already, to which it adds.
+        """
         right = [one for one in kind if await self._is_right(one, await self._guiding.rules_for(name, one.goal))]
         await self._settle(right, "learnt")
         still = [one for one in kind if one not in right]
         if not still:
             return None, right
-        best = await self._best_rule(name, still, engine, dropped)
+        best = await self._best_rule(name, still, engine, dropped, written)
         if best is None:
             return None, right
         return await self._keep(name, best, still), (*right, *best.mended)
 
     async def _best_rule(
-        self, name: str, failures: Sequence[Feedback], engine: Engine, dropped: Counter[str]
+        self, name: str, failures: Sequence[Feedback], engine: Engine, dropped: Counter[str], written: set[Written]
     ) -> _Tried | None:
         seen = failures[: max(1, round(len(failures) * SHOWN))]
+        about = frozenset(failure.job_id for failure in failures)
         best: _Tried | None = None
         for attempt in range(MAX_ATTEMPTS):
             rule = rule_in((await engine.complete(asking(seen, attempt=attempt))).text)
             why = "it is no rule" if rule is None else await self._refused(name, rule)
+            if rule is not None and (rule, about) in written:
+                why = "it was tried before"
             if rule is None or why is not None:
                 dropped[why or ""] += 1
                 continue
+            written.add((rule, about))
             tried = await self._tried(name, rule, seen, failures[len(seen) :])
             if isinstance(tried, str):
                 dropped[tried] += 1

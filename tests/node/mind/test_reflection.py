@@ -86,7 +86,11 @@ def test_a_lesson_holds_nothing_of_goal_answer_or_memory_and_always_fits(
         )
     )
     situation = Situation(
-        goal=goal, steps_left=1, recalled=[recalled], tool_results=[ToolResult(UseTool("clock", {}), {"result": text})], asked=entries
+        goal=goal,
+        steps_left=1,
+        recalled=[recalled],
+        tool_results=[ToolResult(UseTool("clock", {}), {"result": text})],
+        asked=entries,
     )
     known = data.draw(st.sampled_from([(), (bullet(ANNA),), (bullet(BERT), bullet(ANNA))]))
     made = reflect(situation, job_id="7", seconds=1.0, bullets=known)
