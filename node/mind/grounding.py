@@ -6,6 +6,7 @@ from typing import Any, Final
 
 _WORD: Final = re.compile(r"[^\W_]+")
 _NUMBER: Final = re.compile(r"\d+(?:\.\d+)?")
+_EXPRESSION: Final = re.compile(r"[\d\s.()+*/%-]+")
 _THOUSANDS: Final = re.compile(r"(?<=\d),(?=\d{3}(?!\d))")
 _NAMES_OF_NUMBERS: Final = dict(
     zip(
@@ -20,7 +21,8 @@ _NAMES_OF_NUMBERS: Final = dict(
 
 
 def is_grounded(value: Any, text: str) -> bool:
-    """Whether a JSON value can have come from a text: a number that stands there, a text with a word or number of it.
+    """Whether a JSON value can have come from a text: a number that stands there, a text with a word of it, an
+    expression half of whose numbers do (a percentage brings a hundred).
 
     A switch has no words that could be found, so it counts as said. The sign of a number is not looked at.
     """
@@ -30,6 +32,9 @@ def is_grounded(value: Any, text: str) -> bool:
         return abs(float(value)) in _numbers(text)
     if isinstance(value, str):
         lowered, words = text.lower(), _WORD.findall(value.lower())
+        if _EXPRESSION.fullmatch(value):
+            numbers, known = _NUMBER.findall(value), _numbers(text)
+            return 2 * sum(float(number) in known for number in numbers) >= len(numbers)
         return not words or any(word in lowered for word in words)
     return all(is_grounded(one, text) for one in (value.values() if isinstance(value, Mapping) else value))
 

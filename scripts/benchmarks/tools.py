@@ -70,6 +70,7 @@ class Tally:
 
     chosen: list[bool] = field(default_factory=list)
     args: list[bool] = field(default_factory=list)
+    calls: list[bool] = field(default_factory=list)
     whole: dict[str, list[bool]] = field(default_factory=dict)
     ms: list[float] = field(default_factory=list)
     wrong: list[str] = field(default_factory=list)
@@ -239,6 +240,8 @@ def _count(tally: Tally, task: Task, made: Sequence[tuple[str, Mapping[str, Any]
         right.append(name == call.tool and tally.args[-1])
     if not task.calls:
         tally.chosen.append(not made)
+    if task.calls:
+        tally.calls.append(all(right))
     whole = all(right) and len(made) == len(task.calls)
     tally.whole.setdefault(task.kind, []).append(whole)
     if not whole:
@@ -282,6 +285,7 @@ def _rows(name: str, ours: Tally, peer: Tally | None) -> list[Row]:
     rows = [
         row("right tool or none", lambda tally: _percent(tally.chosen)),
         row("right arguments where the tool is right", lambda tally: _percent(tally.args)),
+        row("all calls of a task right, whatever came after", lambda tally: _percent(tally.calls)),
         row("whole task", lambda tally: _percent(tally.tasks)),
     ]
     rows += [row(f"whole task of kind {kind}", lambda tally, k=kind: _percent(tally.whole[k])) for kind in ours.whole]
