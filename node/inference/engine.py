@@ -136,6 +136,11 @@ class ModelSource(Protocol):
         """Why there is no model, where there is none."""
         ...
 
+    @property
+    def may_see_private(self) -> bool:
+        """Whether a model of it may be asked with private memories."""
+        ...
+
     async def ready(self) -> Engine | None:
         """The engine, once loading has ended; None if there is none."""
         ...

@@ -117,6 +117,11 @@ class LocalModel:
         """What the present model got of this machine, and why."""
         return getattr(self.held.engine, "chosen", None) if self.held is not None else None
 
+    @property
+    def may_see_private(self) -> bool:
+        """It runs here, and tells nobody."""
+        return True
+
     async def ready(self) -> Engine | None:
         """The engine, once loading has ended; None if there is none."""
         await self._settled.wait()

@@ -151,6 +151,7 @@ class Responding:
             turns=situation.turns,
             results=(*_results(situation), *(Given("what I was taught", text) for text in guidance.own_texts)),
             capable=engine.capable,
+            private_allowed=self._model.may_see_private,
         )
 
     async def _talk(self, question: Question, engine: Engine | None, tell: Tell) -> Answer:
@@ -173,6 +174,7 @@ class Responding:
             turns=question.situation.turns,
             capable=engine.capable,
             talk=True,
+            private_allowed=self._model.may_see_private,
         )
         written = await self._streamed(context, question.session_id, tell, talk=True)
         return _answer(written.text, written, {"from": "talk", "noticed": list(question.noticed)}, None)

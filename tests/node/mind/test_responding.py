@@ -1,0 +1,45 @@
+"""The answer: what a model is given of what is known, by what it may see."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from node.inference.engine import ChatRequest, Completion
+from node.inference.local import LocalModel
+from tests.node.inference.fake import ScriptedEngine
+from tests.node.mind.assembly import open_mind
+from tests.node.net.fake import FakeSwarm
+
+
+@pytest.mark.parametrize("allowed", [True, False])
+def test_where_no_model_may_see_what_is_private_it_is_asked_without_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, allowed: bool
+) -> None:
+    monkeypatch.setattr(LocalModel, "may_see_private", allowed)
+    asked: list[ChatRequest] = []
+
+    class Engine(ScriptedEngine):
+        async def stream(self, request: ChatRequest):  # type: ignore[no-untyped-def]
+            asked.append(request)
+            async for item in ScriptedEngine.stream(self, request):
+                yield item
+
+        async def complete(self, request: ChatRequest) -> Completion:
+            asked.append(request)
+            return await ScriptedEngine.complete(self, request)
+
+    async def main() -> None:
+        engine = Engine(lambda turns: "Two tonnes.", capable=True)
+        async with open_mind(FakeSwarm(), tmp_path, engine=engine) as mind:
+            await mind.remember("flour mill grinds two tonnes", "shared")
+            await mind.remember("flour mill belongs to Ines", "private")
+            result = await mind.executive.interact("flour mill tonnes")
+            assert result.status == "done"
+            answering = [
+                "\n".join(turn.content for turn in request.turns) for request in asked if request.private == allowed
+            ]
+            assert any("two tonnes" in words for words in answering)
+            assert any("belongs to Ines" in words for words in answering) == allowed
+
+    asyncio.run(main())
