@@ -50,12 +50,16 @@ def read_markdown(text: str) -> Document:
         text = text[front.end() :]
     sections: list[Section] = []
     path: list[str] = []
-    for level, content, verbatim in _markdown_parts(text):
+    bare = 0  # the level of a heading below which nothing has come yet
+    for level, content, verbatim in (*_markdown_parts(text), (1, "", False)):
+        if level and level <= bare:
+            sections.append(Section(tuple(path[:-1]), path[-1]))  # an outline says what it says by its headings
         if level:
             path = [*path[: level - 1], *[""] * (level - 1 - len(path)), content]
-            title = title or content
+            title, bare = title or content, level if content else 0
         elif content.strip():
             sections.append(Section(tuple(path), content if verbatim else _unmarked(content), verbatim))
+            bare = 0
     return Document(one_line(title, MAX_TITLE_CHARS), tuple(sections))
 
 

@@ -70,10 +70,12 @@ def terminal(*words: str) -> Iterator[Terminal]:
 
 
 def _take_terminal() -> None:
-    """In the child: the terminal is its own, so that Ctrl-C reaches it."""
+    """In the child: the terminal is its own, so that Ctrl-C reaches it, also where the tests themselves ignore it."""
     import fcntl
+    import signal
     import termios
 
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
     fcntl.ioctl(0, termios.TIOCSCTTY, 0)
 
 

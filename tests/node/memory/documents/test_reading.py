@@ -2,7 +2,7 @@ import subprocess
 import sys
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from node.memory.documents.errors import DocumentTooLarge, DocumentUnreadable
@@ -107,7 +107,20 @@ def test_no_word_of_a_text_is_lost(text: str) -> None:
     assert kept == decoded(data).split()
 
 
-@given(st.text(alphabet="#-=`~ \nabc[]()*_>\t", max_size=400))
+def test_of_an_outline_the_headings_are_read() -> None:
+    outline = (
+        b"# Kilns\n## Large\n## Small\nIt fires at 900 degrees and needs four hours, all in all.\n# Glazes\n"
+    )
+    assert contents(outline, "markdown") == [
+        "Kilns: Large",
+        "Kilns › Small: It fires at 900 degrees and needs four hours, all in all.",
+        "Kilns: Glazes",
+    ]
+
+
+@given(st.text(alphabet="#-=`~ \nabc[]()*_>\t", max_size=400).filter(lambda text: not text.startswith("---")))
+@example("a\n=")
+@example("# b\n\n## a")
 def test_markdown_of_any_form_is_read(text: str) -> None:
     words = {word for piece in contents(text.encode(), "markdown") for word in piece.replace(":", " ").split()}
     for line in text.split("\n"):
