@@ -108,9 +108,7 @@ def test_no_word_of_a_text_is_lost(text: str) -> None:
 
 
 def test_of_an_outline_the_headings_are_read() -> None:
-    outline = (
-        b"# Kilns\n## Large\n## Small\nIt fires at 900 degrees and needs four hours, all in all.\n# Glazes\n"
-    )
+    outline = b"# Kilns\n## Large\n## Small\nIt fires at 900 degrees and needs four hours, all in all.\n# Glazes\n"
     assert contents(outline, "markdown") == [
         "Kilns: Large",
         "Kilns › Small: It fires at 900 degrees and needs four hours, all in all.",
