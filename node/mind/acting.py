@@ -134,7 +134,7 @@ class Acting:
         """Ask, unless the swarm answered this lately. After a crash it is the same message; its reply may be here."""
         before = await self._answered.lookup(action)
         if before is not None:
-            return {**_told(before), "reused": True}
+            return {**_told(before), "reused": True, "by": before.candidate.did}
         timeout_s = self._config.ask_timeout_s
         asked = await self._colleagues.ask(
             action.candidate, action.question, timeout_s, message_id=derived_id(job_id, n)

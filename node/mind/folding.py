@@ -49,7 +49,9 @@ def observed(situation: Situation, action: Action, output: Given) -> Situation:
             )
         case AskTwin(candidate):
             reply = Answer.from_body(output["answer"]) if "answer" in output else None
-            asked = Asked(candidate, reply, output.get("thread"), error, bool(output.get("reused")))
+            by = Did(output.get("by") or candidate.did)  # who answered before, where the answer is kept from then
+            source = candidate if by == candidate.did else Candidate(by, by, (), 0.0)
+            asked = Asked(source, reply, output.get("thread"), error, bool(output.get("reused")))
             return replace(situation, asked=(*situation.asked, asked))
         case Delegate(task):
             worker = Did(output["worker"]) if output.get("worker") else None
