@@ -1,6 +1,6 @@
 """Learning from feedback: 100 held-out questions with a numeric answer, before and after the twin has taught itself.
 
-The questions are in numbers_items.py. The twin answers those of the train half; its owner says of each wrong answer
+The questions are in formulas_items.py. The twin answers those of the train half; its owner says of each wrong answer
 what is right and how it comes about, and of each right one that it is good. From that the twin writes bullets, tries
 them and signs those that help (node/mind/proposing.py). Then the held-out half is asked again, with what the playbook
 gives. The bullets and the figures of each family are printed on the way.
@@ -24,7 +24,7 @@ from typing import Any, Final
 import orjson
 
 from benchmarks.capable import ensure_capable
-from benchmarks.numbers_items import FAMILIES, Item, items
+from benchmarks.formulas_items import FAMILIES, Item, items
 from benchmarks.table import Row
 from node.config import MindConfig
 from node.hive.hive import Hive

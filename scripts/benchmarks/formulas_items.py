@@ -1,4 +1,4 @@
-"""The two hundred questions of `numbers`: unit conversions, finance formulas, and the conventions of one made-up firm.
+"""The two hundred questions of `formulas`: unit conversions, finance formulas, and the conventions of one made-up firm.
 
 Drawn by chance from a fixed seed, the same in every run; DIGEST holds them still. Each family has five items in either
 half, with other numbers. Of the families of the firm nobody can know the right answer without being taught: its units,
