@@ -5,7 +5,7 @@ A row's `seq` is its id in the vector index: it is never given again, also after
 
 import json
 import sqlite3
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -197,45 +197,9 @@ def adjust_importance(conn: sqlite3.Connection, memory_id: str, delta: float) ->
     return float(found[0][0]) if found else None
 
 
-def vectors_of(conn: sqlite3.Connection, seqs: Sequence[int]) -> dict[int, tuple[str, bytes]]:
-    """(model_id, vector) of each of these memories that is here."""
-    rows = conn.execute(
-        "SELECT seq, model_id, vector FROM memories WHERE seq IN (SELECT value FROM json_each(?))",
-        (json.dumps([int(seq) for seq in seqs]),),
-    )
-    return {seq: (model_id, vector) for seq, model_id, vector in rows}
-
-
-def all_vectors(conn: sqlite3.Connection, model_id: str) -> Iterator[tuple[int, bytes]]:
-    """(seq, vector) of every memory that this embedding model embedded, oldest first. Use it up within the read."""
-    yield from conn.execute("SELECT seq, vector FROM memories WHERE model_id = ? ORDER BY seq", (model_id,))
-
-
-def set_vector(conn: sqlite3.Connection, seq: int, *, model_id: str, vector: bytes) -> bool:
-    """Put another embedding model's vector in place of the old one; whether the memory is here."""
-    assert len(vector) % FLOAT32_BYTES == 0
-    done = conn.execute(
-        "UPDATE memories SET model_id = ?, dimensions = ?, vector = ? WHERE seq = ?",
-        (model_id, len(vector) // FLOAT32_BYTES, vector, seq),
-    )
-    return done.rowcount == 1
-
-
 def newest_seq(conn: sqlite3.Connection) -> int:
     """The greatest `seq` that is here: at least how many memories there are."""
     return int(conn.execute("SELECT coalesce(max(seq), 0) FROM memories").fetchone()[0])
-
-
-def counted(conn: sqlite3.Connection, model_id: str) -> tuple[int, int]:
-    """How many memories there are, and how many have a vector of another model."""
-    row = conn.execute("SELECT count(*), count(*) FILTER (WHERE model_id <> ?) FROM memories", (model_id,)).fetchone()
-    return int(row[0]), int(row[1])
-
-
-def not_embedded_by(conn: sqlite3.Connection, model_id: str, limit: int) -> list[MemoryRow]:
-    """Memories whose vector comes from another model, oldest first."""
-    rows = conn.execute(f"SELECT {_COLUMNS} FROM memories WHERE model_id <> ? ORDER BY seq LIMIT ?", (model_id, limit))
-    return [_memory(row) for row in rows]
 
 
 def matching(

@@ -119,7 +119,7 @@ class _Server:
         messages = [_with_parsed_arguments(message) for message in request["messages"]]
         try:
             formatted = self._format(messages=messages, tools=request.get("tools"))
-        except Exception as error:
+        except Exception as error:  # a model's own template is a program, and raises whatever it likes
             raise ValueError(f"the model's chat template refuses it: {error}") from error
         text = formatted.prompt.encode("utf-8", "replace")
         tokens: list[int] = self._model.tokenize(text, add_bos=not formatted.added_special, special=True)
@@ -179,7 +179,7 @@ class _Server:
             return self._library.LlamaGrammar.from_json_schema(
                 json.dumps(wanted["json_schema"]["schema"]), verbose=False
             )
-        except Exception as error:
+        except Exception as error:  # the library's converter raises what comes of a schema it does not foresee
             raise ValueError(f"the JSON Schema cannot be used: {error}") from error
 
 

@@ -45,18 +45,6 @@ def test_a_forgotten_memory_is_gone_and_its_number_never_returns(conn: sqlite3.C
     assert memories.get_many(conn, []) == []
 
 
-def test_vectors_are_those_of_one_model(conn: sqlite3.Connection) -> None:
-    first, second, third = add(conn, "a"), add(conn, "bb", model="old"), add(conn, "ccc")
-    found = [(seq, np.frombuffer(vector, np.float32).tolist()) for seq, vector in memories.all_vectors(conn, "m")]
-    assert found == [(first, [1.0, 1.0]), (third, [3.0, 1.0])]
-    assert [row.id for row in memories.not_embedded_by(conn, "m", 9)] == ["bb"]
-    assert memories.set_vector(conn, second, model_id="m", vector=np.zeros(3, np.float32).tobytes())
-    assert not memories.set_vector(conn, 99, model_id="m", vector=b"")
-    assert memories.not_embedded_by(conn, "m", 9) == []
-    found = [(seq, np.frombuffer(vector, np.float32).tolist()) for seq, vector in memories.all_vectors(conn, "m")]
-    assert found[1] == (second, [0.0, 0.0, 0.0])
-
-
 def test_lists_and_choices_by_kind_and_namespace(conn: sqlite3.Connection) -> None:
     numbers = {name: add(conn, name, namespace=place) for name, place in (("a", "private"), ("b", "shared"))}
     numbers["c"] = add(conn, "c", namespace="shared", kind="working")
