@@ -51,7 +51,7 @@ from node.memory.memory import Memory
 from node.messaging.assembly import assemble
 from node.messaging.mediation import Mediation
 from node.mind.assembly import assemble_mind
-from node.mind.kill_switch import KillSwitch
+from node.mind.ethics.kill_switch import KillSwitch
 from node.net.errors import MalformedAddress, NetError
 from node.net.libp2p_network import open_network
 from node.net.port import BlockSource, Network

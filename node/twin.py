@@ -35,11 +35,11 @@ from node.memory.memory import Memory
 from node.messaging.assembly import Messaging
 from node.messaging.mediation import Mediation
 from node.messaging.post_office import PostOffice
-from node.mind.approvals import Approvals
 from node.mind.assembly import MindParts
 from node.mind.executive import Executive
-from node.mind.jobs import Jobs
-from node.mind.learning import Learning
+from node.mind.jobs.approvals import Approvals
+from node.mind.jobs.jobs import Jobs
+from node.mind.learning.learning import Learning
 from node.net.port import Network
 from node.reputation.attestations import Attestations
 from node.reputation.reputation import Reputation

@@ -8,7 +8,7 @@ from pydantic import Field
 from node.api.router import Routes
 from node.api.wire import JsonObject, PageQuery, Wire, page
 from node.clock import rfc3339
-from node.mind.approvals import MAX_NOTE_CHARS
+from node.mind.jobs.approvals import MAX_NOTE_CHARS
 from node.twin import Twin
 from storage.approvals import ApprovalRow
 

@@ -6,7 +6,7 @@ from pydantic import Field
 
 from node.api.router import Routes
 from node.api.wire import Wire
-from node.mind.emotion import MAX_MOOD_CHARS, EmotionState
+from node.mind.perceiving.emotion import MAX_MOOD_CHARS, EmotionState
 from node.twin import Twin
 
 routes = Routes("emotion")

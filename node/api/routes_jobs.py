@@ -13,9 +13,9 @@ from node.api.routes_mind import Interact, Outcome, StepOut, outcome_of, steps_o
 from node.api.wire import PageQuery, Query, Wire, page
 from node.clock import rfc3339
 from node.hive.judging.expecting import MAX_EXPECTED_BYTES
-from node.mind.following import JobEvent
-from node.mind.jobs import Job
-from node.mind.learning import MAX_BECAUSE_CHARS, Used
+from node.mind.jobs.following import JobEvent
+from node.mind.jobs.jobs import Job
+from node.mind.learning.learning import MAX_BECAUSE_CHARS, Used
 from node.twin import Twin
 from storage.jobs import LogLine
 

@@ -9,7 +9,7 @@ from node.api.router import Routes
 from node.api.routes_checks import PlaybookName
 from node.api.wire import PageQuery, Query, Wire
 from node.clock import rfc3339
-from node.mind.proposing import Improvement
+from node.mind.learning.proposing import Improvement
 from node.twin import Twin
 from storage.meta_learning import MetaAction
 

@@ -8,7 +8,7 @@ from pydantic import Field
 from node.api.router import Routes
 from node.api.wire import Integral, JsonObject, Wire
 from node.mind.executive import JobResult
-from node.mind.jobs import Step
+from node.mind.jobs.jobs import Step
 from node.twin import Twin
 
 routes = Routes("mind")

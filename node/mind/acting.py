@@ -28,7 +28,7 @@ from node.mind.actions import (
     UseTool,
 )
 from node.mind.colleagues import Colleagues
-from node.mind.learning import Learning
+from node.mind.learning.learning import Learning
 from node.mind.relevance import answers
 from node.tasks.requester import Requester
 from plugins.host import PluginHost

@@ -19,9 +19,9 @@ from node.memory.recall import Recall
 from node.memory.record import Recalled
 from node.messaging.post_office import PostOffice
 from node.mind.actions import Asked, Candidate
-from node.mind.answering import NO_MODEL
+from node.mind.answering.answering import NO_MODEL
+from node.mind.answering.telling import Telling
 from node.mind.relevance import MIN_TOPIC_LIKENESS, supports, topic_likeness
-from node.mind.telling import Telling
 from node.swarm import Directory
 from node.trust import TrustList
 from protocols import limits

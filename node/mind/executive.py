@@ -14,18 +14,18 @@ from node.events import EventBus
 from node.inference.errors import GoalTooLong
 from node.mind.acting import Acting
 from node.mind.actions import Action, Recall, Respond, Situation, described
-from node.mind.afterwards import Afterwards
-from node.mind.approvals import Approvals
-from node.mind.deciding import Decider
+from node.mind.deciding.deciding import Decider
 from node.mind.errors import JobOver
-from node.mind.following import Followers, JobEvent
-from node.mind.jobs import MAX_STEPS, Job, Jobs, Step
-from node.mind.kill_switch import KillSwitch
-from node.mind.perception import perceive
+from node.mind.ethics.kill_switch import KillSwitch
+from node.mind.ethics.while_allowed import WhileAllowed
+from node.mind.jobs.afterwards import Afterwards
+from node.mind.jobs.approvals import Approvals
+from node.mind.jobs.following import Followers, JobEvent
+from node.mind.jobs.jobs import MAX_STEPS, Job, Jobs, Step
+from node.mind.jobs.record import Record, shown
+from node.mind.jobs.running import Control, Halt, Halted, Running
+from node.mind.perceiving.perception import perceive
 from node.mind.pursuing import Pursuing
-from node.mind.record import Record, shown
-from node.mind.running import Control, Halt, Halted, Running
-from node.mind.while_allowed import WhileAllowed
 from plugins.host import PluginHost
 from storage.approvals import ApprovalRow
 

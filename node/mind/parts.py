@@ -6,11 +6,11 @@ from typing import Final, Protocol
 
 from node.mind.acting import Output, derived_id
 from node.mind.actions import Candidate, Child, Decompose
-from node.mind.jobs import Job, Jobs
-from node.mind.permitting import Parked
-from node.mind.record import Run
-from node.mind.running import Control, Halted
-from node.mind.teams import Teams
+from node.mind.deciding.teams import Teams
+from node.mind.jobs.jobs import Job, Jobs
+from node.mind.jobs.permitting import Parked
+from node.mind.jobs.record import Run
+from node.mind.jobs.running import Control, Halted
 
 
 class Pursue(Protocol):

@@ -33,23 +33,23 @@ from node.mind.actions import (
     UseTool,
     described,
 )
-from node.mind.approvals import Approvals
-from node.mind.conversing import Conversing
-from node.mind.deciding import Decider, Decision
-from node.mind.emotion import Emotions
-from node.mind.ending import Ending
-from node.mind.ethics import Ethics
-from node.mind.folding import observed, restored
-from node.mind.jobs import Job, Jobs, Step
-from node.mind.kill_switch import KillSwitch
-from node.mind.leave import circling, going_out, needs_leave, repeatable
+from node.mind.answering.conversing import Conversing
+from node.mind.answering.talking import is_talk
+from node.mind.deciding.deciding import Decider, Decision
+from node.mind.deciding.teams import Teams
+from node.mind.ethics.gate import Ethics
+from node.mind.ethics.kill_switch import KillSwitch
+from node.mind.jobs.approvals import Approvals
+from node.mind.jobs.ending import Ending
+from node.mind.jobs.folding import observed, restored
+from node.mind.jobs.jobs import Job, Jobs, Step
+from node.mind.jobs.leave import circling, going_out, needs_leave, repeatable
+from node.mind.jobs.permitting import Parked, Permitting
+from node.mind.jobs.record import Record, Run
+from node.mind.jobs.running import Control
 from node.mind.parts import Parts
-from node.mind.perception import perceive
-from node.mind.permitting import Parked, Permitting
-from node.mind.record import Record, Run
-from node.mind.running import Control
-from node.mind.talking import is_talk
-from node.mind.teams import Teams
+from node.mind.perceiving.emotion import Emotions
+from node.mind.perceiving.perception import perceive
 from plugins.host import PluginHost
 from storage.errors import StorageError
 

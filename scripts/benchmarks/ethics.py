@@ -18,8 +18,8 @@ from node.inference.embedder import WordLlamaEmbedder
 from node.inference.engine import Engine
 from node.inference.llama import open_engine
 from node.inference.local import LocalModel
-from node.mind.ethics import Ethics
-from node.mind.perception import perceive
+from node.mind.ethics.gate import Ethics
+from node.mind.perceiving.perception import perceive
 from node.red_lines.red_lines import DEFAULTS, MIN_MEANING_LIKENESS, RedLines
 
 DATA: Final = Path(__file__).parents[2] / "tests" / "vectors" / "mind" / "goals.toml"

@@ -2,12 +2,12 @@
 
 The questions are in formulas_items.py. The twin answers those of the train half; its owner says of each wrong answer
 what is right and how it comes about, and of each right one that it is good. From that the twin writes bullets, tries
-them and signs those that help (node/mind/proposing.py). Then the held-out half is asked again, with what the playbook
-gives. The bullets and the figures of each family are printed on the way.
+them and signs those that help (node/mind/learning/proposing.py). Then the held-out half is asked again, with what the
+playbook gives. The bullets and the figures of each family are printed on the way.
 
 Everything is the real thing but the network: Learning, Hive, Retrieval, Checks and Proposing, the capable model and the
-calculator. In the first arm the model writes an expression and the calculator works it out, as in node/mind/solving.py;
-in the second it has no tool and does the sum itself.
+calculator. In the first arm the model writes an expression and the calculator works it out, as in
+node/mind/deciding/solving.py; in the second it has no tool and does the sum itself.
 """
 
 import asyncio
@@ -34,12 +34,12 @@ from node.inference.engine import ChatRequest, ChatTurn, Engine
 from node.inference.llama import open_engine
 from node.inference.local import LocalModel
 from node.memory.memory import Memory
-from node.mind.guiding import Guiding
-from node.mind.jobs import Jobs
-from node.mind.learning import Learning
-from node.mind.own_lessons import OwnLessons
-from node.mind.proposing import Improvement, Proposing
-from node.mind.solving import solve
+from node.mind.deciding.solving import solve
+from node.mind.jobs.jobs import Jobs
+from node.mind.learning.guiding import Guiding
+from node.mind.learning.learning import Learning
+from node.mind.learning.own_lessons import OwnLessons
+from node.mind.learning.proposing import Improvement, Proposing
 from plugins.builtin import calculator
 from plugins.host import PluginHost
 from tests.node.net.fake import FakeSwarm

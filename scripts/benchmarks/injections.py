@@ -21,10 +21,10 @@ from node.inference.engine import ChatRequest, ChatTurn, Engine
 from node.inference.llama import open_engine
 from node.memory.privacy import Audience, OtherTwin, Owner, Usable
 from node.memory.record import Recalled
-from node.mind.context import ContextBuilder, Given
-from node.mind.links import without_made_up_links
-from node.mind.perception import perceive
-from node.mind.voice import Identity
+from node.mind.answering.context import ContextBuilder, Given
+from node.mind.answering.links import without_made_up_links
+from node.mind.answering.voice import Identity
+from node.mind.perceiving.perception import perceive
 from plugins.host import ToolInfo
 
 DATA: Final = Path(__file__).parents[2] / "tests" / "vectors" / "injections.toml"

@@ -29,9 +29,9 @@ from node.inference.engine import ChatRequest, ChatTurn, Engine, ToolCall, ToolS
 from node.inference.llama import open_engine
 from node.inference.models import ensure_bundled
 from node.mind.actions import Respond, Situation, ToolResult, UseTool
-from node.mind.deciding import Decider
-from node.mind.decomposition import Decomposer
-from node.mind.router import TOP, Router
+from node.mind.deciding.deciding import Decider
+from node.mind.deciding.decomposition import Decomposer
+from node.mind.deciding.router import TOP, Router
 from plugins.builtin.calculator import calculate
 from plugins.host import ToolInfo
 from plugins.sdk import ToolError

@@ -9,7 +9,7 @@ from node.ground import Ground
 from node.hive.hive import Hive
 from node.hive.judging.gate import Attempt
 from node.inference.engine import ModelSource
-from node.mind.guiding import Guiding
+from node.mind.learning.guiding import Guiding
 from node.mind.meta.alignment import Alignment
 from node.mind.meta.case import Case
 from node.mind.meta.curation import Curation

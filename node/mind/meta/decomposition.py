@@ -5,7 +5,7 @@ The original: domain match below 0.5: recursive decomposition to depth 5 into qu
 
 from typing import Final
 
-from node.mind.guiding import Guiding
+from node.mind.learning.guiding import Guiding
 from node.mind.meta.case import Finding, Outlook, Taken
 from node.mind.meta.metrics import Metrics
 from node.mind.meta.tuning import Tuning

@@ -1,7 +1,7 @@
 """Traces for fine-tuning: one JSON document a line, `{"messages": […]}`, as the usual trainers read them.
 
-Secrets and personal data are replaced by names before anything is written (node/mind/perception.py), and nothing is
-sent anywhere: the file lies in the twin's home, readable by its owner alone. Training is the owner's own affair.
+Secrets and personal data are replaced by names before anything is written (node/mind/perceiving/perception.py), and
+nothing is sent anywhere: the file lies in the twin's home, readable by its owner alone. Training is the owner's affair.
 """
 
 import asyncio
@@ -16,7 +16,7 @@ import orjson
 from node.clock import NowMs, now_ms
 from node.mind.meta.errors import NothingToExport
 from node.mind.meta.metrics import Metrics
-from node.mind.perception import perceive
+from node.mind.perceiving.perception import perceive
 from storage import feedback as feedback_rows
 from storage.database import Database
 from storage.feedback import Feedback

@@ -7,12 +7,12 @@ from typing import Final
 
 from node.hive.judging.checks import expectation_of
 from node.hive.judging.gate import Attempt, NotTried
-from node.mind.guiding import NOVEL_BELOW, Guiding
+from node.mind.learning.guiding import NOVEL_BELOW, Guiding
+from node.mind.learning.proposing import PlaybooksAndChecks
 from node.mind.meta.case import Finding, Outlook, Taken
 from node.mind.meta.errors import CasePostponed
 from node.mind.meta.metrics import Metrics
 from node.mind.meta.tuning import Tuning
-from node.mind.proposing import PlaybooksAndChecks
 from storage.checks import Check
 from storage.meta_learning import MetaAction
 

@@ -16,7 +16,7 @@ from node.hive.judging.alike import meaning_words
 from node.hive.judging.duplicates import Lesson
 from node.hive.retrieval import usefulness
 from node.hive.routing import asked_by
-from node.mind.learning import SUCCESS
+from node.mind.learning.learning import SUCCESS
 from node.mind.meta.case import Finding, Outlook, Taken
 from node.mind.meta.sharing import shared
 from node.mind.meta.tuning import Tuning

@@ -8,9 +8,9 @@ from fake_hive import NOW_MS
 from identity.cid import Cid
 from identity.multibase import CODEC_DAG_JOSE
 from node.hive.judging.expecting import Expectation
-from node.mind.learning import Used
+from node.mind.learning.learning import Used
+from node.mind.learning.proposing import Improvement, Kept
 from node.mind.meta.errors import ActionSettled, ActionUnknown, NothingToExport
-from node.mind.proposing import Improvement, Kept
 from storage.checks import Check
 from storage.learning import JobOutcome, Outcome, Source, Use
 from storage.meta_learning import MetaAction, State

@@ -4,10 +4,10 @@ from dataclasses import replace
 
 from identity.did import Did
 from node.errors import JobUnknown
-from node.mind.emotion import EmotionState
 from node.mind.errors import BuiltToolUnknown, JobUnderWay
-from node.mind.jobs import Job
-from node.mind.kill_switch import Stop
+from node.mind.ethics.kill_switch import Stop
+from node.mind.jobs.jobs import Job
+from node.mind.perceiving.emotion import EmotionState
 
 
 class FakeEmotions:

@@ -45,8 +45,8 @@ from node.messaging.invitations import Accepted
 from node.messaging.mediation import MediatorStatus
 from node.mind.errors import ApprovalOver, ApprovalUnknown, JobOver
 from node.mind.executive import JobResult
-from node.mind.following import JobEvent
-from node.mind.jobs import Job, Step
+from node.mind.jobs.following import JobEvent
+from node.mind.jobs.jobs import Job, Step
 from node.net.errors import MalformedAddress
 from node.net.port import PeerInfo
 from node.reputation.standing import Standing, Term

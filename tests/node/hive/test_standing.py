@@ -4,7 +4,7 @@ import asyncio
 from dataclasses import replace
 from pathlib import Path
 
-from node.mind.ending import ANSWER_WEIGHT
+from node.mind.jobs.ending import ANSWER_WEIGHT
 from node.reputation.standing import DOUBT
 from tests.node.hive.test_hive import BULLET, Member, open_members
 from tests.node.mind.assembly import open_pair

@@ -18,13 +18,13 @@ from node.inference.engine import Engine
 from node.inference.local import LocalModel
 from node.memory.assembly import MemoryParts, assemble_memory
 from node.memory.memory import Memory
-from node.mind.answering import Writer
-from node.mind.approvals import Approvals
+from node.mind.answering.answering import Writer
 from node.mind.assembly import MindParts, assemble_mind
 from node.mind.colleagues import Colleagues
 from node.mind.executive import Executive, JobResult
-from node.mind.jobs import Jobs
-from node.mind.learning import Learning
+from node.mind.jobs.approvals import Approvals
+from node.mind.jobs.jobs import Jobs
+from node.mind.learning.learning import Learning
 from node.swarm import KnownTwin
 from node.tasks.requester import Requester
 from plugins.builtin import calculator

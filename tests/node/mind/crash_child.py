@@ -11,7 +11,7 @@ from pathlib import Path
 
 from identity.did import Did
 from identity.keys import KeyPair
-from node.mind.folding import restored
+from node.mind.jobs.folding import restored
 from protocols.conversations.reply import Reply
 from protocols.message import Message
 from protocols.task import ASK

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from identity.keys import KeyPair
 from node.mind.actions import Action, Recall, Respond, Situation
-from node.mind.deciding import Decision
+from node.mind.deciding.deciding import Decision
 from plugins.sdk import Tool, tool
 from tests.node.mind.assembly import Mind
 

@@ -12,12 +12,12 @@ import pytest
 from node.inference.engine import Engine
 from node.inference.llama import open_engine
 from node.mind.actions import Situation, ToolResult, UseTool
-from node.mind.argument_schema import mistakes
-from node.mind.building import draft
-from node.mind.choosing import Question, choose, fill
-from node.mind.deciding import Decider
-from node.mind.decomposition import Decomposer
-from node.mind.router import Router
+from node.mind.deciding.argument_schema import mistakes
+from node.mind.deciding.building import draft
+from node.mind.deciding.choosing import Question, choose, fill
+from node.mind.deciding.deciding import Decider
+from node.mind.deciding.decomposition import Decomposer
+from node.mind.deciding.router import Router
 from plugins.host import ToolInfo
 from tests.node.memory.fake import WordEmbedder
 

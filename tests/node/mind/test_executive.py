@@ -11,7 +11,7 @@ from node.errors import MessageTimeout
 from node.inference.errors import GoalTooLong
 from node.memory.errors import BadMemory
 from node.mind.executive import MAX_GOAL_BYTES, JobResult
-from node.mind.reflection import ROUTING
+from node.mind.learning.reflection import ROUTING
 from protocols import limits
 from protocols.conversations.reply import Reply
 from protocols.message import Message

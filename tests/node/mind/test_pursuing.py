@@ -9,17 +9,17 @@ import pytest
 
 from node.inference.engine import ChatRequest, Completion
 from node.mind.actions import Action, AskTwin, Candidate, Decompose, Recall, Respond, Situation, UseTool
-from node.mind.deciding import Decision
-from node.mind.ethics import ALLOWED, Verdict
+from node.mind.deciding.deciding import Decision
+from node.mind.ethics.gate import ALLOWED, Verdict
 from node.mind.executive import JobResult
-from node.mind.jobs import ENDED_WITH_THE_WHOLE
+from node.mind.jobs.jobs import ENDED_WITH_THE_WHOLE
 from plugins.sdk import JsonValue, Tool, tool
 from storage.errors import StorageFull
 from storage.jobs import any_under_way
 from tests.node.inference.fake import ScriptedEngine
 from tests.node.mind.assembly import Mind, open_mind, open_pair
+from tests.node.mind.jobs.test_jobs import Gates, decided, status
 from tests.node.mind.scripted import file_tools, lines, script
-from tests.node.mind.test_jobs import Gates, decided, status
 from tests.node.net.fake import FakeSwarm
 from tests.node.parts import soon
 

@@ -3,7 +3,7 @@ from pathlib import Path
 
 from node.mind.meta.metrics import Metrics
 from node.mind.meta.refusals import LEAST_LABELLED, Refusals
-from node.mind.perception import perceive
+from node.mind.perceiving.perception import perceive
 from tests.node.mind.assembly import Mind, open_mind
 from tests.node.mind.meta.traces import ended
 from tests.node.net.fake import FakeSwarm

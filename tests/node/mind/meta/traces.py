@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Any, Literal
 
 from identity.did import Did
-from node.mind.jobs import Step
+from node.mind.jobs.jobs import Step
 from protocols.task import Answer
 from storage import learning
 from storage.learning import JobOutcome, Outcome, Source

@@ -1,0 +1,1 @@
+"""What a model is given, and the answer that comes of it."""

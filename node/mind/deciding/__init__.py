@@ -1,0 +1,1 @@
+"""What is done next for a goal: rules, tools, parts, and who helps."""

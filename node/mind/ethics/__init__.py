@@ -1,0 +1,1 @@
+"""What the twin refuses, and how an owner stops it."""

@@ -1,0 +1,1 @@
+"""What the twin learns from how one goal went."""
