@@ -72,6 +72,11 @@ def open_call(conn: sqlite3.Connection, call: OpenCall) -> None:
     )
 
 
+def forget_call(conn: sqlite3.Connection, call_id: str) -> None:
+    """Take a call back that was not made after all."""
+    conn.execute("DELETE FROM usage_open WHERE id = ?", (call_id,))
+
+
 def count(
     conn: sqlite3.Connection, used: UsageRow, *, session_id: str | None, call_id: str | None, now_ms: int
 ) -> None:
@@ -79,7 +84,7 @@ def count(
     values = (used.calls, used.failed, used.prompt_tokens, used.cached_tokens, used.completion_tokens)
     conn.execute(_ADD, (used.day, used.provider, used.model, *values, used.ms, used.micros))
     if call_id is not None:
-        conn.execute("DELETE FROM usage_open WHERE id = ?", (call_id,))
+        forget_call(conn, call_id)
     if session_id is not None:
         tokens = used.prompt_tokens + used.completion_tokens
         _count_session(conn, session_id, Sums(tokens, used.ms, used.micros), now_ms=now_ms)

@@ -57,7 +57,8 @@ async def chat(twin: Twin, request: web.Request, body: ChatCompletion) -> ChatCo
         items = by_the_mind(twin, body) if body.model == TWIN else _by_a_model(twin, body)
         async with aclosing(items):
             if body.stream:
-                include_usage = body.stream_options is not None and body.stream_options.include_usage
+                wanted = body.stream_options is not None and body.stream_options.include_usage
+                include_usage = wanted and body.model != TWIN  # whose tokens nobody has counted
                 head = {"id": chat_id, "object": "chat.completion.chunk", "created": created, "model": body.model}
                 return await _streamed(request, items, head, include_usage=include_usage)
             completion = [item async for item in items if isinstance(item, Completion)][-1]
@@ -130,6 +131,8 @@ async def _by_a_model(twin: Twin, body: ChatCompletion) -> AsyncGenerator[str | 
     engine: Engine = twin.gateway
     if body.model != DEFAULT:
         only, engine = _named(twin, body.model)
+    else:
+        await twin.gateway.ready()  # a model that is still being loaded has no context yet
     request = body.request(private=only is None, context_tokens=engine.context_tokens)
     if body.stream:
         async with aclosing(twin.gateway.stream(request, only=only)) as items:

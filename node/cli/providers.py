@@ -2,6 +2,7 @@
 
 import argparse
 import getpass
+import math
 import sys
 from typing import Any, Final
 
@@ -42,7 +43,7 @@ def add(call: Call) -> None:
     args, settings = call.args, _given(call.args)
     settings.setdefault("kind", "openai")
     settings.setdefault("base_url", _URLS[settings["kind"]])
-    key = _key_of(args, ask=settings["base_url"] in _URLS.values() and not args.no_key)
+    key = _key_of(args, ask=not args.no_key)
     provider = call.client().post("providers", body={"name": args.name, **settings, "key": key})
     call.show(provider, lambda: _say_added(provider))
 
@@ -90,10 +91,23 @@ def _add_settings(parser: argparse.ArgumentParser, *, adding: bool) -> None:
     if adding:
         parser.add_argument("--no-key", action="store_true", help="it needs none, and none is asked for")
     parser.add_argument("--sees", choices=("private", "nothing-private"), help="whether private memories may go there")
-    parser.add_argument("--not-capable", action="store_true", help="it is too small to choose tools and to plan")
+    size = parser.add_mutually_exclusive_group()
+    size.add_argument("--capable", action="store_true", default=None, help="it chooses tools and plans, as most do")
+    small = "it is too small to choose tools and to plan"
+    size.add_argument("--not-capable", action="store_false", dest="capable", default=None, help=small)
     parser.add_argument("--context", type=int, metavar="TOKENS", help="prompt and answer together")
-    parser.add_argument("--price-in", type=float, metavar="PRICE", help="per million tokens of the prompt")
-    parser.add_argument("--price-out", type=float, metavar="PRICE", help="per million tokens of the answer")
+    parser.add_argument("--price-in", type=_price, metavar="PRICE", help="per million tokens of the prompt")
+    parser.add_argument("--price-out", type=_price, metavar="PRICE", help="per million tokens of the answer")
+
+
+def _price(text: str) -> float:
+    try:
+        price = float(text)
+    except ValueError:
+        price = -1.0
+    if not 0 <= price < math.inf:
+        raise argparse.ArgumentTypeError("must be a number from 0 on")
+    return price
 
 
 def _given(args: argparse.Namespace) -> dict[str, Any]:
@@ -103,7 +117,7 @@ def _given(args: argparse.Namespace) -> dict[str, Any]:
         "base_url": args.url,
         "model": args.model,
         "sees_private": None if args.sees is None else args.sees == "private",
-        "capable": False if args.not_capable else None,
+        "capable": args.capable,
         "context_tokens": args.context,
         "price_in": args.price_in,
         "price_out": args.price_out,

@@ -5,7 +5,7 @@ Everything in a turn or in a tool's description may come from a stranger. Pure; 
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from node.inference.engine import ChatRequest, ChatTurn, ToolCall, ToolSpec
@@ -21,10 +21,21 @@ MAX_STOP_CHARS: Final = 64
 MAX_TOOLS: Final = 128
 """As many as hosted models take; the mind itself offers a handful."""
 
+MAX_SCHEMA_CHARS: Final = 64 * 1024
+MAX_SCHEMA_CHOICES: Final = 1000
+"""Alternatives and properties in a schema: each is tried at each token, and with 3,000 of them a token takes seconds,
+in which nobody else's answer goes on either."""
+
+MAX_PATTERN_CHARS: Final = 512
+MAX_REPEATS: Final = 4096
+"""How often a part of a pattern may come, counts in counts: the library never ends over `(a|b{0,1000}){0,1000}`."""
+
 SEEDS: Final = 2**32 - 1
 """llama.cpp's seeds lie below this; this itself asks it for a random one."""
 
 _TOOL_NAME: Final = re.compile(r"[A-Za-z0-9_.:/-]{1,128}")
+
+_PATTERN_SIGN: Final = re.compile(r"\\.|\[(?:\\.|[^\]\\])*\]|\{(\d{1,9})(?:,(\d{0,9}))?\}|.", re.DOTALL)
 
 _CONTROL: Final = re.compile(
     r"<(?=[|｜]|/?(?:s|bos|eos|start_of_turn|end_of_turn|think|tool_call|tool_response|tools)>)|\[(?=/?INST\])"
@@ -75,6 +86,8 @@ def in_llama_terms(asked: ChatRequest, *, context_tokens: int, lists_tools: bool
     if tools and lists_tools:
         request["tools"] = [{"type": "function", "function": _function(tool)} for tool in tools]
     schema = forced_schema(asked.tools, asked.tool_choice) if forces_a_call(asked) else asked.json_schema
+    for one in (schema or {}, *(tool.parameters for tool in tools)):
+        _check_schema(one)
     if schema is not None:
         request["response_format"] = {"type": "json_schema", "json_schema": {"schema": dict(schema)}}
     return request
@@ -96,6 +109,45 @@ def _check(asked: ChatRequest) -> None:
         raise BadInferenceRequest("tool_choice wants a call, but there are no tools")
     if asked.json_schema is not None and forces_a_call(asked):
         raise BadInferenceRequest("an answer is either JSON for a schema or the call of a tool")
+
+
+def _check_schema(schema: Mapping[str, Any]) -> None:
+    """That a grammar can be made of it which takes no longer than the model. Raises BadInferenceRequest."""
+    chars = len(_plain_json(schema))
+    choices, waiting = 0, list[object]([schema])
+    while waiting:
+        part = waiting.pop()
+        if isinstance(part, Mapping):
+            listed = [part.get(key) for key in ("enum", "anyOf", "oneOf", "properties")]
+            choices += sum(len(one) for one in listed if isinstance(one, (Mapping, Sequence)))
+            pattern = part.get("pattern")
+            if isinstance(pattern, str) and (len(pattern) > MAX_PATTERN_CHARS or _repeats(pattern) > MAX_REPEATS):
+                raise BadInferenceRequest(f"the pattern {pattern[:60]!r} is too long, or repeats too often")
+            waiting += part.values()
+        elif isinstance(part, (list, tuple)):
+            waiting += part
+    if chars > MAX_SCHEMA_CHARS or choices > MAX_SCHEMA_CHOICES:
+        raise BadInferenceRequest(
+            f"the JSON Schema has {chars} characters and {choices} alternatives and properties:"
+            f" {MAX_SCHEMA_CHARS} and {MAX_SCHEMA_CHOICES} are served"
+        )
+
+
+def _repeats(pattern: str) -> int:
+    """How often one part of a pattern may come at most, by the counts in braces after it and after the groups that
+    it is in."""
+    most, last = [1], 1
+    for sign in _PATTERN_SIGN.finditer(pattern):
+        if sign[1] is not None:
+            last *= max(1, int(sign[1]), int(sign[2] or 0))
+        elif sign[0] == "(":
+            most.append(1)
+        elif sign[0] == ")" and len(most) > 1:
+            last = most.pop()
+        elif sign[0] not in "?*+":
+            last = 1
+        most[-1] = max(most[-1], last)
+    return max(most)
 
 
 def _plain_tool(tool: ToolSpec) -> ToolSpec:

@@ -46,8 +46,9 @@ class Caller:
 
         Raises HeldBack, and what the engine raises.
         """
-        reservation = await self._admitted(provider, engine, request)
-        call = self._telemetry.begin(provider, engine.name, request)
+        model = engine.name  # asked once: a local model may be taken away after the call was admitted
+        reservation = await self._admitted(provider, model, request)
+        call = self._telemetry.begin(provider, model, request)
         began_s, chars = time.monotonic(), 0
         completion: Completion | None = None
         failure: BaseException | None = None
@@ -88,14 +89,12 @@ class Caller:
         self._names.add(provider.name)
         self.counters[f"inference_{provider.name}_{what}"] += n
 
-    async def _admitted(self, provider: Provider, engine: Engine, request: ChatRequest) -> Reservation | None:
+    async def _admitted(self, provider: Provider, model: str, request: ChatRequest) -> Reservation | None:
         """Raises HeldBack."""
         if self._governor is None:
             return None
         try:
-            admitted = await self._governor.admit(
-                request, provider=provider.name, model=engine.name, price=provider.price
-            )
+            admitted = await self._governor.admit(request, provider=provider.name, model=model, price=provider.price)
             if isinstance(admitted, Held):
                 raise HeldBack(admitted)
         except BaseException:
@@ -123,7 +122,8 @@ class Caller:
 
 def _guessed(request: ChatRequest, chars: int, failure: BaseException | None, *, ms: int) -> Used:
     """What a call used that has no count: nothing where it was refused, the prompt and what came where it was begun."""
-    if isinstance(failure, InferenceError) and not chars and not isinstance(failure, ProviderSilent):
+    begun = chars or isinstance(failure, ProviderSilent) or (isinstance(failure, GatewayError) and failure.begun)
+    if isinstance(failure, InferenceError) and not begun:
         return Used(ms=ms, failed=True)
     return Used(
         prompt_tokens=prompt_guess(request),

@@ -17,7 +17,15 @@ from identity.errors import PagiError
 from node.clock import now_ms
 from node.inference.choice import Choice, remember_choice
 from node.inference.downloading import PAUSE_S, Half, Progress, Report, Wanted, bring, digest, drop, halves
-from node.inference.errors import ModelDamaged, ModelInUse, ModelMissing, ModelNameTaken, ModelNotNamed, ModelUnknown
+from node.inference.errors import (
+    ModelBusy,
+    ModelDamaged,
+    ModelInUse,
+    ModelMissing,
+    ModelNameTaken,
+    ModelNotNamed,
+    ModelUnknown,
+)
 from node.inference.gguf import GgufFacts, read_facts
 from node.inference.local import LocalModel
 from node.inference.models import SMOLLM2, cache_folder, ensure_bundled
@@ -48,7 +56,8 @@ class Listed:
 
 
 class Catalog:
-    """The models of one twin. `on_news` is called when there is a new one, `on_removal` before one is forgotten."""
+    """The models of one twin. `prove` raises ModelUnloadable for a file that must not be loaded here; `on_news` is
+    called when there is a new one, `on_removal` before one is forgotten."""
 
     def __init__(
         self,
@@ -58,6 +67,7 @@ class Catalog:
         model: LocalModel,
         sources: Sources,
         configured: Callable[[], str],
+        prove: Callable[[Path], Awaitable[None]],
         on_news: Callable[[], None],
         on_removal: Callable[[ModelRow], Awaitable[None]],
     ) -> None:
@@ -66,6 +76,7 @@ class Catalog:
         self._model = model
         self._sources = sources
         self._configured = configured
+        self._prove = prove
         self._one_at_a_time: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._on_news = on_news
         self._on_removal = on_removal
@@ -112,9 +123,14 @@ class Catalog:
         ModelUnloadable.
         """
         path = await self._file_of(name, report)
-        await self._model.use(path)  # also where it is the present one: its file may be another now
-        choice = Choice(model=name if name in (BUNDLED, NONE) else str(path), instead_of=self._configured())
-        await asyncio.to_thread(remember_choice, self._folder, choice)
+        if path is not None and name != BUNDLED:
+            await self._prove(path)
+
+        def remember() -> None:
+            choice = Choice(model=name if name in (BUNDLED, NONE) else str(path), instead_of=self._configured())
+            remember_choice(self._folder, choice)
+
+        await self._model.use(path, remember)  # also where it is the present one: its file may be another now
 
     async def _file_of(self, name: str, report: Report) -> Path | None:
         if name == NONE:
@@ -129,14 +145,17 @@ class Catalog:
     async def remove(self, name: str) -> None:
         """Forget a model, and what was begun of one; a file that was fetched goes too, one of the owner's stays.
 
-        Raises ModelInUse, ModelUnknown, and ModelNotNamed for the bundled one, which all twins of this user share.
+        Raises ModelInUse, ModelBusy, ModelUnknown, and ModelNotNamed for the bundled one, which all twins of this user
+        share.
         """
         if name == BUNDLED:
             raise ModelNotNamed(f"the bundled model belongs to all your twins: its file is {bundled_path()}")
+        if self._one_at_a_time[name].locked():
+            raise ModelBusy(f"the model {name} is being brought here or removed now")
         async with self._one_at_a_time[name]:
             row = await self._row(name)
-            if row is not None and row.path == str(self._model.path):
-                raise ModelInUse(f"the model {name} answers now")
+            if row is not None and self._model.uses(Path(row.path)):
+                raise ModelInUse(f"the model {name} answers now, or is being loaded")
             dropped = _NAME.fullmatch(name) is not None and await asyncio.to_thread(drop, self._target(name))
             if row is None and not dropped:
                 raise ModelUnknown(f"no model is called {name[:64]!r}")
@@ -195,8 +214,8 @@ class Catalog:
             known = await self._row(chosen)
             if known is not None and known.sha256 != found:
                 raise ModelNameTaken(f"the model {chosen} is from {known.source}")
-            if known is not None and known.own_file:
-                return await self._listed(known)  # it was fetched before: the file in the home is as good
+            if known is not None and known.own_file and (listed := await self._listed(known)).state == "here":
+                return listed  # it was fetched before: the file in the home is as good
             return await self._keep(_of_file(chosen, path, facts, found))
 
     async def _keep(self, model: NewModel) -> Listed:

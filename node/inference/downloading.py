@@ -94,6 +94,10 @@ async def bring(
                 if failures == ATTEMPTS:
                     raise
                 await asyncio.sleep(pause_s * 2 ** (failures - 1))
+            except ModelDamaged:
+                if part.stat().st_size > wanted.size_bytes:
+                    drop(target)
+                raise
         sha256 = await digest(part, wanted.size_bytes, report)
         if wanted.sha256 not in (None, sha256):
             drop(target)
@@ -188,10 +192,9 @@ async def _append(pieces: AsyncGenerator[bytes, None], part: Path, done: int, si
                     if len(waiting) >= _FLUSH_BYTES:
                         await asyncio.to_thread(_write, file, waiting)
                         waiting = bytearray()
-                        report(Progress("fetching", done, size_bytes))
+                    report(Progress("fetching", done, size_bytes))
         finally:
             _write(file, waiting)
-            report(Progress("fetching", min(done, size_bytes), size_bytes))
     return done
 
 

@@ -22,7 +22,8 @@ PagiError
         │   └── NotAModel       42217  a file that is no GGUF model, or a damaged one
         ├── EngineMissing       50017  the library of the chosen engine is not installed
         ├── ModelUnknown        40417  no model of this name was added
-        ├── ModelInUse          40917  the model answers now, so it is not removed
+        ├── ModelInUse          40917  the model answers now or is being loaded, so it is not removed
+        ├── ModelBusy           42317  the model is being fetched now, so it is not removed
         ├── ModelNameTaken      40918  another model has this name
         ├── ModelNotNamed       40017  text that names no model, or several
         ├── ModelTooLarge       50717  the disk has no room for it
@@ -53,7 +54,12 @@ class BudgetExhausted(InferenceError):
 
 
 class GatewayError(InferenceError):
-    """A provider that the owner named did not answer as it should."""
+    """A provider that the owner named did not answer as it should.
+
+    `begun`: a part of an answer had come from it, for which it may want money.
+    """
+
+    begun: bool = False
 
 
 class RateLimited(GatewayError):
@@ -88,7 +94,10 @@ class LocalInferenceError(InferenceError):
 
 class InferenceUnavailable(LocalInferenceError):
     code = 50301
-    hint = "Start the twin with `--model bundled` or `--model PATH`. Without a model it answers from memory, degraded."
+    hint = (
+        "Start the twin with `--model bundled` or `--model PATH`, or let a provider see what is private:"
+        " `pagi provider change NAME --sees private`. Without a model it answers from memory, degraded."
+    )
 
 
 class InferenceFailed(LocalInferenceError):
@@ -131,6 +140,11 @@ class ModelUnknown(LocalInferenceError):
 class ModelInUse(LocalInferenceError):
     code = 40917
     hint = "Use another one first: `pagi model use NAME`, `pagi model use bundled` or `pagi model use none`."
+
+
+class ModelBusy(LocalInferenceError):
+    code = 42317
+    hint = "Stop the command that brings it (Ctrl-C), or wait for its end; then try again."
 
 
 class ModelNameTaken(LocalInferenceError):

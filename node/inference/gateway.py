@@ -170,9 +170,6 @@ class Gateway:
         """Ask one after the other. With `hold` only the whole answer is given on, so that each may still fail."""
         failures = Failures()
         for provider in self.providers if only is None else self._named(only):
-            if request.private and not provider.sees_private:
-                failures.not_asked(provider.name, "may not see private memories")
-                continue
             if provider is self.local:
                 await self._local.ready()
             if (engine := provider.engine()) is None:
@@ -180,6 +177,9 @@ class Gateway:
                 continue
             began_s = self._now_s()
             for attempt in count(1):
+                if (barred := self._barred(provider, request)) is not None:
+                    failures.not_asked(provider.name, barred)
+                    break
                 if (resting_s := self._resting_s(provider)) is not None:
                     reason = f"rests for {resting_s:.0f} s after it failed: {provider.trouble}"
                     failures.not_asked(provider.name, reason, provider.trouble)
@@ -205,12 +205,21 @@ class Gateway:
                         break
                     self._caller.count(provider, "retries")
         if (instead := failures.throttled(shown=request.shown)) is not None:
+            if not hold:
+                yield instead.text
             yield instead
             return
         raise failures.error()
 
     def _named(self, name: str) -> tuple[Provider, ...]:
         return tuple(provider for provider in self.providers if provider.name == name)
+
+    def _barred(self, provider: Provider, request: ChatRequest) -> str | None:
+        """Why the owner does not let a provider be asked, who may have changed it since the request began."""
+        found = self._named(provider.name)
+        if not found:
+            return "was removed meanwhile"
+        return "may not see private memories" if request.private and not found[0].sees_private else None
 
     def _resting_s(self, provider: Provider) -> float | None:
         """How long it still rests; None if it may be asked, and then whoever asks has entered its breaker."""

@@ -263,8 +263,9 @@ def _cache_bytes(own: Mapping[str, Value]) -> int:
 
 
 def _whole(said: Mapping[str, Value], key: str, absent: int = 0) -> int:
+    """A count. One below zero says nothing, as one that is not there."""
     value = said.get(key, absent)
-    return value if isinstance(value, int) else absent
+    return value if isinstance(value, int) and value >= 0 else absent
 
 
 def _line(said: Mapping[str, Value], key: str) -> str | None:

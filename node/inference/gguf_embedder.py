@@ -7,7 +7,6 @@ its likeness says little: take a model that was made for embedding.
 from __future__ import annotations
 
 import hashlib
-import os
 import secrets
 import threading
 from collections.abc import Sequence
@@ -17,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 from node.inference.embedder import MAX_EMBED_CHARS, normalised
 from node.inference.errors import BadEmbedding, EmbedderUnavailable
 from node.inference.gguf import read_facts
+from node.inference.machine import usable_cores
 
 if TYPE_CHECKING:
     import numpy as np
@@ -100,7 +100,7 @@ def _params(xllamacpp: Any, path: Path, tokens: int, pooling: Any) -> Any:
     params.n_gpu_layers = 0
     params.fit_params = False
     for cpu in (params.cpuparams, params.cpuparams_batch):
-        cpu.n_threads = max(1, min(MAX_THREADS, (os.cpu_count() or 2) // 2))
+        cpu.n_threads = max(1, min(MAX_THREADS, usable_cores() // 2))
         cpu.poll = 0
     params.hostnames = ["127.0.0.1"]  # it always listens; nobody is told the key that it wants
     params.port = 0

@@ -15,6 +15,7 @@ made (`storage/usage.py`); the rest is counted when it ends.
 import logging
 import sqlite3
 import uuid
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Final, Literal, Self
@@ -74,9 +75,10 @@ class Tally:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reservation:
-    """Room for one call. `id` is set where the call is on disk."""
+    """Room for one call, which counts for the `day` on which it began. `id` is set where the call is on disk."""
 
     id: str | None
+    day: str
     provider: str
     model: str
     session_id: str | None
@@ -160,6 +162,7 @@ class Governor:
             tally.reserve(tokens, micros)
         reservation = Reservation(
             id=None if price.free else uuid.uuid4().hex,
+            day=self._day,
             provider=provider,
             model=model,
             session_id=request.session_id,
@@ -181,7 +184,7 @@ class Governor:
             tally.release(reservation.tokens, reservation.micros)
             tally.use(tokens, used.ms, micros)
         row = UsageRow(
-            day=self._date(),
+            day=reservation.day,
             provider=reservation.provider,
             model=reservation.model,
             failed=int(used.failed),
@@ -233,8 +236,10 @@ class Governor:
             sums = await self._database.read(lambda conn: usage.sums_of_session(conn, session_id))
             self._sessions.put(session_id, sums)
             session = self._sessions.get(session_id)
-        if self._date() != self._day:
-            self._day, self._today = self._date(), Tally()
+        while (day := self._date()) != self._day:  # read, for a clock that was set back comes to a day once more
+            sums = await self._database.read(lambda conn, day=day: usage.sums_of_day(conn, day))  # type: ignore[misc]
+            if day != self._day:  # nobody else was faster
+                self._day, self._today = day, _tally(sums)
         scopes: dict[Scope, Tally] = {"day": self._today, "twin": self._twin}
         if session is not None:
             scopes["session"] = session
@@ -243,7 +248,7 @@ class Governor:
     async def _write_open(self, reservation: Reservation, call_id: str) -> None:
         call = OpenCall(
             id=call_id,
-            day=self._date(),
+            day=reservation.day,
             session_id=reservation.session_id,
             provider=reservation.provider,
             model=reservation.model,
@@ -252,9 +257,12 @@ class Governor:
         )
         try:
             await self._database.write(lambda conn: usage.open_call(conn, call))
-        except BaseException:
+        except BaseException as error:
             for tally in reservation.tallies:
                 tally.release(reservation.tokens, reservation.micros)
+            if not isinstance(error, StorageError):  # the caller has gone, which takes no write back
+                with suppress(StorageError):
+                    await self._database.write(lambda conn: usage.forget_call(conn, call_id))
             raise
 
     async def _save(self) -> None:

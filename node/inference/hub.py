@@ -135,7 +135,7 @@ class Hub:
                 link: Mapping[str, Any] = response.links.get("next") or {}
             for entry in entries if isinstance(entries, list) else ():
                 path = entry.get("path") if isinstance(entry, dict) else None
-                if isinstance(path, str) and path.lower().endswith(".gguf") and entry.get("type") == "file":
+                if isinstance(path, str) and _is_file_below(path) and entry.get("type") == "file":
                     found[path] = entry
             place = place.join(URL(str(link["url"]))) if "url" in link else None
             if place is not None and place.origin() != self._base.origin():
@@ -240,6 +240,12 @@ def _redirected(place: URL, response: aiohttp.ClientResponse) -> URL:
     if following.scheme not in ("http", "https") or (place.scheme, following.scheme) == ("https", "http"):
         raise HubRefused(f"{place.host} redirects away from https")
     return following
+
+
+def _is_file_below(path: str) -> bool:
+    """Whether it is a GGUF file below the repository, by a name that a URL and a terminal can take."""
+    below = not any(part in ("", ".", "..") for part in path.split("/"))
+    return below and path.isprintable() and path.lower().endswith(".gguf")
 
 
 def _is_near(place: URL) -> bool:

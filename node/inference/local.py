@@ -103,6 +103,7 @@ class LocalModel:
         self._one_change = asyncio.Lock()
         self._tasks: set[asyncio.Task[None]] = set()
         self._alive: set[_Held] = set()
+        self._coming: list[Path] = []
         self._closing = False
         if reason is not None:
             self._settled.set()
@@ -140,13 +141,18 @@ class LocalModel:
         self._settled.set()
         return self.held
 
-    async def use(self, path: Path | None) -> None:
-        """Load the model at `path` and let it answer from now on; None for no model.
+    def uses(self, path: Path) -> bool:
+        """Whether the model at `path` answers, or is about to."""
+        return path == self.path or path in self._coming
+
+    async def use(self, path: Path | None, then: Callable[[], None] = lambda: None) -> None:
+        """Load the model at `path` and let it answer from now on; None for no model. `then` runs in a thread, before
+        another exchange begins.
 
         The present one serves until then, and stays if the new one cannot be loaded: raises InferenceError. A caller
-        that leaves meanwhile does not stop the exchange.
+        that leaves meanwhile stops neither the exchange nor `then`, whose errors are raised.
         """
-        await asyncio.shield(self._keep(self._change(path)))
+        await asyncio.shield(self._keep(self._exchange(path, then)))
 
     async def aclose(self) -> None:
         """Close every model, whatever runs on it. One that is being loaded is closed when it is there."""
@@ -155,16 +161,26 @@ class LocalModel:
             held.done.set()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
+    async def _exchange(self, path: Path | None, then: Callable[[], None]) -> None:
+        coming = [path] if path is not None else []
+        self._coming += coming
+        try:
+            async with self._one_change:
+                await self._change(path)
+                await asyncio.to_thread(then)
+        finally:
+            for one in coming:
+                self._coming.remove(one)
+
     async def _change(self, path: Path | None) -> None:
-        async with self._one_change:
-            if path is None:
-                self.path = None
-                self.settle(None, NO_MODEL)
-                return
-            assert self._open is not None
-            loaded: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-            self._keep(self._hold(self._open(path), path, loaded))
-            await loaded
+        if path is None:
+            self.path = None
+            self.settle(None, NO_MODEL)
+            return
+        assert self._open is not None
+        loaded: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._keep(self._hold(self._open(path), path, loaded))
+        await loaded
 
     async def _hold(
         self, opening: AbstractAsyncContextManager[Engine], path: Path, loaded: asyncio.Future[None]

@@ -10,7 +10,7 @@ import os
 import platform
 import shutil
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -170,19 +170,39 @@ def _mib(size_bytes: int) -> str:
 
 def look(*, neighbours: int = 0) -> Machine:
     """What this process may use now. Blocks for the time that `nvidia-smi` takes, where there is one."""
-    return Machine(
-        cores=usable_cores(), free_bytes=psutil.virtual_memory().available, gpus=seen_gpus(), neighbours=neighbours
-    )
+    return Machine(cores=usable_cores(), free_bytes=usable_memory(), gpus=seen_gpus(), neighbours=neighbours)
 
 
-def usable_cores(cgroup: Path = Path("/sys/fs/cgroup/cpu.max")) -> int:
+def usable_cores(groups: Sequence[Path] | None = None) -> int:
     """The cores that this process may keep busy: real ones, of those it is bound to, within its container's quota."""
     bound = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     cores = min(bound, psutil.cpu_count(logical=False) or bound)
-    with contextlib.suppress(OSError, ValueError):
-        quota, period = cgroup.read_text().split()  # "max 100000" is no quota
-        cores = min(cores, int(quota) // int(period))
+    for group in control_groups() if groups is None else groups:
+        with contextlib.suppress(OSError, ValueError):
+            quota, period = (group / "cpu.max").read_text().split()  # "max 100000" is no quota
+            cores = min(cores, int(quota) // int(period))
     return max(1, cores)
+
+
+def usable_memory(groups: Sequence[Path] | None = None) -> int:
+    """The bytes that this process may still take: what is free here, within what its container may have."""
+    free_bytes: int = psutil.virtual_memory().available
+    for group in control_groups() if groups is None else groups:
+        with contextlib.suppress(OSError, ValueError, KeyError):
+            most = int((group / "memory.max").read_text())  # "max" is no limit
+            used = int((group / "memory.current").read_text())
+            kinds = dict(line.split() for line in (group / "memory.stat").read_text().splitlines())
+            free_bytes = min(free_bytes, most - used + int(kinds["inactive_file"]))  # files are given up when needed
+    return max(0, free_bytes)
+
+
+def control_groups(own: Path = Path("/proc/self/cgroup"), root: Path = Path("/sys/fs/cgroup")) -> tuple[Path, ...]:
+    """The control groups (version 2) whose limits hold for this process, the innermost first."""
+    with contextlib.suppress(OSError, ValueError):
+        folder = (root / own.read_text().strip().rpartition("0::/")[2]).resolve()
+        if folder.is_dir() and folder.is_relative_to(root):
+            return tuple(group for group in (folder, *folder.parents) if group.is_relative_to(root))
+    return (root,)
 
 
 def seen_gpus(run: Callable[[], str] | None = None, drm: Path = Path("/sys/class/drm")) -> tuple[Gpu, ...]:

@@ -7,6 +7,7 @@ from node.content.content import Content
 from node.inference.catalog import Catalog
 from node.inference.hub import Hub
 from node.inference.local import LocalModel
+from node.inference.proving import prove
 from node.inference.sharing import Sharing
 from node.inference.sources import Sources
 from storage.database import Database
@@ -36,6 +37,7 @@ def assemble_models(
         sources=Sources(hub=hub, content=content),
         # As config.toml says it: what was given on the command line holds for one run only.
         configured=lambda: load_config(home.config_toml).inference.model,
+        prove=lambda file: prove(file, settings),
         on_news=sharing.look,
         on_removal=sharing.end,
     )

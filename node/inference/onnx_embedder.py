@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
@@ -17,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from node.inference.embedder import MAX_EMBED_CHARS, normalised
 from node.inference.errors import BadEmbedding, EmbedderUnavailable
+from node.inference.machine import usable_cores
 
 if TYPE_CHECKING:
     import numpy as np
@@ -100,7 +100,7 @@ class OnnxEmbedder:
 
 def _options(onnxruntime: Any) -> Any:
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = max(1, min(MAX_THREADS, (os.cpu_count() or 2) // 2))
+    options.intra_op_num_threads = max(1, min(MAX_THREADS, usable_cores() // 2))
     options.log_severity_level = 4
     return options
 

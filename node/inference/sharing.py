@@ -47,10 +47,14 @@ class Sharing:
 
     async def end(self, model: ModelRow) -> None:
         """Keep the content of a model that is removed no longer, unless another one has the same."""
-        cid = model.cid
-        if cid is not None and await self._database.read(lambda conn: records.shared_by(conn, cid)) <= 1:
+        if model.cid is not None:
+            await self._unpin(Cid.parse(model.cid), sharers=1)
+
+    async def _unpin(self, cid: Cid, *, sharers: int) -> None:
+        """Unpin what at most so many models have."""
+        if await self._database.read(lambda conn: records.shared_by(conn, str(cid))) <= sharers:
             with contextlib.suppress(NotPinned):
-                await self._content.unpin(Cid.parse(cid))
+                await self._content.unpin(cid)
 
     async def _share(self, model: ModelRow) -> None:
         try:
@@ -63,8 +67,7 @@ class Sharing:
         cid = str(added.cid)
         still_here = await self._database.write(lambda conn: records.note_shared(conn, model, cid, None))
         if not still_here:
-            with contextlib.suppress(NotPinned):
-                await self._content.unpin(added.cid)
+            await self._unpin(added.cid, sharers=0)
 
 
 async def _pieces(path: Path) -> AsyncIterator[bytes]:

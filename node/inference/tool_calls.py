@@ -7,9 +7,8 @@ come is recognised here as well. Pure, but for the ids.
 """
 
 import json
-import re
 import secrets
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from node.inference.engine import ToolCall, ToolSpec
@@ -17,8 +16,9 @@ from node.inference.errors import BadInferenceRequest
 
 _TAG: Final = "<tool_call>"
 _BEGINNINGS: Final = ("{", "[", "```", _TAG)
-_FENCED: Final = re.compile(r"```(?:json|tool_call)?\s*\n(.*?)\n?\s*```\Z", re.DOTALL)
-_TAGGED: Final = re.compile(r"\s*<tool_call>(.*?)(?:</tool_call>|\Z)", re.DOTALL)
+_TAG_END: Final = "</tool_call>"
+_FENCE: Final = "```"
+_FENCE_BEGINNINGS: Final = ("```", "```json", "```tool_call")
 
 
 def forced_schema(tools: Sequence[ToolSpec], choice: str) -> dict[str, Any]:
@@ -67,14 +67,8 @@ def in_prompt(tools: Sequence[ToolSpec]) -> str:
 def calls_in(text: str, names: Collection[str]) -> tuple[ToolCall, ...]:
     """The calls that the whole of a text is; none if any part of it is something else."""
     text = text.strip()
-    if text.startswith(_TAG):
-        parts = _TAGGED.findall(text) if not _TAGGED.sub("", text).strip() else []
-    elif fenced := _FENCED.match(text):
-        parts = [fenced[1]]
-    else:
-        parts = [text]
     found: list[ToolCall] = []
-    for part in parts:
+    for part in _tagged(text) if text.startswith(_TAG) else (_unfenced(text),):
         calls = _read(part, names)
         if not calls:
             return ()
@@ -82,11 +76,36 @@ def calls_in(text: str, names: Collection[str]) -> tuple[ToolCall, ...]:
     return tuple(found)
 
 
+def _tagged(text: str) -> Iterator[str]:
+    """What stands between the tags that a text consists of; nothing (an empty text) for words outside of them."""
+    at = 0
+    while at < len(text):
+        if not text.startswith(_TAG, at):
+            yield ""
+            return
+        end = text.find(_TAG_END, at)
+        end = end if end >= 0 else len(text)
+        yield text[at + len(_TAG) : end]
+        at = len(text) - len(text[end + len(_TAG_END) :].lstrip())
+
+
+def _unfenced(text: str) -> str:
+    """A text without the code fence around it, where it has one."""
+    first, _, rest = text.partition("\n")
+    if first.strip() in _FENCE_BEGINNINGS and rest.endswith(_FENCE):
+        return rest.removesuffix(_FENCE).strip()
+    return text
+
+
 def _read(text: str, names: Collection[str]) -> list[ToolCall]:
+    """The calls that a text in JSON is. A model may write anything: no finite number, half a character, any depth."""
     try:
-        said = json.loads(text)
+        return _calls(json.loads(text), names)
     except (ValueError, RecursionError):
         return []
+
+
+def _calls(said: Any, names: Collection[str]) -> list[ToolCall]:
     found = []
     for item in said if isinstance(said, list) else [said]:
         name = item.get("name") if isinstance(item, Mapping) else None
@@ -95,7 +114,8 @@ def _read(text: str, names: Collection[str]) -> list[ToolCall]:
         arguments = item.get("arguments", item.get("parameters", {}))
         if not isinstance(arguments, Mapping):
             return []
-        found.append(ToolCall(new_id(), str(name), json.dumps(arguments, ensure_ascii=False)))
+        written = json.dumps(arguments, ensure_ascii=False, allow_nan=False)
+        found.append(ToolCall(new_id(), str(name), written.encode("utf-8", "replace").decode("utf-8")))
     return found
 
 

@@ -70,6 +70,7 @@ class AnthropicReader:
     """Reads the events of one answer. With `as_answer` the input of a tool is the answer's text. See Reader."""
 
     def __init__(self, *, as_answer: bool) -> None:
+        self.begun = False
         self.finish: Finish | None = None
         self.prompt_tokens: int | None = None
         self.completion_tokens: int | None = None

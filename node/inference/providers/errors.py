@@ -3,7 +3,7 @@
 InferenceError (node.inference.errors)
 ├── GatewayError
 │   ├── ProviderFailed   50228  it broke off, gave an error of its own, or answered what is no answer
-│   ├── ProviderSilent   50428  no connection, no first piece or no further piece in time
+│   ├── ProviderSilent   50428  no first piece or no further piece in time
 │   ├── ProviderRefused  50328  it does not take our key, or does not know the model
 │   ├── ProviderLimited  42929  it limits us; carries how long it wants to be left alone
 │   ├── AnswerCutOff     50229  it failed after a part of its answer had been given on

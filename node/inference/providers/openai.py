@@ -70,6 +70,7 @@ class OpenAiReader:
     """Reads the chunks of one answer. See Reader."""
 
     def __init__(self) -> None:
+        self.begun = False
         self.finish: Finish | None = None
         self.prompt_tokens: int | None = None
         self.completion_tokens: int | None = None

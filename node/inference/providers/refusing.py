@@ -20,6 +20,8 @@ MAX_RETRY_AFTER_S: Final = 3600.0
 _REASON_CHARS: Final = 200
 _ECHO_CHARS: Final = 24
 """So many characters of the prompt in a row are no chance."""
+_SHORTEST_CHARS: Final = 4
+"""A shorter text of the prompt, such as `hi`, stands in any message by chance."""
 
 _UNSUPPORTED: Final = re.compile(
     r"(?:not|isn't|un)[ -]?(?:supported|recognized|permitted|known)|deprecated|cannot both be", re.IGNORECASE
@@ -62,16 +64,20 @@ def unsupported_in(refusal: Refusal, optional: Collection[str], sent: Collection
     return next((name for name in optional if name in sent and (name == refusal.param or name in words)), None)
 
 
-def fit_to_show(refusal: Refusal, *, key: str | None, prompt: str) -> str:
-    """What the provider said, as `: ` and one short line; its kind alone where it repeats the prompt; or nothing."""
-    text = " ".join(refusal.message.split())[:_REASON_CHARS]
+def fit_to_show(refusal: Refusal, *, key: str | None, prompt: Collection[str]) -> str:
+    """What the provider said, as `: ` and one short line; its kind alone where it repeats one of the texts of the
+    prompt; or nothing."""
+    whole = " ".join(refusal.message.split())
     if key:
-        text = text.replace(key, "[key]")
-    text = _SECRET.sub("[key]", text)
-    ours = " ".join(prompt.split())
-    echoed = any(text[at : at + _ECHO_CHARS] in ours for at in range(len(text) - _ECHO_CHARS + 1))
+        whole = whole.replace(key, "[key]")
+    whole = _SECRET.sub("[key]", whole)
+    text = whole[:_REASON_CHARS]  # not before: a part of a key would not be known as one
+    ours = [" ".join(said.split()) for said in prompt]
+    parts = {text[at : at + _ECHO_CHARS] for at in range(len(text) - _ECHO_CHARS + 1)}
+    echoed = any(part in said for said in ours for part in parts)
+    echoed = echoed or any(said in whole for said in ours if len(said) >= _SHORTEST_CHARS)
     if echoed or not text.isprintable():
-        text = refusal.kind if re.fullmatch(r"[\w.-]{1,64}", refusal.kind) else ""
+        text = refusal.kind if re.fullmatch(r"[\w.-]{1,64}", refusal.kind) and refusal.kind != key else ""
     return f": {text}" if text else ""
 
 

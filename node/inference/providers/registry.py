@@ -1,6 +1,7 @@
 """The providers that the owner named: kept in the database, changed while the twin runs, opened as engines.
 
-What is under way ends with the provider as it was; the next request sees the change.
+An answer under way ends with the provider as it was; the next request sees the change. One that was removed, or may no
+longer see what is private, is asked no more, not even for a request that began before.
 """
 
 import asyncio
@@ -184,8 +185,8 @@ def _check_url(base_url: str) -> None:
     """Raises ProviderInvalid."""
     try:
         parts = urlsplit(base_url)
-        usable = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+        usable = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0 and base_url.isascii()
     except ValueError:
         usable = False
-    if not usable or parts.username or parts.password or parts.query or parts.fragment:
+    if not usable or " " in base_url or parts.username or parts.password or parts.query or parts.fragment:
         raise ProviderInvalid("the base URL is such as https://api.example.com/v1, without a user, query or fragment")

@@ -8,7 +8,7 @@ bounds. Errors never repeat the key, nor words of the prompt.
 import asyncio
 import json
 import time
-from collections.abc import AsyncGenerator, Collection, Mapping
+from collections.abc import AsyncGenerator, Collection, Iterable, Mapping
 from contextlib import aclosing, suppress
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
@@ -20,7 +20,7 @@ import orjson
 from node.http.errors import HostSilent
 from node.http.outside import Outside
 from node.inference.engine import ChatRequest, Completion, Finish, ToolCall
-from node.inference.errors import BadInferenceRequest, GoalTooLong, InferenceError, InferenceUnavailable
+from node.inference.errors import BadInferenceRequest, GatewayError, GoalTooLong, InferenceError, InferenceUnavailable
 from node.inference.providers.errors import ProviderFailed, ProviderSilent
 from node.inference.providers.refusing import Refusal, error_of, fit_to_show, read_refusal, retry_after_s
 from node.inference.providers.sse import EventReader
@@ -70,8 +70,10 @@ class Times:
 
 
 class Reader(Protocol):
-    """Reads the events of one answer. Raises ProviderFailed for what no answer holds."""
+    """Reads the events of one answer. Raises ProviderFailed for what no answer holds. `begun` is whether a part of it
+    has come."""
 
+    begun: bool
     finish: Finish | None
     prompt_tokens: int | None
     completion_tokens: int | None
@@ -82,7 +84,7 @@ class Reader(Protocol):
         ...
 
     def over(self, data: bytes) -> bool:
-        """Whether this data is the end of the stream."""
+        """Whether this data is the end of the stream; some is no event, some is known for it once it was taken."""
         ...
 
     def tool_calls(self) -> tuple[ToolCall, ...]: ...
@@ -146,16 +148,20 @@ class RemoteEngine:
         began = time.perf_counter()
         reader, pieces = self._dialect.reader(request), []
         left_chars = request.max_tokens * MAX_PROVIDER_CHARS_PER_TOKEN + SPARE_CHARS
-        async with aclosing(self._pieces(request, reader)) as texts:
-            async for text in texts:
-                left_chars -= len(text)
-                if left_chars < 0:
-                    raise ProviderFailed("it sends more text than was asked for")
-                pieces.append(text)
-                yield text
+        try:
+            async with aclosing(self._pieces(request, reader)) as texts:
+                async for text in texts:
+                    left_chars -= len(text)
+                    if left_chars < 0:
+                        raise ProviderFailed("it sends more text than was asked for")
+                    pieces.append(text)
+                    yield text
+            if reader.finish is None:
+                raise ProviderFailed("its answer was cut off")
+        except GatewayError as error:
+            error.begun = reader.begun
+            raise
         answer = "".join(pieces)
-        if reader.finish is None:
-            raise ProviderFailed("its answer was cut off")
         if request.json_schema is not None and reader.finish == "stop":
             _check_schema(answer, request.json_schema)
         calls, asked, answered = reader.tool_calls(), reader.prompt_tokens, reader.completion_tokens
@@ -163,7 +169,7 @@ class RemoteEngine:
             text=answer,
             model=self.name,
             prompt_tokens=prompt_guess(request) if asked is None else asked,
-            completion_tokens=tokens_guess(len(answer)) if answered is None else answered,
+            completion_tokens=tokens_guess(len(answer) + _chars_of(calls)) if answered is None else answered,
             ms=(time.perf_counter() - began) * 1000,
             finish="tool_calls" if calls and reader.finish != "length" else reader.finish,
             tool_calls=calls,
@@ -211,25 +217,30 @@ class RemoteEngine:
                 events = EventReader()
                 while chunk := await _chunk(reply, min(until, end)):
                     for data in events.feed(chunk):
-                        if reader.over(data):
-                            await _drained(reply)
-                            return
-                        text, moved = reader.take(_object(data))
+                        text, moved = ("", False) if reader.over(data) else reader.take(_object(data))
                         if text:
                             yield text
                             if self._closed:
                                 raise InferenceUnavailable("the model was closed while it answered")
                         if moved:  # counted from here: how long the reader took is not the provider's doing
-                            until = loop.time() + times.stall_s
-        except HostSilent as error:
-            raise ProviderSilent(f"it gave no answer within {times.first_piece_s:g} s") from error
+                            reader.begun, until = True, loop.time() + times.stall_s
+                        if reader.over(data):
+                            await _drained(reply)
+                            return
         except NetError as error:
-            if self._closed:
-                raise InferenceUnavailable("the model was closed while it answered") from error
-            raise ProviderFailed(str(error)) from error
+            if reader.finish is None:  # else the answer is whole, and only the end of the stream is missing
+                raise self._fault(error, begun=reader.begun, over=loop.time() >= end) from error
         finally:
             if reply is not None:
                 self._open.discard(reply)
+
+    def _fault(self, error: NetError, *, begun: bool, over: bool) -> InferenceError:
+        """What a fault of the connection is to whoever waits for the answer; `over`: the time for the whole is."""
+        if isinstance(error, HostSilent):
+            return ProviderSilent(_silence(self._times, begun=begun, over=over))
+        if self._closed:
+            return InferenceUnavailable("the model was closed while it answered")
+        return ProviderFailed("its connection broke in the middle of its answer" if begun else str(error))
 
     def _headers(self) -> Mapping[str, str]:
         return self._dialect.headers(self._place.key)
@@ -250,9 +261,15 @@ class RemoteEngine:
         param = self._dialect.unsupported(refusal, body.keys()) if status in (400, 422) else None
         if param is not None and param not in self._without:
             return _Unsupported(param)
-        prompt = " ".join(turn.content for turn in request.turns)
+        prompt = [
+            text for turn in request.turns for text in (turn.content, *(call.arguments for call in turn.tool_calls))
+        ]
         said = fit_to_show(refusal, key=self._place.key, prompt=prompt)
         return error_of(status, refusal.kind, f"it answered {status}{said}", retry_after_s(reply.headers))
+
+
+def _chars_of(calls: Iterable[ToolCall]) -> int:
+    return sum(len(call.name) + len(call.arguments) for call in calls)
 
 
 def _check(request: ChatRequest, context_tokens: int) -> None:
@@ -283,12 +300,17 @@ def _check_schema(answer: str, schema: Mapping[str, Any]) -> None:
 
 
 async def _chunk(reply: aiohttp.ClientResponse, until: float) -> bytes:
-    """The next bytes; none at the end. Raises ProviderSilent."""
-    try:
-        async with asyncio.timeout_at(until):
-            return await reply.content.readany()
-    except TimeoutError as error:
-        raise ProviderSilent("it never began its answer, or stopped in the middle of it") from error
+    """The next bytes; none at the end. Raises TimeoutError."""
+    async with asyncio.timeout_at(until):
+        return await reply.content.readany()
+
+
+def _silence(times: Times, *, begun: bool, over: bool) -> str:
+    if over:
+        return f"its answer was not whole within {times.answer_s:g} s"
+    if begun:
+        return f"it said nothing more for {times.stall_s:g} s in the middle of its answer"
+    return f"it gave no answer within {times.first_piece_s:g} s"
 
 
 async def _drained(reply: aiohttp.ClientResponse) -> None:

@@ -4,6 +4,7 @@ import asyncio
 import json
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -13,10 +14,14 @@ import pytest
 from fake_twin import TOKEN, FakeTwin
 from serving import AUTH, Client, with_server
 
-from node.inference.engine import ChatRequest, Completion, ToolCall
+from node.config import BudgetConfig, BudgetLimits
+from node.inference.engine import ChatRequest, Completion, Engine, ToolCall
 from node.inference.errors import BudgetExhausted, GoalTooLong, InferenceError
 from node.inference.gateway import Gateway
+from node.inference.governor import Governor
+from node.inference.local import LocalModel
 from node.inference.providers.errors import ProviderFailed
+from storage.database import Database
 from tests.node.inference.providers.engines import provider
 
 MODEL = "small.gguf"
@@ -163,6 +168,45 @@ def test_every_member_reaches_the_model() -> None:
     with_client(test, engine)
 
 
+class Loading(LocalModel):
+    """A local model that says when somebody waits for it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.awaited = asyncio.Event()
+
+    async def ready(self) -> Engine | None:
+        self.awaited.set()
+        return await super().ready()
+
+
+def test_a_model_that_is_being_loaded_gets_its_usual_room() -> None:
+    async def test(official: openai.AsyncOpenAI, twin: FakeTwin, client: Client) -> None:
+        local, engine = Loading(), Saying()
+        twin.inference.gateway = Gateway(local)
+        asking = asyncio.create_task(official.chat.completions.create(model="default", messages=HELLO))
+        await local.awaited.wait()
+        local.settle(engine, None)
+        await asking
+        assert engine.asked is not None
+        assert engine.asked.max_tokens == 150
+
+    with_client(test)
+
+
+def test_what_the_governor_says_is_streamed_too(tmp_path: Path) -> None:
+    async def test(official: openai.AsyncOpenAI, twin: FakeTwin, client: Client) -> None:
+        async with Database.open(tmp_path / "node.db") as database:
+            config = BudgetConfig(day=BudgetLimits(tokens=10))
+            governor = await Governor.load(database, config)
+            twin.inference.gateway = Gateway(twin.inference.local, governor=governor)
+            stream = await official.chat.completions.create(model=MODEL, messages=HELLO, stream=True)
+            said = "".join([chunk.choices[0].delta.content or "" async for chunk in stream])
+            assert said.startswith("The budget governor holds this back")
+
+    with_client(test)
+
+
 def test_tool_calls_come_back_whole_and_streamed() -> None:
     engine = Saying(pieces=(), calls=(ToolCall("c1", "add", '{"a": 1}'), ToolCall("c2", "add", "{}")))
 
@@ -177,6 +221,17 @@ def test_tool_calls_come_back_whole_and_streamed() -> None:
         assert [(call.id, call.function.arguments) for call in calls] == [("c1", '{"a": 1}'), ("c2", "{}")]
 
     with_client(test, engine)
+
+
+def test_who_could_be_asked_is_said_where_nobody_may_see_what_is_private() -> None:
+    async def test(official: openai.AsyncOpenAI, twin: FakeTwin, client: Client) -> None:
+        twin.inference.local.settle(None, "no model was chosen")
+        with pytest.raises(openai.InternalServerError) as caught:
+            await official.chat.completions.create(model="default", messages=HELLO)
+        assert "p0: may not see private memories; local: no model was chosen. " in caught.value.message
+        assert "--sees private" in caught.value.message
+
+    with_client(test, Saying())
 
 
 def test_default_is_the_owners_order_for_what_may_be_private() -> None:
@@ -196,8 +251,12 @@ def test_the_twin_answers_as_a_model() -> None:
         whole = await official.chat.completions.create(model="twin", messages=turns, user="s1")
         assert (whole.choices[0].message.content, whole.model, whole.usage) == ("You said: hello", "twin", None)
         assert twin.jobs.jobs[0].session_id == "s1"
-        stream = await official.chat.completions.create(model="twin", messages=turns, stream=True)
-        assert "".join([chunk.choices[0].delta.content or "" async for chunk in stream]) == "You said: hello"
+        stream = await official.chat.completions.create(
+            model="twin", messages=turns, stream=True, stream_options={"include_usage": True}
+        )
+        chunks = [chunk async for chunk in stream]
+        assert "".join(chunk.choices[0].delta.content or "" for chunk in chunks) == "You said: hello"
+        assert all(chunk.usage is None for chunk in chunks), "what nobody counted is not said"
         waiting = await official.chat.completions.create(model="twin", messages=[{"role": "user", "content": "wait"}])
         assert waiting.model_extra is not None
         assert waiting.model_extra["note"].endswith("waiting_approval")

@@ -1,5 +1,6 @@
 """The commands of providers and of the budget."""
 
+from io import StringIO
 from pathlib import Path
 
 import pytest
@@ -42,6 +43,33 @@ def test_providers(pagi: Pagi, tmp_path: Path) -> None:
     for name in ("cloud", "ollama", "claude"):
         assert "forgotten" in pagi("provider", "remove", name)
     assert pagi.json("provider", "remove", "cloud", status=1)["code"] == 40428
+
+
+def test_what_was_said_of_its_size_can_be_taken_back(pagi: Pagi) -> None:
+    url = ("--url", "http://127.0.0.1:11434/v1")
+    assert pagi.json("provider", "add", "own", "--model", "m", "--no-key", "--not-capable", *url)["capable"] is False
+    assert pagi.json("provider", "change", "own", "--model", "large")["capable"] is False
+    assert pagi.json("provider", "change", "own", "--capable")["capable"] is True
+
+
+@pytest.mark.parametrize("price", ["nan", "inf", "-1", "1e999", "dear"])
+def test_a_price_is_a_number(pagi: Pagi, capsys: pytest.CaptureFixture[str], price: str) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        pagi("provider", "add", "own", "--model", "m", "--no-key", f"--price-in={price}")
+    assert "a number from 0 on" in capsys.readouterr().err
+
+
+def test_a_person_is_asked_for_the_key_whatever_the_address(pagi: Pagi, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdin", Terminal())
+    monkeypatch.setattr("getpass.getpass", lambda prompt, stream: "sk-quetzal")
+    url = ("--url", "https://api.example.com/v1", "--model", "m")
+    assert pagi.json("provider", "add", "asked", *url)["has_key"] is True
+    assert pagi.json("provider", "add", "unasked", "--no-key", *url)["has_key"] is False
+
+
+class Terminal(StringIO):
+    def isatty(self) -> bool:
+        return True
 
 
 def test_budget(pagi: Pagi) -> None:

@@ -1,6 +1,7 @@
 """Requests in llama.cpp's terms: nothing in a turn or a tool speaks as the system, whatever it hides in."""
 
 import json
+import sys
 from typing import Any
 
 import pytest
@@ -106,12 +107,42 @@ def test_sampling_is_passed_on() -> None:
         {"tools": [ToolSpec("<|im_end|>", "", {})]},
         {"tools": [ToolSpec("a", "", {"x": float("nan")})]},
         {"tools": [TOOL], "tool_choice": "required", "json_schema": {"type": "object"}},
+        {"json_schema": {"const": float("nan")}},
+        {"json_schema": {"const": b"x"}},
+        {"json_schema": {"const": "x" * 70_000}},
+        {"json_schema": {"enum": list(range(1001))}},
+        {"json_schema": {"type": "object", "properties": {f"p{n}": {"enum": [1]} for n in range(501)}}},
+        {"json_schema": {"pattern": "^(a|b|c|d{0,1000}){0,1000}$"}},
+        {"json_schema": {"items": {"anyOf": [{"pattern": "^" + "(a?)" * 200 + "$"}]}}},
+        {"tools": [ToolSpec("a", "", {"properties": {"at": {"pattern": "^((a{99}){99}){99}$"}}})]},
     ],
-    ids=str,
+    ids=lambda parts: str(parts)[:60],
 )
 def test_what_cannot_be_used_is_refused(parts: dict[str, Any]) -> None:
     with pytest.raises(BadInferenceRequest):
         asked(**parts)
+
+
+def test_a_schema_that_nests_beyond_the_stack_is_refused() -> None:
+    schema: dict[str, Any] = {}
+    for _ in range(sys.getrecursionlimit() * 2):
+        schema = {"items": schema}
+    with pytest.raises(BadInferenceRequest):
+        asked(json_schema=schema)
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    [
+        r"^[0-9a-f]{8}-([0-9a-f]{4}-){3}[0-9a-f]{12}$",
+        r"^(\w+ )*\w+$",
+        r"^\{9999\}[{9999}]{2}$",
+        "^x{0,255}(y{0,15}z?)+$",
+    ],
+)
+def test_usual_schemas_are_served(pattern: str) -> None:
+    schema = {"type": "object", "properties": {"pattern": {"type": "string", "pattern": pattern}}}
+    assert asked(json_schema=schema)["response_format"]["json_schema"]["schema"] == schema
 
 
 def test_what_is_far_too_long_is_refused_before_it_is_read() -> None:

@@ -18,6 +18,7 @@ from node.inference.choice import chosen_model
 from node.inference.engine import Engine
 from node.inference.errors import (
     HubUnreachable,
+    ModelBusy,
     ModelDamaged,
     ModelInUse,
     ModelMissing,
@@ -45,11 +46,22 @@ FILE = "tiny-Q4_K_M.gguf"
 SHA256 = hashlib.sha256(DATA).hexdigest()
 
 
+GATES: dict[str, asyncio.Event] = {}
+"""What holds the loading of a model back, by the name of its file."""
+
+
 @asynccontextmanager
 async def scripted(path: Path) -> AsyncIterator[Engine]:
+    if path.stem in GATES:
+        await GATES[path.stem].wait()
     if path.stem == "broken":
         raise ModelUnloadable("it is broken")
     yield ScriptedEngine(name=path.stem)
+
+
+async def prove(path: Path) -> None:
+    if path.stem == "deadly":
+        raise ModelUnloadable("it ends the process")
 
 
 class Here:
@@ -67,6 +79,7 @@ class Here:
             model=self.model,
             sources=Sources(hub=Hub(server.hub), content=self.content),
             configured=lambda: self.configured,
+            prove=prove,
             on_news=self.sharing.look,
             on_removal=self.sharing.end,
         )
@@ -90,6 +103,7 @@ class Here:
 def own_cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PAGI_MODEL_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr("node.inference.catalog.PAUSE_S", 0.001)
+    GATES.clear()
 
 
 def run(home: Path, test: Callable[[Here], Awaitable[None]], *, share: bool = True, **server: Any) -> None:
@@ -260,6 +274,92 @@ def test_one_that_cannot_be_loaded_is_not_chosen(tmp_path: Path) -> None:
     run(tmp_path, test)
 
 
+def test_one_that_would_end_the_process_is_not_loaded(tmp_path: Path) -> None:
+    async def test(here: Here) -> None:
+        await here.catalog.add(REPO, name="tiny")
+        await here.catalog.add(REPO, name="deadly")
+        await here.catalog.use("tiny")
+        with pytest.raises(ModelUnloadable, match="ends the process"):
+            await here.catalog.use("deadly")
+        assert here.model.path == here.file("tiny")
+
+    run(tmp_path, test)
+
+
+def test_a_caller_that_leaves_while_it_is_loaded_has_chosen_it(tmp_path: Path) -> None:
+    async def test(here: Here) -> None:
+        await here.catalog.add(REPO, name="tiny")
+        gate = GATES["tiny"] = asyncio.Event()
+        using = asyncio.create_task(here.catalog.use("tiny"))
+        while not here.model.uses(here.file("tiny")):  # noqa: ASYNC110 - bounded by the test's own time
+            await asyncio.sleep(0)
+        using.cancel()
+        await asyncio.wait({using})
+        gate.set()
+        while chosen_model(tmp_path / "models", "bundled") == "bundled":  # noqa: ASYNC110 - bounded by the test's own time
+            await asyncio.sleep(0.001)
+        assert chosen_model(tmp_path / "models", "bundled") == str(here.model.path) == str(here.file("tiny"))
+
+    run(tmp_path, test)
+
+
+def test_the_last_one_that_was_used_is_the_chosen_one(tmp_path: Path) -> None:
+    async def test(here: Here) -> None:
+        await here.catalog.add(REPO, name="tiny")
+        for _ in range(8):
+            await asyncio.gather(here.catalog.use("tiny"), here.catalog.use("none"))
+            assert chosen_model(tmp_path / "models", "bundled") == str(here.model.path or "none")
+
+    run(tmp_path, test)
+
+
+def test_one_that_is_being_loaded_is_not_removed(tmp_path: Path) -> None:
+    async def test(here: Here) -> None:
+        await here.catalog.add(REPO, name="tiny")
+        gate = GATES["tiny"] = asyncio.Event()
+        using = asyncio.create_task(here.catalog.use("tiny"))
+        while not here.model.uses(here.file("tiny")):  # noqa: ASYNC110 - bounded by the test's own time
+            await asyncio.sleep(0)
+        with pytest.raises(ModelInUse):
+            await here.catalog.remove("tiny")
+        gate.set()
+        await using
+        assert here.file("tiny").exists()
+
+    run(tmp_path, test)
+
+
+def test_one_that_is_being_fetched_is_not_removed_but_said_to_be(tmp_path: Path) -> None:
+    async def test(here: Here) -> None:
+        here.server.stall, here.server.cuts = asyncio.Event(), [1000]
+        adding = asyncio.create_task(here.catalog.add(REPO, name="tiny"))
+        while not here.server.asked:  # noqa: ASYNC110 - bounded by the test's own time
+            await asyncio.sleep(0.001)
+        with pytest.raises(ModelBusy):
+            await here.catalog.remove("tiny")
+        adding.cancel()
+        await asyncio.wait({adding})
+        here.server.stall.set()
+        await here.catalog.remove("tiny")
+        assert await here.catalog.begun() == ()
+
+    run(tmp_path, test)
+
+
+def test_a_file_of_the_owner_stands_in_for_one_that_is_gone(tmp_path: Path) -> None:
+    own = tmp_path / "own.gguf"
+    own.write_bytes(DATA)
+
+    async def test(here: Here) -> None:
+        await here.catalog.add(REPO, name="tiny")
+        assert (await here.catalog.add(str(own), name="tiny")).row.path == str(here.file("tiny"))
+        here.file("tiny").unlink()
+        added = await here.catalog.add(str(own), name="tiny")
+        assert (added.state, added.row.path, added.row.own_file) == ("here", str(own), False)
+
+    run(tmp_path, test)
+
+
 def test_the_bundled_one_is_listed_and_not_removed(tmp_path: Path) -> None:
     async def test(here: Here) -> None:
         bundled = await here.catalog.get("bundled")
@@ -318,6 +418,25 @@ def test_what_is_removed_is_shared_no_longer(tmp_path: Path) -> None:
         assert len(here.blocks.pinned) == 1
         await here.catalog.remove("two")
         assert here.blocks.pinned == {}
+
+    run(tmp_path, test)
+
+
+def test_one_that_is_removed_while_it_is_shared_takes_no_pin_from_its_twin(tmp_path: Path) -> None:
+    async def test(here: Here) -> None:
+        await here.catalog.add(REPO, name="one")
+        await here.share_all()
+        await here.catalog.add(REPO, name="two")
+        add_stream = here.content.add_stream
+
+        async def remove_meanwhile(*args: Any, **kwargs: Any) -> Any:
+            added = await add_stream(*args, **kwargs)
+            await here.catalog.remove("two")
+            return added
+
+        here.content.add_stream = remove_meanwhile  # type: ignore[method-assign]
+        await here.share_all()
+        assert [str(cid) for cid in here.blocks.pinned] == [(await here.catalog.get("one")).row.cid]
 
     run(tmp_path, test)
 

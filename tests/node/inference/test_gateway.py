@@ -274,6 +274,26 @@ def test_what_is_private_goes_only_to_those_that_may_see_it() -> None:
     run(main)
 
 
+@pytest.mark.parametrize("revoked", [False, True])
+def test_what_the_owner_takes_back_holds_for_a_request_that_is_under_way(*, revoked: bool) -> None:
+    """The first provider keeps failing; before it is asked again, the owner takes both away."""
+
+    async def main() -> None:
+        first, second = Faulty("first", [ProviderFailed("500")] * 3), Faulty("second")
+        providers = [provider("first", first), provider("second", second)]
+
+        async def meanwhile(seconds: float) -> None:
+            names = [one.name for one in providers] if revoked else []
+            providers[:] = [provider(name, Faulty(name), sees_private=False) for name in names]
+
+        gateway = Gateway(local_model(ScriptedEngine()), remotes=lambda: tuple(providers), pause=meanwhile)
+        answer = await gateway.complete(HELLO)
+        assert (answer.model, first.calls, second.calls) == ("scripted", 1, 0)
+        assert answer.note == "local answered, because of first: 500"
+
+    run(main)
+
+
 @pytest.mark.parametrize(
     ("faults", "local", "error", "says"),
     [

@@ -41,6 +41,13 @@ def test_what_a_file_does_not_say_is_left_open(path: Path) -> None:
     assert (facts.weights, facts.licence, facts.lists_tools) == (None, None, False)
 
 
+def test_a_number_below_zero_says_nothing(path: Path) -> None:
+    key, unsigned, signed = b"llama.context_length", struct.pack("<IQ", 10, 2048), struct.pack("<Iq", 11, -5)
+    assert WHOLE.count(key + unsigned) == 1
+    path.write_bytes(WHOLE.replace(key + unsigned, key + signed))
+    assert read_facts(path).trained_context == 0
+
+
 def test_a_number_for_each_layer_counts_each(path: Path) -> None:
     path.write_bytes(gguf({**TINY, "llama.attention.head_count_kv": [4, 0]}))
     assert read_facts(path).cache_bytes_per_token == 4 * (8 + 8) * 2

@@ -1,7 +1,7 @@
 """The governor: limits, reservations, and what a crash leaves."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,9 +9,10 @@ import pytest
 
 from node.config import BudgetConfig, BudgetLimits
 from node.inference.engine import ChatRequest, ChatTurn, Completion
-from node.inference.errors import BudgetExhausted
+from node.inference.errors import AllProvidersFailed, BudgetExhausted, InferenceUnavailable
 from node.inference.gateway import Gateway
 from node.inference.governor import GOVERNOR, Governor, Held, Reservation
+from node.inference.providers.errors import ProviderFailed
 from node.inference.usage import FREE, Price, Used
 from storage import usage
 from storage.database import Database
@@ -114,6 +115,29 @@ def test_time_counts_too_and_a_new_day_begins_anew(tmp_path: Path) -> None:
     use(tmp_path, test, budget(day=BudgetLimits(seconds=10)))
 
 
+def test_a_call_over_midnight_counts_for_the_day_on_which_it_began(tmp_path: Path) -> None:
+    async def test(governor: Governor, database: Database, clock: Clock) -> None:
+        reservation = await admitted(governor, ask(1))
+        clock.advance(86_400)
+        assert (await governor.tallies())["day"][0].calls == 0
+        await governor.settle(reservation, Used(prompt_tokens=40))
+        assert (await governor.tallies())["day"][0].tokens == 0
+        assert [row.day for row in (await governor.rows(10, None)).items] == ["2027-01-15"]
+
+    use(tmp_path, test)
+
+
+def test_a_clock_that_goes_back_gives_no_second_budget_for_the_day(tmp_path: Path) -> None:
+    async def test(governor: Governor, database: Database, clock: Clock) -> None:
+        await spend(governor, 1000)
+        clock.advance(86_400)
+        assert await governor.check() == "ok"
+        clock.advance(-86_400)
+        assert await governor.check() == "critical"
+
+    use(tmp_path, test, budget(day=BudgetLimits(tokens=1000)))
+
+
 def test_a_limit_of_money_holds_back_only_what_costs_money(tmp_path: Path) -> None:
     async def test(governor: Governor, database: Database, clock: Clock) -> None:
         await governor.settle(await admitted(governor, ask(10), PRICE), Used(completion_tokens=500))
@@ -126,6 +150,7 @@ def test_a_limit_of_money_holds_back_only_what_costs_money(tmp_path: Path) -> No
 
 def test_calls_in_parallel_cannot_all_have_the_last_of_it(tmp_path: Path) -> None:
     async def test(governor: Governor, database: Database, clock: Clock) -> None:
+        clock.advance(86_400)  # all of them find the new day
         asked = [governor.admit(ask(100), provider="p", model="m", price=PRICE) for _ in range(50)]
         found = await asyncio.gather(*asked)
         let_in = [one for one in found if isinstance(one, Reservation)]
@@ -204,6 +229,81 @@ def test_a_call_that_cannot_be_noted_is_not_made(tmp_path: Path, monkeypatch: py
     use(tmp_path, test)
 
 
+def test_a_call_whose_caller_goes_while_it_is_noted_costs_nothing(tmp_path: Path) -> None:
+    async def left(governor: Governor, database: Database, clock: Clock) -> None:
+        asking = asyncio.create_task(governor.admit(ask(session_id=None), provider="p", model="m", price=PRICE))
+        while not (await governor.tallies())["day"][0].calls:  # noqa: ASYNC110
+            await asyncio.sleep(0)
+        asking.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await asking
+        tally, _ = (await governor.tallies())["day"]
+        assert (tally.reserved_tokens, tally.calls) == (0, 0)
+
+    async def after(governor: Governor, database: Database, clock: Clock) -> None:
+        assert (await governor.rows(10, None)).items == ()
+
+    use(tmp_path, left)
+    use(tmp_path, after)
+
+
+class Removed(ScriptedEngine):
+    """A local model that is taken away as soon as a call of it was admitted."""
+
+    here = True
+
+    @property
+    def name(self) -> str:
+        if not self.here:
+            raise InferenceUnavailable("there is no model here")
+        self.here = False
+        return "removed"
+
+    @name.setter
+    def name(self, name: str) -> None:
+        pass
+
+
+def test_a_model_that_is_removed_between_leave_and_call_keeps_nothing_reserved(tmp_path: Path) -> None:
+    async def test(governor: Governor, database: Database, clock: Clock) -> None:
+        gateway = Gateway(local_model(), remotes=lambda: [provider("p", Removed(closed=True))], governor=governor)
+        with pytest.raises(InferenceUnavailable):
+            await gateway.complete(ask())
+        tally, _ = (await governor.tallies())["day"]
+        assert (tally.reserved_tokens, tally.calls) == (0, 0)
+
+    use(tmp_path, test)
+
+
+def test_an_answer_that_broke_off_before_its_text_counts_its_prompt(tmp_path: Path) -> None:
+    class Breaking(ScriptedEngine):
+        async def stream(self, request: ChatRequest) -> AsyncGenerator[str | Completion, None]:
+            error = ProviderFailed("its answer was cut off")
+            error.begun = self.capable
+            raise error
+            yield ""
+
+    async def test(governor: Governor, database: Database, clock: Clock) -> None:
+        for capable in (False, True):
+            await _until_it_fails(governor, Breaking(name=f"begun {capable}", capable=capable))
+        begun, refused = (await governor.rows(10, None)).items
+        assert (begun.model, begun.failed, begun.prompt_tokens > 90) == ("begun True", 3, True)
+        assert (refused.model, refused.failed, refused.prompt_tokens) == ("begun False", 3, 0)
+
+    use(tmp_path, test)
+
+
+async def _until_it_fails(governor: Governor, engine: ScriptedEngine) -> None:
+    gateway = Gateway(
+        local_model(),
+        remotes=lambda: [provider("p", engine)],
+        governor=governor,
+        pause=lambda seconds: asyncio.sleep(0),
+    )
+    with pytest.raises(AllProvidersFailed):
+        await gateway.complete(ask(words=30))
+
+
 def test_sessions_beyond_the_bound_are_forgotten_oldest_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(usage, "MAX_SESSIONS", 3)
     monkeypatch.setattr("node.inference.governor.MAX_SESSIONS_KEPT", 2)
@@ -232,8 +332,9 @@ def test_a_throttled_gateway_answers_in_the_name_of_the_governor(tmp_path: Path)
         assert (answer.model, answer.completion_tokens) == (GOVERNOR, 0)
         assert "of 1000 tokens of the day are used" in answer.text
         assert answer.note
-        (only,) = [item async for item in gateway.stream(replace(ask(50, "s"), shown=True))]
-        assert isinstance(only, Completion)
+        piece, whole = [item async for item in gateway.stream(replace(ask(50, "s"), shown=True))]
+        assert isinstance(whole, Completion)
+        assert piece == whole.text == answer.text
         await governor.settle(Reservation(**_empty(governor)), Used(prompt_tokens=500))
         for call in (gateway.complete(replace(ask(), shown=True)), gateway.test("local")):
             with pytest.raises(BudgetExhausted, match="of 1000 tokens of the day"):
@@ -250,6 +351,7 @@ def _empty(governor: Governor) -> dict[str, object]:
         tally.reserve(0, 0)
     return {
         "id": None,
+        "day": "2027-01-15",
         "provider": "p",
         "model": "m",
         "session_id": None,

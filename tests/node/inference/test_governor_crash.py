@@ -3,35 +3,39 @@
 import contextlib
 import socket
 import threading
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from identity.errors import PagiError
-from tests.node.processes import Machine, Process, wait_until
+from tests.node.processes import Machine, Process
 
 pytestmark = pytest.mark.slow
 
 
 @pytest.fixture
-def silent_provider() -> Any:
+def silent_provider() -> Iterator[socket.socket]:
     """A port that takes connections and never says anything."""
     with socket.create_server(("127.0.0.1", 0), backlog=8) as listening:
-        yield f"http://127.0.0.1:{listening.getsockname()[1]}/v1"
+        listening.settimeout(60)
+        yield listening
 
 
-def test_a_crash_in_the_middle_of_a_call_loses_no_cost(tmp_path: Path, silent_provider: str) -> None:
+def test_a_crash_in_the_middle_of_a_call_loses_no_cost(tmp_path: Path, silent_provider: socket.socket) -> None:
     machine = Machine(tmp_path)
     try:
         twin = machine.twin("ada")
         twin.start()
-        settings = {"name": "dear", "base_url": silent_provider, "model": "m", "price_in": 5, "price_out": 10}
+        url = f"http://127.0.0.1:{silent_provider.getsockname()[1]}/v1"
+        settings = {"name": "dear", "base_url": url, "model": "m", "price_in": 5, "price_out": 10}
         twin.client.post("providers", body=settings)
         asking = threading.Thread(target=_ask, args=(twin,))
         asking.start()
-        wait_until(lambda: True if twin.client.get("budget")["scopes"][0]["calls"] else None, "the call is under way")
-        twin.kill()
+        connection, _ = silent_provider.accept()  # the call is under way
+        with connection:
+            assert twin.client.get("budget")["scopes"][0]["calls"] == 1
+            twin.kill()
         asking.join(30)
         twin.start()
         (row,) = twin.client.get("budget", "usage")["items"]

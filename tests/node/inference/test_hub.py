@@ -218,6 +218,38 @@ def test_a_damaged_download_is_not_gone_on_with(tmp_path: Path) -> None:
     assert (tmp_path / "a.gguf").read_bytes() == DATA
 
 
+def test_more_than_was_promised_is_not_kept(tmp_path: Path) -> None:
+    async def pieces(start: int) -> AsyncGenerator[bytes, None]:
+        yield DATA[start:]
+        yield b"and more"
+
+    wanted = Wanted(source=NAME, size_bytes=len(DATA), sha256=hashlib.sha256(DATA).hexdigest())
+    with pytest.raises(ModelDamaged):
+        asyncio.run(bring(pieces, wanted, tmp_path / "a.gguf", lambda _: None))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_slow_connection_is_told_of_piece_by_piece(tmp_path: Path) -> None:
+    async def test() -> None:
+        arrived, go_on = asyncio.Event(), asyncio.Event()
+        seen: list[Progress] = []
+
+        async def pieces(start: int) -> AsyncGenerator[bytes, None]:
+            yield DATA[:1000]
+            arrived.set()
+            await go_on.wait()
+            yield DATA[1000:]
+
+        wanted = Wanted(source=NAME, size_bytes=len(DATA), sha256=None)
+        task = asyncio.create_task(bring(pieces, wanted, tmp_path / "a.gguf", seen.append))
+        await arrived.wait()
+        assert seen == [Progress("fetching", 1000, len(DATA))]
+        go_on.set()
+        await task
+
+    asyncio.run(test())
+
+
 @pytest.mark.parametrize(
     ("listed", "why"),
     [
@@ -235,6 +267,15 @@ def test_a_list_that_cannot_be_checked_is_refused(listed: Any, why: str) -> None
             await hub.find(NAME)
 
     run(test, listed=listed)
+
+
+@pytest.mark.parametrize("odd", ["/{}", "../{}", "a/../../{}", "\x1b[2J{}", "\ud800{}", "a\n{}"])
+def test_a_path_that_leads_elsewhere_or_spoils_a_terminal_is_no_file(tmp_path: Path, odd: str) -> None:
+    async def test(server: HubServer, hub: Hub) -> None:
+        with pytest.raises(HubRefused, match="no GGUF file"):
+            await hub.find(REPO)
+
+    run(test, listed=lambda path, entry: {**entry, "path": odd.format(path)})
 
 
 def test_a_long_list_is_read_page_by_page() -> None:

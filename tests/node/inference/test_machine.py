@@ -10,7 +10,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from node.inference.gguf import GgufFacts
-from node.inference.machine import Gpu, Machine, Wanted, fit, look, one_of_the_engines, seen_gpus, usable_cores
+from node.inference.machine import (
+    Gpu,
+    Machine,
+    Wanted,
+    control_groups,
+    fit,
+    look,
+    one_of_the_engines,
+    seen_gpus,
+    usable_cores,
+    usable_memory,
+)
 
 GB = 10**9
 SMALL = GgufFacts(
@@ -91,10 +102,39 @@ def test_there_is_always_something_that_runs(machine: Machine, context: int, cac
 
 def test_a_containers_quota_bounds_the_cores(tmp_path: Path) -> None:
     quota = tmp_path / "cpu.max"
-    free = usable_cores(tmp_path / "absent")
+    free = usable_cores(())
     for text, cores in (("max 100000", free), ("100000 100000", 1), ("50000 100000", 1), ("nonsense", free)):
         quota.write_text(text)
-        assert usable_cores(quota) == cores
+        assert usable_cores((tmp_path, tmp_path / "absent")) == cores
+
+
+def test_a_containers_limit_bounds_the_memory(tmp_path: Path) -> None:
+    inner, outer = tmp_path / "inner", tmp_path
+    inner.mkdir()
+    free = usable_memory(())
+    for folder, limit, current, cached in ((inner, "max", 9, 0), (outer, "1000000", 900_000, 300_000)):
+        (folder / "memory.max").write_text(f"{limit}\n")
+        (folder / "memory.current").write_text(f"{current}\n")
+        (folder / "memory.stat").write_text(f"anon 5\nactive_file 9\ninactive_file {cached}\nslab 7\n")
+    assert usable_memory((inner,)) == pytest.approx(free, rel=0.2)
+    assert usable_memory((inner, outer)) == 400_000
+    (inner / "memory.max").write_text("5")
+    assert usable_memory((inner, outer)) == 0
+    (inner / "memory.stat").unlink()
+    (outer / "memory.max").write_text("nonsense")
+    assert usable_memory((inner, outer)) == pytest.approx(free, rel=0.2)
+
+
+def test_the_control_groups_of_a_process_are_those_above_it(tmp_path: Path) -> None:
+    root, own = tmp_path / "cgroup", tmp_path / "own"
+    (root / "system.slice" / "twin.service").mkdir(parents=True)
+    own.write_text("0::/system.slice/twin.service\n")
+    service = root / "system.slice" / "twin.service"
+    assert control_groups(own, root) == (service, service.parent, root)
+    for text in ("0::/\n", "0::/seen/from/outside\n", "12:cpu:/old\n", "0::/../../etc\n", ""):
+        own.write_text(text)
+        assert control_groups(own, root) == (root,)
+    assert control_groups(tmp_path / "absent", root) == (root,)
 
 
 def test_gpus_are_seen_without_the_library(tmp_path: Path) -> None:

@@ -58,10 +58,24 @@ def test_several_calls_are_found_with_ids_of_their_own() -> None:
         f"[{CALL}, 1]",
         "[" * 50_000,
         '{"name": ["get_time"]}',
+        '{"name": "add", "arguments": {"n": NaN}}',
+        '{"name": "add", "arguments": {"n": 1e999}}',
+        f"<tool_call>{CALL}</tool_call> and {CALL}",
+        f"<tool_call>{CALL}<tool_call>{CALL}",
+        # A model that goes round in circles: each of these took a backtracking expression minutes.
+        "```" + "\n" * 20_000 + "x",
+        "```\n" + " " * 100_000 + "x",
+        f"<tool_call>{CALL}</tool_call>" + " " * 200_000 + "x",
     ],
+    ids=lambda text: text[:20],
 )
 def test_what_is_no_call_is_text(text: str) -> None:
     assert calls_in(text, NAMES) == ()
+
+
+def test_half_a_character_is_no_part_of_a_call() -> None:
+    (call,) = calls_in('{"name": "get_time", "arguments": {"city": "\\ud83d"}}', NAMES)
+    assert json.loads(call.arguments.encode()) == {"city": "?"}
 
 
 @pytest.mark.parametrize("choice", ["required", "get_time", "add"])

@@ -89,6 +89,8 @@ def test_they_are_asked_in_the_owners_order_and_that_is_kept(tmp_path: Path) -> 
                 "http://a/#f",
                 "nonsense",
                 "http://[::1",
+                "http://exämple.com/v1",
+                "http://a.example/v1 ",
             )
         ),
     ],

@@ -2,8 +2,9 @@
 
 import asyncio
 import json
+import socket
 from collections.abc import Awaitable, Callable
-from contextlib import aclosing
+from contextlib import ExitStack, aclosing
 from typing import Any
 
 import pytest
@@ -182,6 +183,15 @@ def _bad_arguments(text: str) -> tuple[ChatTurn, ...]:
     return (ChatTurn("user", "?"), ChatTurn("assistant", "", (ToolCall("c", "t", text),)))
 
 
+def test_the_arguments_of_a_tool_call_count_where_the_provider_does_not() -> None:
+    called = chunk({"tool_calls": [_part(0, "c", "get_weather", json.dumps({"city": "x" * 300}))]}, finish="tool_calls")
+
+    async def test(engine: RemoteEngine, server: ProviderServer) -> None:
+        assert (await engine.complete(ChatRequest(turns=HELLO.turns, tools=(TOOL,)))).completion_tokens > 100
+
+    use("openai", test, sends(called))
+
+
 def test_tool_calls_come_together_from_their_pieces() -> None:
     openai = sends(
         chunk({"role": "assistant", "content": None, "tool_calls": [_part(0, "call_a", "get_weather", "")]}),
@@ -288,6 +298,22 @@ def test_no_error_repeats_the_key_or_the_prompt(kind: str) -> None:
     use(kind, test)
 
 
+def test_no_error_repeats_what_a_tool_was_called_with() -> None:
+    arguments = '{"account": "DE02 1203 0000 0000 2020 51"}'
+    turns = (
+        *HELLO.turns,
+        ChatTurn("assistant", "", (ToolCall("c1", "pay", arguments),)),
+        ChatTurn("tool", "ok", (), "c1"),
+    )
+
+    async def test(engine: RemoteEngine, server: ProviderServer) -> None:
+        with pytest.raises(ProviderFailed) as caught:
+            await engine.complete(ChatRequest(turns=turns))
+        assert str(caught.value) == "it answered 500: server_error"
+
+    use("openai", test, refuses(500, message="not run: DE02 1203 0000 0000 2020 51"))
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_nonsense_is_no_answer(kind: str) -> None:
     deep = b'data: {"choices":' + b"[" * 100 + b"]" * 100 + b"}\n\n"
@@ -352,9 +378,11 @@ def test_a_connection_that_is_cut_is_a_failure(kind: str) -> None:
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_provider_that_stalls_is_left(kind: str) -> None:
     comments = sends(*begun(kind), *[b": still here\n\n"] * 3, then="stall")
-    failing(
+    silent, unbegun, *stopped = failing(
         kind, hangs, sends(then="stall"), sends(*begun(kind), then="stall"), comments, error=ProviderSilent, times=SHORT
     )
+    assert (silent, unbegun) == ("it gave no answer within 0.3 s",) * 2
+    assert stopped == ["it said nothing more for 0.3 s in the middle of its answer"] * 2
 
 
 @pytest.mark.slow
@@ -372,6 +400,39 @@ def test_signs_of_life_without_an_answer_do_not_go_on_for_ever() -> None:
     failing("anthropic", pings, error=ProviderSilent, times=SHORT)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_answer_that_is_over_stays_whole_however_its_connection_ends(kind: str) -> None:
+    openai = (chunk({"content": "ok"}, finish="stop"), b"data: [DONE]\n\n")
+    stop = (event("message_delta", delta={"stop_reason": "end_turn"}, usage={}), event("message_stop"))
+
+    async def test(engine: RemoteEngine, server: ProviderServer) -> None:
+        assert (await engine.complete(HELLO)).text == ("ok" if kind == "openai" else "Half")
+
+    whole = openai if kind == "openai" else begun(kind, *stop)
+    use(kind, test, sends(*whole, then="cut"))
+    use(kind, test, sends(*whole[:-1], then="cut"))
+    use(kind, test, sends(*whole[:-1], then="stall"), times=SHORT)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_error_says_whether_an_answer_had_begun(kind: str) -> None:
+    called = {
+        "openai": (chunk({"tool_calls": [_part(0, "c", "get_weather", '{"ci')]}),),
+        "anthropic": (event("content_block_start", index=0, content_block=_block("c")),),
+    }
+
+    async def test(engine: RemoteEngine, server: ProviderServer) -> None:
+        found = []
+        for _ in range(3):
+            with pytest.raises(ProviderFailed) as caught:
+                await engine.complete(HELLO)
+            found.append(caught.value.begun)
+        assert found == [False, False, True]
+
+    use(kind, test, refuses(500), sends(b"<html>"), sends(*called[kind]))
+
+
 def test_nobody_there_is_a_failure() -> None:
     async def main() -> None:
         async with provider_server() as server:
@@ -379,6 +440,26 @@ def test_nobody_there_is_a_failure() -> None:
         async with open_openai(server) as engine:
             with pytest.raises(ProviderFailed, match="cannot be reached"):
                 await engine.complete(HELLO)
+
+    asyncio.run(main())
+
+
+@pytest.mark.slow
+def test_a_machine_that_takes_no_connection_was_not_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("node.inference.providers.remote.CONNECT_S", 0.3)
+
+    async def main() -> None:
+        with socket.create_server(("127.0.0.1", 0), backlog=0) as full, ExitStack() as waiting:
+            for _ in range(3):  # nobody accepts, so the kernel lets no further one in
+                one = waiting.enter_context(socket.socket())
+                one.setblocking(False)
+                one.connect_ex(full.getsockname())
+            async with open_openai(
+                ProviderServer(ScriptedEngine(), url=f"http://127.0.0.1:{full.getsockname()[1]}")
+            ) as engine:
+                with pytest.raises(ProviderFailed, match="cannot be reached") as caught:
+                    await engine.complete(HELLO)
+                assert not caught.value.begun
 
     asyncio.run(main())
 
