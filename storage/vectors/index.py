@@ -124,7 +124,8 @@ class VectorIndex:
             with lock:
                 made_for, sample = len(self), self._sample()
             if isinstance(source.table, ByteTable):
-                table: Table = ByteTable(source.table.codec if made_for < SAMPLE_LEAST else Codec.of(sample))
+                codec = source.table.codec
+                table: Table = ByteTable(codec if made_for < SAMPLE_LEAST else codec.renewed(sample))
             else:
                 table = ByteTable(Codec.of(sample)) if made_for > self._exact_most else ExactTable(self.dimensions)
             copy = Copy(source, table)

@@ -6,13 +6,14 @@ Not thread-safe.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from storage.vectors.library import faiss
+from storage.vectors.short import ShortCodes
 
 Rows = NDArray[np.float32]
 """float32 (n, d), rows L2-normalised."""
@@ -27,10 +28,10 @@ how far each dimension reaches."""
 SAMPLE_LEAST: Final = 1024
 """Codes made from fewer say too little; faiss wants 39 for each of 16 values."""
 
-SHORTLIST_LEAST: Final = 1000
+SHORTLIST_LEAST: Final = 600
 SHORTLIST_FOR_EACH: Final = 16
-"""How many vectors are looked at by their bytes, for each that is asked for. Of the ten likest in a million, 98 in 100
-stand among the first thousand by the short code (docs/decisions/vector-index.md)."""
+"""How many vectors are looked at by their bytes, for each that is asked for: so many of each shard of short codes. Of
+the ten likest in a million, 98 in 100 stand among the first 600, 99 among 1,200 (docs/decisions/vector-index.md)."""
 
 SCANNED_WHOLE: Final = 50_000
 """Up to so many candidates of a filter are all compared by their bytes: it takes a millisecond or two."""
@@ -38,8 +39,8 @@ SCANNED_WHOLE: Final = 50_000
 SHORTLIST_MOST: Final = 1 << 14
 """Beyond this the bytes of all candidates are compared: sorting a longer list takes as much time."""
 
-_SURPLUS: Final = 1.5
-"""A filter leaves more or less of a shortlist than its share of all vectors."""
+_ENOUGH: Final = 2 / 3
+"""A filter leaves more or less of a shortlist than its share of all vectors; with less than this it is widened."""
 
 _APPENDED_AT_ONCE: Final = 8192
 """Bounds what faiss holds besides while it makes codes."""
@@ -122,11 +123,20 @@ class Codec:
         library, dimensions = faiss(), int(sample.shape[1])
         made = library.IndexScalarQuantizer(dimensions, library.ScalarQuantizer.QT_8bit)
         made.train(sample)
+        return cls(library.vector_to_array(made.sq.trained).reshape(2, dimensions), cls._values_of(sample))
+
+    def renewed(self, sample: Rows) -> Self:
+        """With other short codes, for vectors like these. Their bytes stay: making them of bytes would lose more."""
+        return replace(self, values=self._values_of(sample))
+
+    @classmethod
+    def _values_of(cls, sample: Rows) -> NDArray[np.float32]:
+        library, dimensions = faiss(), int(sample.shape[1])
         pieces = cls.pieces_of(dimensions)
         short = library.ProductQuantizer(dimensions, pieces, 4)
         short.train(sample)
-        reach = library.vector_to_array(made.sq.trained).reshape(2, dimensions)
-        return cls(reach, library.vector_to_array(short.centroids).reshape(pieces, 16, dimensions // pieces))
+        values: NDArray[np.float32] = library.vector_to_array(short.centroids)
+        return values.reshape(pieces, 16, dimensions // pieces)
 
     @staticmethod
     def pieces_of(dimensions: int) -> int:
@@ -139,10 +149,10 @@ class Codec:
 
 
 class ByteTable:
-    """A byte for each number (faiss's SQ8), and a short code of half a byte for every four (its PQ fast scan).
+    """A byte for each number (faiss's SQ8), and a short code (storage/vectors/short.py).
 
-    The short codes of all vectors are compared, which is quick because they stay in the processor's cache; the best
-    are compared again by their bytes. A codec serves while the vectors stay like those it was made from.
+    The short codes of all vectors are compared, which is quick because they are few bytes; the best are compared
+    again by their bytes. A codec serves while the vectors stay like those it was made from.
     """
 
     exact: Final = False
@@ -153,9 +163,8 @@ class ByteTable:
         self.codec: Final = codec
         self._bytes = library.IndexScalarQuantizer(dimensions, library.ScalarQuantizer.QT_8bit, product)
         library.copy_array_to_vector(codec.reach.ravel(), self._bytes.sq.trained)
-        self._short = library.IndexPQFastScan(dimensions, len(codec.values), 4, product)
-        library.copy_array_to_vector(codec.values.ravel(), self._short.pq.centroids)
-        self._bytes.is_trained = self._short.is_trained = True
+        self._bytes.is_trained = True
+        self._short = ShortCodes(codec.values)
         self._least, self._step = codec.reach[0], codec.reach[1] / np.float32(255)
 
     @property
@@ -175,13 +184,13 @@ class ByteTable:
         for start in range(0, len(rows), _APPENDED_AT_ONCE):
             part = np.ascontiguousarray(rows[start : start + _APPENDED_AT_ONCE], np.float32)
             self._bytes.add(part)
-            self._short.add(part)
+            self._short.append(part)
 
     def append_codes(self, codes: NDArray[np.uint8]) -> None:
         """Put vectors that are bytes already into the next slots."""
         codes = np.ascontiguousarray(codes)
         faiss()
-        self._short.add(self._bytes.sa_decode(codes))
+        self._short.append(self._bytes.sa_decode(codes))
         self._bytes.add_sa_codes(codes)
 
     def wipe(self, slots: NDArray[np.int64]) -> None:
@@ -198,21 +207,15 @@ class ByteTable:
         needed = max(SHORTLIST_LEAST, SHORTLIST_FOR_EACH * k)
         if mask is not None and candidates <= max(SCANNED_WHOLE, needed):
             return _scan(self._bytes, query, k, mask)
-        length = needed if mask is None else int(_SURPLUS * needed * self.count / candidates)
+        length = needed * self.count // candidates
         while length <= SHORTLIST_MOST:
-            slots = self._shortlist(query, min(length, self.count))
+            slots = self._short.likest(query, length)
             if mask is not None:
                 slots = slots[mask[slots]]
-            if len(slots) >= min(needed, candidates):
+            if len(slots) >= min(_ENOUGH * needed, candidates):
                 return self._best_of(slots, query, k)
             length *= 4
         return _scan(self._bytes, query, k, mask)
-
-    def _shortlist(self, query: NDArray[np.float32], length: int) -> NDArray[np.int64]:
-        faiss()
-        _, slots = self._short.search(_row(query), length)
-        found: NDArray[np.int64] = slots[0]
-        return found[found >= 0]
 
     def _best_of(self, slots: NDArray[np.int64], query: NDArray[np.float32], k: int) -> Found:
         """The best by their bytes: the byte c of a dimension stands for least + (c + 1/2) * step, as in faiss."""
@@ -220,9 +223,10 @@ class ByteTable:
         scores = np.empty(len(slots), np.float32)
         for start in range(0, len(slots), _MULTIPLIED_AT_ONCE):
             part = slice(start, start + _MULTIPLIED_AT_ONCE)
-            scores[part] = codes[slots[part]].astype(np.float32) @ weights
+            scores[part] = codes.take(slots[part], axis=0).astype(np.float32) @ weights
         scores += query @ (self._least + self._step / 2)
-        best = np.argsort(-scores, kind="stable")[:k]
+        best = np.argpartition(scores, len(scores) - k)[len(scores) - k :]
+        best = best[np.argsort(-scores[best])]
         return scores[best], slots[best]
 
 
