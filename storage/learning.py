@@ -23,7 +23,7 @@ _USES: Final[dict[Arm, Given]] = {"usual": "kept_back", "canary": "tried"}
 @dataclass(frozen=True, slots=True)
 class JobOutcome:
     """What came of one job, as the job itself, a check, a task's receipt or the owner says; `counted` once a revision
-    has said so."""
+    has said so, or while nothing is known that one could say."""
 
     job_id: str
     playbook: str
@@ -111,14 +111,19 @@ def set_counted(conn: sqlite3.Connection, outcomes: Sequence[JobOutcome]) -> Non
     )
 
 
-def receipts(conn: sqlite3.Connection) -> list[tuple[str, float]]:
-    """(job, quality) of the tasks that jobs here gave to others, as far as they were receipted."""
+def receipts(conn: sqlite3.Connection) -> list[tuple[str, float, Outcome | None]]:
+    """(job, quality, said) of the tasks that jobs here gave to others, as far as they were receipted.
+
+    `said` is what receipts said of the job before, if they did. Jobs of which the owner has spoken are left out.
+    """
     rows = conn.execute(
-        "SELECT job_steps.job_id, json_extract(CAST(tasks.receipt AS TEXT), '$.artifact.quality') FROM job_steps"
-        " JOIN tasks ON tasks.id = json_extract(CAST(job_steps.output AS TEXT), '$.task_id')"
-        " WHERE job_steps.action = 'delegate' AND tasks.receipt IS NOT NULL"
+        "SELECT s.job_id, json_extract(CAST(tasks.receipt AS TEXT), '$.artifact.quality'),"
+        " CASE o.source WHEN 'receipt' THEN o.outcome END FROM job_steps s"
+        " JOIN tasks ON tasks.id = json_extract(CAST(s.output AS TEXT), '$.task_id')"
+        " JOIN job_outcomes o ON o.job_id = s.job_id AND o.source != 'owner'"
+        " WHERE s.action = 'delegate' AND tasks.receipt IS NOT NULL"
     )
-    return [(job_id, quality) for job_id, quality in rows if isinstance(quality, int | float)]
+    return [(job_id, quality, said) for job_id, quality, said in rows if isinstance(quality, int | float)]
 
 
 def outcomes(conn: sqlite3.Connection, playbook: str, revision: Cid) -> dict[Arm, tuple[int, int]]:

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import sqlite3
 from collections.abc import Mapping, Sequence
 from typing import Final
 
@@ -68,8 +69,14 @@ class OwnRevisions:
         async with self._lock:
             signed = self._written(name, critique, ops, evidence)
             await self._judging.check_own(signed.revision, anyway=anyway)
-            await self._note_counted(signed)
-            await self._admission.take([signed], also=also)
+            notes = self._counted(signed)
+
+            def kept(conn: sqlite3.Connection) -> None:
+                also(conn)
+                for note in notes:
+                    note(conn)
+
+            await self._admission.take([signed], also=kept)
         await self._sharing.join(name)
         await self._sharing.share(self._effective.view(name), gossip=True)
         return signed.cid
@@ -101,9 +108,10 @@ class OwnRevisions:
             tried=self._effective.view_with_canaries(name),
         )
 
-    async def _note_counted(self, signed: SignedRevision) -> None:
-        """What we count of others' bullets is our experience with their authors."""
+    def _counted(self, signed: SignedRevision) -> list[Also]:
+        """What we count of others' bullets is our experience with their authors: noted with the revision, or not."""
         playbook = self._effective.view_with_canaries(signed.revision.playbook)
+        notes: list[Also] = []
         for op in signed.revision.ops:
             if not isinstance(op, Helpful | Harmful):
                 continue
@@ -112,4 +120,6 @@ class OwnRevisions:
                 continue
             weight = min(1.0, COUNT_WEIGHT * op.n)
             good, bad = (weight, 0.0) if isinstance(op, Helpful) else (0.0, weight)
-            await self._reputation.note(bullet.author, "bullet", f"{signed.cid}/{bullet.id}", good=good, bad=bad)
+            ref = f"{signed.cid}/{bullet.id}"
+            notes.append(self._reputation.noting(bullet.author, "bullet", ref, good=good, bad=bad))
+        return notes

@@ -107,9 +107,9 @@ class Learning:
 
     def note(self, conn: sqlite3.Connection, job_id: str, guidance: Guidance, outcome: Outcome) -> None:
         """Keep what a job was given and how it ended, in the transaction that is open."""
-        uses = guidance.uses
+        uses, now = guidance.uses, self._now()
         if uses:
-            noted = JobOutcome(job_id, guidance.playbook, outcome, "job", counted=False, updated_ms=self._now())
+            noted = JobOutcome(job_id, guidance.playbook, outcome, "job", outcome == "unknown", now)
             rows.put(conn, noted, uses)
 
     def noted(self) -> None:
@@ -182,17 +182,25 @@ class Learning:
         self._noted.set()
 
     async def note_receipts(self) -> int:
-        """Take what receipts say of tasks that jobs of ours gave; of how many jobs that was news."""
+        """Take what receipts say of tasks that jobs of ours gave; of how many jobs that was news.
 
-        def store(conn: sqlite3.Connection) -> int:
-            news = 0
-            for job_id, quality in rows.receipts(conn):
-                if quality != UNRATED:
-                    now = self._now()
-                    news += rows.rate(conn, job_id, _outcome(quality > UNRATED), source="receipt", updated_ms=now)
-            return news
-
-        return await self._database.write(store)
+        A job that gave several went as the worst of them did.
+        """
+        worst: dict[str, float] = {}
+        before: dict[str, Outcome | None] = {}
+        for job_id, quality, said in await self._database.read(rows.receipts):
+            if quality != UNRATED:
+                worst[job_id], before[job_id] = min(quality, worst.get(job_id, 1.0)), said
+        found = {job_id: _outcome(quality > UNRATED) for job_id, quality in worst.items()}
+        news = [(job_id, outcome) for job_id, outcome in found.items() if outcome != before[job_id]]
+        if not news:
+            return 0
+        now = self._now()
+        return await self._database.write(
+            lambda conn: sum(
+                rows.rate(conn, job_id, outcome, source="receipt", updated_ms=now) for job_id, outcome in news
+            )
+        )
 
     async def run(self) -> None:
         """Count outcomes and weigh memories by them from time to time, until cancelled."""

@@ -20,6 +20,9 @@ from storage import memories as rows
 LESSON: Final = "lesson"
 """The tag of such memories: others of the namespace are no rules."""
 
+FROM_FEEDBACK: Final = "feedback"
+"""Their source: what else is kept there, such as documents, may be any number."""
+
 MAX_LESSONS: Final = 500
 """The newest are given; so many rules nobody follows."""
 
@@ -37,7 +40,9 @@ class OwnLessons:
     async def bullets(self) -> Sequence[Bullet]:
         """The newest lessons, as bullets of no playbook; their ids are those of the memories."""
         page = await self._memory.database.read(
-            lambda conn: rows.list_memories(conn, limit=MAX_LESSONS, kind="semantic", namespace=MIND)
+            lambda conn: rows.list_memories(
+                conn, limit=MAX_LESSONS, kind="semantic", namespace=MIND, source=FROM_FEEDBACK
+            )
         )
         return [self.as_bullet(row.id, row.content) for row in page.items if LESSON in row.tags and not row.merged_into]
 
@@ -51,5 +56,5 @@ class OwnLessons:
 
     async def keep(self, text: str, *, also: Callable[[sqlite3.Connection], None]) -> str:
         """Keep a lesson, and in the same transaction whatever `also` writes; its id."""
-        lesson = NewMemory(kind="semantic", content=text, namespace=MIND, tags=(LESSON,), source="feedback")
+        lesson = NewMemory(kind="semantic", content=text, namespace=MIND, tags=(LESSON,), source=FROM_FEEDBACK)
         return (await self._memory.add_many([lesson], also=lambda conn, seqs: also(conn)))[0]

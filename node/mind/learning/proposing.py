@@ -132,7 +132,6 @@ class Proposing:
         learning: Learning,
         own_lessons: OwnLessons,
         attempt: Attempt,
-        enabled: bool = True,
     ) -> None:
         self._database = database
         self._model = model
@@ -141,7 +140,6 @@ class Proposing:
         self._guiding: Final[Guiding] = learning.guiding
         self._own_lessons = own_lessons
         self._attempt = attempt
-        self._enabled = enabled
         self._waiting = asyncio.Event()
         self._one_at_a_time = asyncio.Lock()
         self.counters: Counter[str] = Counter()
@@ -153,7 +151,7 @@ class Proposing:
             await wait_within(self._waiting, LATEST_S)
             due = not self._waiting.is_set()
             self._waiting.clear()
-            if not self._enabled or not await self._is_capable():
+            if not await self._is_capable():
                 continue
             for name, count in (await self._database.read(rows.waiting_counts)).items():
                 if due or count >= AT_LEAST:
@@ -203,7 +201,7 @@ class Proposing:
         return engine is not None and engine.capable
 
     def _kind(self, failures: Sequence[Feedback]) -> list[Feedback]:
-        """The first of the failures and those most like it."""
+        """The first of the failures and those most like it. Embeds: call it in a thread."""
         vectors = self._embedder.embed([_NUMBER.sub("", failure.goal) for failure in failures])
         likeness = (vectors @ vectors[0]).tolist()
         alike = sorted((n for n in range(1, len(failures)) if likeness[n] >= MIN_ALIKE), key=lambda n: -likeness[n])
@@ -223,6 +221,9 @@ class Proposing:
             return None, right
         best = await self._best_rule(name, still, engine, dropped, written)
         if best is None:
+            return None, right
+        if await self._database.read(lambda conn: [rows.get(conn, one.job_id) for one in still]) != still:
+            dropped["something else was said of these answers since"] += 1
             return None, right
         return await self._keep(name, best, still), (*right, *best.mended)
 
@@ -318,13 +319,20 @@ class Proposing:
             rows.set_state(conn, best.mended, "learnt")
 
         revision = None
-        if all(failure.share for failure in failures) and not perceive(best.rule).is_private:
+        if all(failure.share for failure in failures) and not _looks_private(best.rule, failures):
             critique = f"From feedback on {len(failures)} wrong answers: {len(best.mended)} of them are right with it."
             cid = await self._playbooks.propose(name, critique, [_adding(best.rule)], evidence, also=settle)
             revision = str(cid)
         else:
             await self._own_lessons.keep(best.rule, also=settle)
         return Kept(best.rule, name, len(failures), len(best.mended), revision, evidence)
+
+
+def _looks_private(rule: str, failures: Sequence[Feedback]) -> bool:
+    """Whether a rule holds what is private by its shape, or an answer of the owner's: then it repeats what was said."""
+    return perceive(rule).is_private or any(
+        Expectation.of(failure.expected).met_by(rule) for failure in failures if failure.expected is not None
+    )
 
 
 def _adding(rule: str) -> dict[str, Any]:

@@ -6,7 +6,7 @@ go first: while one is worked on, no check is begun, for a while.
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from node.hive.judging.gate import NotTried
@@ -39,6 +39,7 @@ class Trying:
         writer: Writer,
         tools: PluginHost,
         recall_items: int,
+        check: Callable[[], None] = lambda: None,
     ) -> None:
         self._database = database
         self._recall = recall
@@ -46,13 +47,15 @@ class Trying:
         self._writer = writer
         self._tools = tools
         self._recall_items = recall_items
+        self._check = check
 
     async def attempt(self, goal: str, bullets: Sequence[str]) -> str:
-        """See `Attempt`."""
+        """See `Attempt`. Raises what `check` raises too: then it is to be tried later, and says nothing."""
         engine = await self._model.ready()
         if engine is None:
             raise NotTried(f"there is no model here: {self._model.reason}")
         await self._let_goals_go_first()
+        self._check()
         found = await self._recall.recall(goal, k=self._recall_items)
         notes = [memory.content for memory in found if supports(goal, memory)]
         if not notes and engine.capable:

@@ -1,5 +1,6 @@
 """The parts of meta-learning, made with explicit constructors."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -49,9 +50,11 @@ def assemble_meta(
     attempt: Attempt,
     reputation: Reputation,
     exports: Path,
+    check: Callable[[], None],
     now: NowMs,
 ) -> MetaParts:
-    """The ten cases and who lets them act; nothing runs yet. `exports` is the folder for traces."""
+    """The ten cases and who lets them act; nothing runs yet. `exports` is the folder for traces. What `check` raises
+    keeps them from acting."""
     database, playbook = ground.database, config.playbook
     metrics = Metrics(database, now=now)
     exporting = Exporting(database, metrics, exports, now=now)
@@ -73,6 +76,7 @@ def assemble_meta(
         undoing=Undoing(tuning, hive),
         cases=cases,
         mode=config.meta_learning,
+        check=check,
         now=now,
     )
     return MetaParts(metrics=metrics, exporting=exporting, learner=learner)

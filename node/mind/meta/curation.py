@@ -37,7 +37,7 @@ class Curation:
         if len(judged) < LEAST_JUDGED or wrong <= MAX_WRONG or not any(job.outcome == "good" for job in judged):
             return None
         return Finding(
-            about=f"until job {judged[0].job_id}",
+            about="wrong answers",
             text=f"of {len(judged)} answers that were judged {wrong:.0%} were wrong",
             action="write up to 1,000 traces that are known to be good, or were corrected, to a file for fine-tuning",
             measured={"wrong": round(wrong, 3), "judged": len(judged)},

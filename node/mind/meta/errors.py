@@ -5,6 +5,7 @@ NodeError
 ├── ActionSettled    40978  an action that is over already
 ├── ActionFinal      40979  an action that cannot be taken back
 ├── NothingToExport  40479
+├── LearningOff      40378
 └── CasePostponed    50378
 """
 
@@ -29,6 +30,11 @@ class ActionFinal(NodeError):
 class NothingToExport(NodeError):
     code = 40479
     hint = "Rate some answers first: `pagi rate ID good`, or `bad --right ANSWER`."
+
+
+class LearningOff(NodeError):
+    code = 40378
+    hint = 'Set `meta_learning` under [mind] in config.toml to "propose" or "on", and start the twin again.'
 
 
 class CasePostponed(NodeError):

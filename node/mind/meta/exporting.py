@@ -20,7 +20,7 @@ from node.mind.perceiving.perception import perceive
 from storage import feedback as feedback_rows
 from storage.database import Database
 from storage.feedback import Feedback
-from storage.traces import JobTrace
+from storage.traces import MAX_TEXT_CHARS, JobTrace
 
 MAX_TRACES: Final = 500
 MAX_CURATED: Final = 1_000
@@ -29,9 +29,6 @@ MAX_CURATED: Final = 1_000
 MAX_FEEDBACK: Final = 2_000
 
 DONE: Final = "done"
-
-MAX_TEXT_CHARS: Final = 16_384
-"""Of a goal or an answer. What is longer is a document, and no example of how to answer."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -43,10 +43,10 @@ class LoadBalance:
         slow = max(known, key=lambda one: (one.mean_ms, one.did))
         if self._tuning.shifted_share(slow.did):
             return None
-        mean = fmean(one.mean_ms for one in known)
+        mean = sum(one.mean_ms * one.asked for one in known) / sum(one.asked for one in known)
         return Finding(
             about=slow.did,
-            text=f"{slow.did} takes {slow.mean_ms:.0f} ms for an answer, the twins asked take {mean:.0f} ms on average",
+            text=f"{slow.did} takes {slow.mean_ms:.0f} ms for an answer, {mean:.0f} ms is what a question takes",
             action=f"send {MOVED:.0%} of its questions to others that fit, and see with {CHECKED_WITH} questions",
             measured={"variation": round(spread, 3), "slowest_ms": round(slow.mean_ms, 1), "mean_ms": round(mean, 1)},
             needs={"did": slow.did, "mean_ms": mean},

@@ -3,22 +3,25 @@
 With `[mind] meta_learning = "propose"` only what is harmless and of this twin alone is done unasked; all else waits for
 the owner, who is told. With `"on"` everything is done, with `"off"` nothing is looked for. What acts on other twins is
 never more than a signed revision of a playbook, which each of them judges for itself. Every action is recorded before
-it is carried out, is an event, and can be taken back.
+it is carried out, is an event, and can be taken back; what a crash interrupts has changed no setting in the end.
 """
 
 import asyncio
 import logging
 import sqlite3
 import uuid
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
+from functools import partial
 from typing import Final, Literal
 
 from identity.errors import PagiError
 from node.clock import NowMs, now_ms
 from node.events import EventBus
+from node.mind.errors import WorkStopped
 from node.mind.meta.case import Case, Finding, Taken
-from node.mind.meta.errors import ActionSettled, ActionUnknown
+from node.mind.meta.errors import ActionSettled, ActionUnknown, LearningOff
 from node.mind.meta.undoing import Undoing
 from storage import meta_learning as rows
 from storage.database import Database
@@ -38,9 +41,12 @@ MAX_A_DAY: Final = 12
 """Actions of all cases together, proposed ones included: more nobody reads."""
 
 QUIET_S: Final = 30 * 86_400
-"""How long what the owner has declined or taken back, or has proved no better, is not tried again."""
+"""How long the same is not found again, whatever became of it; what failed is tried again."""
 
 INTERRUPTED: Final = "it was interrupted; see the playbook's log for what it had done"
+
+SETTINGS: Final = "settings"
+"""What an action that is being carried out keeps for a crash: all settings, as they were."""
 
 ACTED: Final = "learning_action"
 """The event of every change of an action."""
@@ -57,26 +63,35 @@ class MetaLearner:
         undoing: Undoing,
         cases: Sequence[Case],
         mode: Mode,
+        check: Callable[[], None] = lambda: None,
         now: NowMs = now_ms,
     ) -> None:
+        """What `check` raises keeps everything from being done, and nothing from being taken back."""
         self._database = database
         self._events = events
         self._undoing = undoing
         self._cases = {case.name: case for case in cases}
         self.mode: Final = mode
+        self._check = check
         self._now = now
         self._one_at_a_time = asyncio.Lock()
 
     async def run(self) -> None:
         """Look from time to time, until cancelled."""
+        async with self._turn():
+            pass
         while self.mode != "off":
             await asyncio.sleep(LOOK_EVERY_S)
-            await self.look()
+            with suppress(WorkStopped):
+                await self.look()
         await asyncio.Event().wait()
 
     async def look(self) -> Sequence[MetaAction]:
-        """Settle what is being tried, and let every case look once; what came of it."""
-        async with self._one_at_a_time:
+        """Settle what is being tried, and let every case look once; what came of it. Raises LearningOff."""
+        if self.mode == "off":
+            raise LearningOff("meta-learning is off")
+        self._check()
+        async with self._turn():
             done = [settled for action in await self._with(["trying"]) if (settled := await self._settle(action))]
             for case in self._cases.values():
                 try:
@@ -102,18 +117,19 @@ class MetaLearner:
 
     async def approve(self, action_id: str) -> MetaAction:
         """Do what was proposed. Raises ActionUnknown, ActionSettled, and what the case raises."""
-        async with self._one_at_a_time:
+        self._check()
+        async with self._turn():
             action = await self._still(action_id, "proposed")
             return await self._act(action)
 
     async def decline(self, action_id: str) -> MetaAction:
         """Leave what was proposed. Raises ActionUnknown, ActionSettled."""
-        async with self._one_at_a_time:
-            return await self._put(await self._still(action_id, "proposed"), "declined")
+        async with self._turn():
+            return await self._put(replace(await self._still(action_id, "proposed"), needs={}), "declined")
 
     async def undo(self, action_id: str, why: str = "by you") -> MetaAction:
         """Take back what was done. Raises ActionUnknown, ActionSettled if it is not in effect, ActionFinal."""
-        async with self._one_at_a_time:
+        async with self._turn():
             return await self._undo(await self._still(action_id, "done", "trying"), why)
 
     # Looking and acting
@@ -123,10 +139,14 @@ class MetaLearner:
         if await self._rests(case, now):
             return None
         finding = await case.look()
-        if finding is None or await self._is_quiet(case, finding, now):
+        if finding is None:
             return None
+        before = await self._same(case, finding, now)
+        if any(action.state != "failed" for action in before):
+            return None  # it is proposed, tried or done already, or was settled against
+        failed = before[0] if before else None
         action = MetaAction(
-            id=str(uuid.uuid4()),
+            id=failed.id if failed else str(uuid.uuid4()),
             matter=case.name,
             about=finding.about,
             state="proposed",
@@ -135,7 +155,7 @@ class MetaLearner:
             measured=finding.measured,
             needs={**finding.needs},
             undo={},
-            ts_ms=now,
+            ts_ms=failed.ts_ms if failed else now,
             updated_ms=now,
         )
         if self.mode == "on" or finding.harmless:
@@ -147,19 +167,35 @@ class MetaLearner:
         return await self._put(action, "proposed")
 
     async def _act(self, action: MetaAction) -> MetaAction:
-        """Carry it out. It is recorded first, as interrupted: so a crash leaves a trace."""
+        """Carry it out. It is recorded first, as interrupted and with the settings as they are: see `_turn`."""
         case = self._cases[action.matter]
-        await self._database.write(
-            lambda conn: rows.put(conn, replace(action, state="failed", action=f"{action.action}: {INTERRUPTED}"))
+        interrupted = replace(
+            action,
+            state="failed",
+            action=f"{action.action}: {INTERRUPTED}",
+            needs={},
+            undo={SETTINGS: self._undoing.settings},
+            updated_ms=self._now(),
         )
+        await self._database.write(lambda conn: rows.put(conn, interrupted))
         try:
             taken = await case.act(_finding(action))
         except PagiError as error:
-            failed = replace(action, action=f"{action.action}: {error}")
-            await self._put(failed, "failed")
+            await self._put(replace(action, action=f"{action.action}: {error}", needs={}), "failed")
             raise
         acted = replace(action, action=taken.text, undo=dict(taken.undo))
         return await self._put(acted, "trying" if taken.trying else "done")
+
+    @asynccontextmanager
+    async def _turn(self) -> AsyncIterator[None]:
+        """One at a time, and not before the settings are as they were when something was interrupted."""
+        async with self._one_at_a_time:
+            for action in await self._with(["failed"]):
+                if SETTINGS in action.undo:
+                    over = replace(action, undo={})
+                    await self._undoing.restore(action.undo[SETTINGS], also=partial(rows.put, action=over))
+                    await self._tell(over)
+            yield
 
     async def _settle(self, action: MetaAction) -> MetaAction | None:
         """Keep or take back what was tried; None while that is open."""
@@ -176,7 +212,8 @@ class MetaLearner:
             return None
 
     async def _undo(self, action: MetaAction, why: str) -> MetaAction:
-        undone = replace(action, state="undone", action=f"{action.action}; taken back {why}", updated_ms=self._now())
+        words = f"{action.action}; taken back {why}"
+        undone = replace(action, state="undone", action=words, needs={}, undo={}, updated_ms=self._now())
         told = await self._undoing.undo(action.undo, also=lambda conn: rows.put(conn, undone))
         logger.info("action %s was taken back: %s", action.id, told)
         await self._tell(undone)
@@ -190,11 +227,10 @@ class MetaLearner:
 
         return await self._database.read(read)
 
-    async def _is_quiet(self, case: Case, finding: Finding, now: int) -> bool:
-        """Whether this is proposed or tried already, or was settled against lately."""
-        before = await self._database.read(lambda conn: rows.since(conn, case.name, now - QUIET_S * 1000))
-        same = (action.state for action in before if action.about == finding.about)
-        return any(state in ("proposed", "trying", "declined", "undone") for state in same)
+    async def _same(self, case: Case, finding: Finding, now: int) -> Sequence[MetaAction]:
+        """What was found of the same lately, newest first."""
+        lately = await self._database.read(lambda conn: rows.since(conn, case.name, now - QUIET_S * 1000))
+        return [action for action in lately if action.about == finding.about]
 
     async def _still(self, action_id: str, *states: State) -> MetaAction:
         action = await self.get(action_id)

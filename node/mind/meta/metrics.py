@@ -68,15 +68,20 @@ class Metrics:
     async def coherence(self, last: int) -> tuple[float, int]:
         """The share of the last goals that went well, of those of which that is known; and how many these are.
 
-        A goal that failed, or whose answer no model that could have written it has written, did not go well.
+        A goal that failed did not go well; nor did one of which only the job itself says so, and that no model which
+        could have has written the answer of.
         """
         known = [job for job in await self.jobs() if is_known(job)][:last]
-        return (share(job.outcome == "good" and not job.degraded for job in known), len(known))
+        return (share(_went_well(job) for job in known), len(known))
 
 
 def is_known(job: JobTrace) -> bool:
     """Whether it is known how a goal went."""
     return job.outcome in ("good", "bad") or job.status == "failed"
+
+
+def _went_well(job: JobTrace) -> bool:
+    return job.outcome == "good" and not (job.degraded and job.source == "job")
 
 
 def share(found: Iterable[bool]) -> float:

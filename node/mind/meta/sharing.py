@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from identity.cid import Cid
-from protocols.playbook.merge import Playbook
+from protocols.playbook.merge import Bullet, Playbook
 
 ApiOp = dict[str, Any]
 
@@ -21,13 +21,19 @@ class Playbooks(Protocol):
 
 
 async def shared(playbooks: Playbooks, name: str, critique: str, ops: Sequence[ApiOp]) -> Mapping[str, Any]:
-    """Propose a revision of ours; what undoes it, for `Taken.undo`. Raises as `Hive.propose` does."""
+    """Propose a revision of ours; what undoes it, for `Taken.undo`. Raises as `Hive.propose` does.
+
+    A rule that is there already, as it is after a crash, is not added again; it is taken back all the same.
+    """
     before = await playbooks.view(name)
-    cid = await playbooks.propose(name, critique, ops)
-    added = [bullet.id for bullet in (await playbooks.view(name)).bullets if bullet.revision == cid]
+    present = {_said(bullet) for bullet in before.bullets}
+    wanted = {_added(op) for op in ops if op["op"] == "add"}
+    if needed := [op for op in ops if op["op"] != "add" or _added(op) not in present]:
+        await playbooks.propose(name, critique, needed)
+    added = [bullet.id for bullet in (await playbooks.view(name)).bullets if _said(bullet) in wanted]
     inverse = [{"op": "remove", "id": bullet} for bullet in added]
     inverse += [undoing for op in ops if (undoing := _inverse(op, before)) is not None]
-    return {"playbook": name, "revision": str(cid), "ops": inverse}
+    return {"playbook": name, "ops": inverse}
 
 
 def still_needed(ops: Sequence[ApiOp], now: Playbook) -> list[ApiOp]:
@@ -39,6 +45,14 @@ def still_needed(ops: Sequence[ApiOp], now: Playbook) -> list[ApiOp]:
         if not (op["op"] == "remove" and now.bullet(op["id"]) is None)
         and not (op["op"] == "add" and op["text"] in texts)
     ]
+
+
+def _said(bullet: Bullet) -> tuple[str, str, tuple[str, ...]]:
+    return bullet.section, bullet.text, tuple(sorted(bullet.tags))
+
+
+def _added(op: ApiOp) -> tuple[str, str, tuple[str, ...]]:
+    return op["section"], op["text"], tuple(sorted(op.get("tags", ())))
 
 
 def _inverse(op: ApiOp, before: Playbook) -> ApiOp | None:

@@ -40,6 +40,24 @@ class Tuning:
         """A setting's value, None if it is not set."""
         return self._values.get(key)
 
+    @property
+    def all(self) -> Mapping[str, Any]:
+        """All that is set."""
+        return dict(self._values)
+
+    async def restore(self, values: Mapping[str, Any], *, also: Callable[[sqlite3.Connection], None]) -> None:
+        """Set exactly these, and write `also` in the same transaction."""
+        changed = [key for key in {*values, *self._values} if values.get(key) != self._values.get(key)]
+
+        def store(conn: sqlite3.Connection) -> None:
+            for key in changed:
+                rows.set_tuning(conn, key, values.get(key))
+            also(conn)
+
+        await self._database.write(store)
+        self._values = dict(values)
+        self._tell()
+
     async def put(
         self, key: Key, value: object, *, also: Callable[[sqlite3.Connection], None] = lambda conn: None
     ) -> Mapping[str, Any]:

@@ -44,19 +44,29 @@ class Undoing:
         self._tuning = tuning
         self._playbooks = playbooks
 
+    @property
+    def settings(self) -> Mapping[str, Any]:
+        """All settings as they are, for `restore`."""
+        return self._tuning.all
+
+    async def restore(self, settings: Mapping[str, Any], *, also: Callable[[sqlite3.Connection], None]) -> None:
+        """Have the settings as they were, and write `also` with that."""
+        await self._tuning.restore(settings, also=also)
+
     async def undo(self, undo: Mapping[str, Any], *, also: Callable[[sqlite3.Connection], None]) -> str:
         """Take it back, and write `also` with the last of it; what was done, in words.
 
-        Raises ActionFinal where a setting has been changed again since: it is not ours to decide between the two.
+        Of a setting of several entries those go that were added. Raises ActionFinal where what was set has been changed
+        again since: it is not ours to decide between the two.
         """
-        if "tuning" in undo and self._tuning.get(undo["tuning"][0]) != undo.get("now"):
-            raise ActionFinal(f"the setting {undo['tuning'][0]} was changed again since")
+        if "tuning" in undo:
+            key, before = undo["tuning"]
+            value = _without(key, self._tuning.get(key), before=before, now=undo.get("now"))
         told = [await self._without_line(line_id) for line_id in undo.get("red_lines", ())]
         if "file" in undo:
             told.append(f"the file {undo['file']} is left where it is")
         if "tuning" in undo:
-            key, before = undo["tuning"]
-            await self._tuning.put(key, before, also=also)
+            await self._tuning.put(key, value, also=also)
             told.append(f"the setting {key} is as it was")
         elif "playbook" in undo:
             told.append(await self._revised(undo["playbook"], undo["ops"], also))
@@ -81,3 +91,18 @@ class Undoing:
             return f"the playbook {name} has nothing of it any more"
         cid = await self._playbooks.propose(name, TAKEN_BACK, needed, anyway=True, also=also)
         return f"revision {cid} of the playbook {name} takes it back"
+
+
+def _without(key: str, current: Any, *, before: Any, now: Any) -> Any:
+    """A setting without what made `now` of `before`. Raises ActionFinal."""
+    if current == now:
+        return before
+    if isinstance(now, list) and isinstance(current, list):
+        return [one for one in current if one not in now or one in (before or ())] or None
+    if isinstance(now, dict) and isinstance(current, dict):
+        old = before or {}
+        added = {name: value for name, value in now.items() if old.get(name) != value}
+        if added.items() <= current.items():
+            kept = {name: value for name, value in current.items() if name not in added}
+            return {**kept, **{name: old[name] for name in added if name in old}} or None
+    raise ActionFinal(f"the setting {key} was changed again since")

@@ -79,3 +79,12 @@ def test_checks_that_are_run_count_for_the_bullets() -> None:
         assert twin.learning.checked == [("common", True)]
 
     with_server(test)
+
+
+def test_what_was_not_answered_becomes_no_check_however_it_is_rated() -> None:
+    async def test(client: Client, twin: FakeTwin) -> None:
+        job = (await client("POST", "/v1/interact", json={"goal": "fail"}))[1]["job_id"]
+        assert (await client("POST", f"/v1/jobs/{job}/rate", json={"rating": "good"}))[0] == 200
+        assert (await client("GET", "/v1/checks"))[1]["items"] == []
+
+    with_server(test)

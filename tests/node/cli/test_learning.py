@@ -1,3 +1,4 @@
+import stat
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,7 @@ def test_what_the_twin_would_change(pagi: Pagi, tmp_path: Path) -> None:
     assert "Figures: share 0.25" in shown
     assert "Would do: make it better" in pagi("learning", "look")
     assert pagi.json("learning", "show", "nothing", status=1)["code"] == 40478
+    assert "Would have done: make it better" in pagi("learning", "decline", "proposed-2")
     assert pagi.json("learning", "approve", "proposed-1")["state"] == "done"
     assert pagi.json("learning", "decline", "proposed-1", status=1)["code"] == 40978
     assert pagi.json("learning", "undo", "proposed-1")["state"] == "undone"
@@ -34,6 +36,7 @@ def test_lessons_and_traces(pagi: Pagi, tmp_path: Path) -> None:
     target = tmp_path / "traces.jsonl"
     assert pagi.json("learning", "export", str(target)) == {"file": str(target), "traces": 1}
     assert target.read_text() == '{"messages":[]}\n'
+    assert stat.S_IMODE(target.stat().st_mode) == 0o600
     assert pagi.json("learning", "export", str(target), "--curated", status=1)["code"] == 40479
 
 

@@ -4,6 +4,8 @@ import asyncio
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
+
 from node.mind.jobs.ending import ANSWER_WEIGHT
 from node.reputation.standing import DOUBT
 from tests.node.hive.test_hive import BULLET, Member, open_members
@@ -55,6 +57,33 @@ def test_counting_a_bullet_is_an_experience_with_its_author(tmp_path: Path) -> N
             own = (await a.hive.view("common")).bullets[0]
             await a.hive.propose("common", "mine", [BULLET | {"text": "more"}, {"op": "helpful", "id": own.id}])
             assert (await new_reputation(a.node).of(a.node.did)).terms == ()  # nobody has experience with oneself
+
+    asyncio.run(main())
+
+
+def test_a_count_that_a_stop_kept_from_the_disk_is_no_experience(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def main() -> None:
+        async with open_members(tmp_path, 2) as (a, b):
+            await b.node.name(a.node)
+            await b.until_judged(await a.propose("useful"))
+            (bullet,) = (await b.hive.view("common")).bullets
+
+            async def stop(*_: object, **__: object) -> bool:
+                raise asyncio.CancelledError
+
+            async def count() -> None:
+                await b.hive.propose("common", "it was used", [{"op": "helpful", "id": bullet.id, "n": 3}])
+
+            with monkeypatch.context() as patch:
+                patch.setattr(b.hive._effective, "take", stop)
+                with pytest.raises(asyncio.CancelledError):
+                    await count()
+            b.node.clock.advance(1)
+            await count()
+            (term,) = (await new_reputation(b.node).of(a.node.did)).terms
+            assert (term.good, term.bad) == (0.3, 0.0)
 
     asyncio.run(main())
 

@@ -7,9 +7,11 @@ from pathlib import Path
 import pytest
 
 from node.config import HiveConfig
+from node.hive.judging import trials
 from node.hive.judging.errors import NoModelToTry
 from node.hive.judging.gate import CHECK_TIMEOUT_S, MAX_CHECKS_OF_ONE, Attempt, NotTried
 from node.hive.retrieval import MAX_BULLETS
+from node.mind.errors import WorkStopped
 from storage import judging as rows
 from tests.node.hive.judging.pipeline_parts import Judge, bullet, new_keys, open_judge, taught
 from tests.node.net.fake import FakeSwarm
@@ -101,6 +103,34 @@ def test_a_trial_that_a_stop_interrupts_begins_anew(tmp_path: Path) -> None:
             assert await judge.status(HELPS) == ("quarantined", "it is being tried on 1 check of yours")
             assert await judge.texts() == []
         async with open_judge(tmp_path, keys=keys, attempt=attempt_with(), run=True) as judge:
+            await judge.until(HELPS, "adopted")
+
+    asyncio.run(main())
+
+
+def test_what_is_not_to_be_tried_now_waits_and_is_not_adopted_unseen(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(trials, "LOOK_AGAIN_S", 0.01)
+
+    async def main() -> None:
+        refused, answer, stopped = asyncio.Event(), attempt_with(), True
+
+        async def stops(goal: str, bullets: Sequence[str]) -> str:
+            if stopped:
+                refused.set()
+                raise WorkStopped("the owner has stopped all work")
+            return await answer(goal, bullets)
+
+        async with open_judge(tmp_path, attempt=stops, run=True) as judge:
+            await judge.trust(ANNA)
+            await check(judge)
+            await judge.hive.take_in([HELPS])
+            for _ in range(2):
+                refused.clear()
+                await soon(refused.wait())
+            assert await judge.status(HELPS) == ("quarantined", "it is being tried on 1 check of yours")
+            stopped = False
             await judge.until(HELPS, "adopted")
 
     asyncio.run(main())

@@ -11,8 +11,10 @@ from identity.cid import Cid
 from node.errors import JobNotRated, JobUnknown, RevisionRefused
 from node.hive.canary import is_tried_on
 from node.hive.judging.errors import CheckUnusable
+from node.mind.ethics.while_allowed import WhileAllowed
 from node.mind.executive import JobResult
 from node.mind.jobs.jobs import Step
+from node.mind.learning import own_lessons
 from node.mind.learning.learning import COUNT_AFTER, OWNERS_WEIGHT
 from node.mind.learning.own_lessons import OwnLessons
 from node.mind.learning.weighing import STEP, Weighing
@@ -142,7 +144,7 @@ def test_the_receipt_of_a_task_counts_for_the_job_that_gave_it(tmp_path: Path, q
             assert await mind.learning.note_receipts() == (outcome != "unknown")
             used = await mind.learning.of(job_id)
             assert used is not None
-            assert (used.outcome.outcome, used.outcome.counted) == (outcome, False)
+            assert (used.outcome.outcome, used.outcome.counted) == (outcome, outcome == "unknown")
             assert await mind.learning.note_receipts() == 0
             await mind.learning.rate(job_id, good=True)
             assert await mind.learning.note_receipts() == 0  # the owner has the last word
@@ -150,13 +152,29 @@ def test_the_receipt_of_a_task_counts_for_the_job_that_gave_it(tmp_path: Path, q
     asyncio.run(main())
 
 
-async def delegated(mind: Mind, quality: float) -> str:
-    """A job that gave a task to the swarm, whose receipt says so."""
-    node = mind.node
+def test_a_job_that_gave_several_tasks_went_as_the_worst_of_them_and_is_counted_once(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with open_mind(FakeSwarm(), tmp_path / "a", works=False) as mind:
+            job_id = await delegated(mind, 0.9, 0.1, 0.8, UNRATED)
+            assert await mind.learning.note_receipts() == 1
+            used = await mind.learning.of(job_id)
+            assert used is not None
+            assert used.outcome.outcome == "bad"
+            assert await mind.learning.count("common") is not None
+            assert await mind.learning.note_receipts() == 0
+            assert await mind.learning.count("common") is None
+
+    asyncio.run(main())
+
+
+async def delegated(mind: Mind, *qualities: float) -> str:
+    """A job that gave tasks to the swarm, whose receipts say so."""
     bullet = await teach(mind)
     job_id = await mind.jobs.create(GOAL, None)
     given = {"task": GOAL, "requirements": [], "deadline_s": 60}
-    await mind.jobs.record(job_id, Step(1, "delegate", given, {"task_id": "t1", "result": "two"}, 5.0))
+    for number in range(len(qualities)):
+        output = {"task_id": f"t{number}", "result": "two"}
+        await mind.jobs.record(job_id, Step(number + 1, "delegate", given, output, 5.0))
     guidance = await mind.learning.guidance(job_id, GOAL)
     assert [fitting.bullet.id for fitting in guidance.given] == [bullet]
     await mind.jobs.finish(
@@ -165,8 +183,16 @@ async def delegated(mind: Mind, quality: float) -> str:
         answer="two",
         also=lambda conn: mind.learning.note(conn, job_id, guidance, "unknown"),
     )
+    for number, quality in enumerate(qualities):
+        await receipted(mind, f"t{number}", quality)
+    return job_id
+
+
+async def receipted(mind: Mind, task_id: str, quality: float) -> None:
+    """A task of ours that is done, with its receipt."""
+    node = mind.node
     receipt = Receipt.sign(
-        task_id="t1",
+        task_id=task_id,
         requester=node.did,
         worker=new_did(),
         outcome="result",
@@ -175,7 +201,7 @@ async def delegated(mind: Mind, quality: float) -> str:
         sign=node.keys.sign,
     )
     row = TaskRow(
-        id="t1",
+        id=task_id,
         requester=node.did,
         task=GOAL,
         requirements=(),
@@ -186,7 +212,6 @@ async def delegated(mind: Mind, quality: float) -> str:
         receipt=receipt.block,
     )
     await node.database.write(lambda conn: tasks.put_task(conn, row))
-    return job_id
 
 
 def test_memories_are_weighed_by_what_the_owner_says_of_the_answer(tmp_path: Path) -> None:
@@ -222,6 +247,21 @@ def test_lessons_of_this_twin_alone_are_given_apart(tmp_path: Path) -> None:
             assert guidance.texts == [RULE]
             assert guidance.own_texts == ["flour mill tonnes are of 900 kg"]
             assert [use.bullet for use in guidance.uses] == [guidance.given[0].bullet.id]
+
+    asyncio.run(main())
+
+
+def test_what_else_is_kept_beside_the_lessons_drives_none_of_them_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(own_lessons, "MAX_LESSONS", 1)
+
+    async def main() -> None:
+        async with open_mind(FakeSwarm(), tmp_path / "a") as mind:
+            lessons = OwnLessons(mind.memory, mind.node.did)
+            await lessons.keep("flour mill tonnes are of 900 kg", also=lambda conn: None)
+            await mind.memory.add(kind="semantic", content="a page of a book on mills", namespace="mind")
+            assert [bullet.text for bullet in await lessons.bullets()] == ["flour mill tonnes are of 900 kg"]
 
     asyncio.run(main())
 
@@ -373,5 +413,16 @@ def test_a_goal_is_given_the_bullets_of_the_playbook_that_fits_it_best(tmp_path:
             assert await mind.learning.count("milling") is not None
             (bullet,) = (await mind.hive.view("milling")).bullets
             assert (bullet.helpful, bullet.harmful) == (1, 0)
+
+    asyncio.run(main())
+
+
+def test_the_owner_can_have_nothing_learnt_by_itself(tmp_path: Path) -> None:
+    async def main() -> None:
+        for reflect in (True, False):
+            async with open_mind(FakeSwarm(), tmp_path / f"{reflect}", works=False, reflect=reflect) as mind:
+                services = [part.service for part in mind.parts.running if isinstance(part, WhileAllowed)]
+                assert (mind.parts.learning in services) == (mind.parts.proposing in services) == reflect
+                assert mind.parts.meta.learner in services  # which has a setting of its own
 
     asyncio.run(main())

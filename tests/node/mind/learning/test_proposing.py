@@ -245,3 +245,37 @@ def test_enough_feedback_is_learnt_from_at_once(tmp_path: Path, monkeypatch: pyt
             assert [bullet.text for bullet in await bullets(mind)] == [RULE]
 
     with_mind(tmp_path, model(RULE), test)
+
+
+def test_a_rule_that_repeats_an_answer_of_the_owner_stays_with_this_twin(tmp_path: Path) -> None:
+    async def test(mind: Mind) -> None:
+        await wrong(mind, 1)
+        (kept,) = (await mind.parts.proposing.improve("common")).kept
+        assert (kept.mended, kept.revision) == (1, None)
+        assert await bullets(mind) == ()
+        assert await own(mind) == [RULE]
+
+    with_mind(tmp_path, model(RULE), test)
+
+
+@pytest.mark.parametrize("anew", [{"good": True}, {"good": False, "expected": "112.5", "share": False}])
+def test_what_the_owner_says_anew_while_a_rule_is_tried_counts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, anew: dict[str, Any]
+) -> None:
+    async def test(mind: Mind) -> None:
+        jobs = await wrong(mind, 3, 5)
+        best_rule = mind.parts.proposing._best_rule
+
+        async def meanwhile(*arguments: Any) -> Any:
+            best = await best_rule(*arguments)
+            mind.node.clock.advance(1)
+            await mind.learning.rate(jobs[0], **anew)
+            return best
+
+        with monkeypatch.context() as patch:
+            patch.setattr(mind.parts.proposing, "_best_rule", meanwhile)
+            assert (await mind.parts.proposing.improve("common")).kept == ()
+        assert await bullets(mind) == ()
+        assert await own(mind) == []
+
+    with_mind(tmp_path, model(RULE), test)

@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest
 
 from node.hive.judging.gate import NotTried
+from node.mind.errors import WorkStopped
 from node.mind.learning import trying
 from node.mind.learning.trying import Trying
 from tests.node.inference.fake import ScriptedEngine
@@ -91,5 +92,20 @@ def test_a_capable_model_works_out_what_nothing_is_remembered_of(tmp_path: Path)
             answer = await trying_of(mind).attempt("How many litres are 3 kegs?", ["A keg holds 37.5 litres."])
             assert answer == "112.5"
             assert "A keg holds 37.5 litres." in engine.asked[-1][-1].content
+
+    asyncio.run(main())
+
+
+def test_while_all_work_is_stopped_nothing_is_tried(tmp_path: Path) -> None:
+    async def main() -> None:
+        engine = ScriptedEngine(script=lambda turns: "two tonnes")
+        async with open_mind(FakeSwarm(), tmp_path, engine=engine) as mind:
+            await mind.remember("flour mill tonnes two")
+            await mind.parts.kill_switch.order(stops=True)
+            with pytest.raises(WorkStopped):
+                await mind.parts.trying.attempt("flour mill tonnes", [])
+            assert not engine.asked
+            await mind.parts.kill_switch.order(stops=False)
+            assert await mind.parts.trying.attempt("flour mill tonnes", []) == "two tonnes"
 
     asyncio.run(main())

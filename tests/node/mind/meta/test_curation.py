@@ -24,6 +24,10 @@ def test_good_traces_are_curated_where_too_many_answers_are_wrong(tmp_path: Path
             finding = await case_of(mind, tmp_path).look()
             assert finding is not None
             assert finding.measured == {"wrong": 0.2, "judged": 20}
+            await ended(mind, "one more", outcome="bad", source="check")
+            again = await case_of(mind, tmp_path).look()
+            assert again is not None
+            assert again.about == finding.about  # so the meta-learner does not write a file for every answer
             taken = await case_of(mind, tmp_path).act(finding)
             assert taken.text.startswith(f"16 good traces are in {tmp_path}")
 

@@ -43,3 +43,13 @@ def test_it_does_nothing_where_few_fail_or_a_rule_is_about_them(tmp_path: Path) 
             assert await case.look() is None
 
     asyncio.run(main())
+
+
+def test_a_refusal_is_no_goal_that_came_to_nothing(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with open_mind(FakeSwarm(), tmp_path, works=False) as mind:
+            for number in range(LEAST_FAILED):
+                await ended(mind, f"zebra {number}", status="refused", outcome="bad")
+            assert await case_of(mind).look() is None
+
+    asyncio.run(main())

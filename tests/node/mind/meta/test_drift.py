@@ -4,6 +4,7 @@ from pathlib import Path
 from node.mind.meta.drift import LEAST_KNOWN, MODEL_VERSION, Drift
 from node.mind.meta.exporting import Exporting
 from node.mind.meta.metrics import Metrics
+from storage.learning import Source
 from tests.node.inference.fake import ScriptedEngine
 from tests.node.mind.assembly import Mind, open_mind
 from tests.node.mind.meta.traces import ended
@@ -47,6 +48,19 @@ def test_it_does_nothing_while_goals_go_well_little_is_known_or_there_is_no_mode
         async with open_mind(FakeSwarm(), tmp_path / "c", works=False) as mind:
             await went(mind, 0, 30)
             assert await case_of(mind, tmp_path).look() is None
+
+    asyncio.run(main())
+
+
+def test_what_the_owner_found_good_went_well_whoever_wrote_it(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with open_mind(FakeSwarm(), tmp_path, engine=ScriptedEngine(), works=False) as mind:
+            said: tuple[tuple[Source, float], ...] = (("owner", 1.0), ("job", 0.5))
+            for source, expected in said:
+                for number in range(LEAST_KNOWN):
+                    await ended(mind, f"goal {number}", outcome="good", source=source, degraded="it is too small")
+                metrics = Metrics(mind.node.database, now=mind.node.clock)
+                assert (await metrics.coherence(2 * LEAST_KNOWN))[0] == expected
 
     asyncio.run(main())
 

@@ -10,6 +10,7 @@ from node.mind.meta import exporting
 from node.mind.meta.errors import NothingToExport
 from node.mind.meta.exporting import Exporting
 from node.mind.meta.metrics import Metrics
+from storage.traces import MAX_TEXT_CHARS
 from tests.node.mind.assembly import Mind, open_mind
 from tests.node.mind.meta.traces import ended
 from tests.node.net.fake import FakeSwarm
@@ -83,5 +84,19 @@ def test_the_newest_are_exported_if_there_are_too_many(tmp_path: Path, monkeypat
                 await ended(mind, f"goal {number}")
             exported = await exporting_of(mind, tmp_path).export(curated=False)
             assert [goal for goal, _ in pairs(exported.path)] == ["goal 1", "goal 2"]
+
+    asyncio.run(main())
+
+
+def test_documents_are_no_examples_and_are_not_even_read_whole(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with open_mind(FakeSwarm(), tmp_path, works=False) as mind:
+            await ended(mind, "short", answer="x" * MAX_TEXT_CHARS)
+            await ended(mind, "x" * (MAX_TEXT_CHARS + 1), answer="long")
+            await ended(mind, "long", answer="x" * 3 * MAX_TEXT_CHARS)
+            exported = await exporting_of(mind, tmp_path).export(curated=False)
+            assert [goal for goal, _ in pairs(exported.path)] == ["short"]
+            jobs = await Metrics(mind.node.database, now=mind.node.clock).jobs()
+            assert max(len(job.goal) + len(job.answer) for job in jobs) <= MAX_TEXT_CHARS + 10
 
     asyncio.run(main())

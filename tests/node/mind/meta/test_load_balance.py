@@ -82,6 +82,18 @@ def test_it_is_kept_only_if_questions_take_no_longer(tmp_path: Path) -> None:
     asyncio.run(main())
 
 
+def test_what_it_is_measured_by_is_the_time_of_a_question_and_not_of_a_twin(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with open_mind(FakeSwarm(), tmp_path, works=False) as mind:
+            await asked(mind, SLOW, times=27, ms=1000)
+            await asked(mind, QUICK, times=3, ms=100)
+            finding = await case_of(mind).look()
+            assert finding is not None
+            assert finding.measured["mean_ms"] == 910
+
+    asyncio.run(main())
+
+
 def test_the_share_is_drawn_by_the_goal_and_moves_the_slow_twin_behind_the_others(tmp_path: Path) -> None:
     async def main() -> None:
         async with open_mind(FakeSwarm(), tmp_path / "a", works=False) as mind:

@@ -8,16 +8,17 @@ from typing import Any
 
 import pytest
 
+from node.mind.errors import WorkStopped
 from node.mind.meta import meta_learner
 from node.mind.meta.case import Finding, Outlook, Taken
-from node.mind.meta.errors import ActionFinal, ActionSettled, ActionUnknown, CasePostponed
+from node.mind.meta.errors import ActionFinal, ActionSettled, ActionUnknown, CasePostponed, LearningOff
 from node.mind.meta.meta_learner import INTERRUPTED, MIN_BETWEEN_S, QUIET_S, MetaLearner, Mode
 from node.mind.meta.tuning import Tuning
 from node.mind.meta.undoing import Undoing
 from storage.meta_learning import MetaAction
 from tests.node.mind.assembly import Mind, open_mind
 from tests.node.net.fake import FakeSwarm
-from tests.node.parts import running, watching
+from tests.node.parts import running, soon, watching
 
 
 @dataclass
@@ -182,6 +183,18 @@ def test_what_is_tried_is_kept_or_taken_back(
     with_case(tmp_path, test, harmless=True, trying=True)
 
 
+def test_what_was_done_is_not_done_again_for_the_same_reason(tmp_path: Path) -> None:
+    async def test(mind: Mind, case: Scripted) -> None:
+        learner = learner_of(mind, case)
+        assert states(await learner.look()) == ["done"]
+        mind.node.clock.advance(MIN_BETWEEN_S + 1)
+        assert await learner.look() == []
+        case.about = "another"
+        assert states(await learner.look()) == ["done"]
+
+    with_case(tmp_path, test, harmless=True)
+
+
 def test_what_cannot_be_done_now_is_recorded_and_another_case_goes_on(tmp_path: Path) -> None:
     async def test(mind: Mind, case: Scripted) -> None:
         other = Scripted(mind.parts.tuning, name="second", harmless=True)
@@ -193,17 +206,120 @@ def test_what_cannot_be_done_now_is_recorded_and_another_case_goes_on(tmp_path: 
     with_case(tmp_path, test, harmless=True, fails=True)
 
 
-def test_a_stop_while_acting_leaves_a_trace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_fails_is_tried_again_as_the_same_action_and_uses_up_no_day(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(meta_learner, "MAX_A_DAY", 3)
+
     async def test(mind: Mind, case: Scripted) -> None:
+        other = Scripted(mind.parts.tuning, name="second", harmless=True, found=False)
+        learner = learner_of(mind, case, other)
+        for _ in range(3):
+            await learner.look()
+            mind.node.clock.advance(MIN_BETWEEN_S + 1)
+        assert len(case.acted) == 3
+        assert states((await learner.list(10)).items) == ["failed"]
+        other.found = True
+        assert [action.matter for action in await learner.look()] == ["second"]
+        mind.node.clock.advance(MIN_BETWEEN_S + 1)
+        case.fails = False
+        assert states(await learner.look()) == ["done"]
+        assert sorted(states((await learner.list(10)).items)) == ["done", "done"]
+
+    with_case(tmp_path, test, harmless=True, fails=True)
+
+
+def test_a_stop_while_acting_leaves_a_trace_and_no_setting_that_nobody_can_take_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def test(mind: Mind, case: Scripted) -> None:
+        act = case.act
+
         async def stop(finding: Finding) -> Taken:
+            await act(finding)
+            raise asyncio.CancelledError
+
+        await mind.parts.tuning.put("max_depth", 4)
+        monkeypatch.setattr(case, "act", stop)
+        with pytest.raises(asyncio.CancelledError):
+            await learner_of(mind, case).look()
+        assert mind.parts.tuning.get("max_depth") == 5
+        monkeypatch.setattr(case, "act", act)
+        learner = learner_of(mind, case)
+        (action,) = (await learner.list(10)).items
+        assert (action.state, INTERRUPTED in action.action) == ("failed", True)
+        case.found = False
+        await learner.look()
+        assert mind.parts.tuning.get("max_depth") == 4
+        await mind.parts.tuning.put("max_depth", 3)
+        await learner.look()
+        assert mind.parts.tuning.get("max_depth") == 3  # what was interrupted is taken back once
+        case.found = True
+        mind.node.clock.advance(MIN_BETWEEN_S + 1)
+        assert states(await learner.look()) == ["done"]
+
+    with_case(tmp_path, test, harmless=True)
+
+
+def test_what_was_interrupted_is_taken_back_at_the_next_start_whatever_the_mode(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def test(mind: Mind, case: Scripted) -> None:
+        act = case.act
+
+        async def stop(finding: Finding) -> Taken:
+            await act(finding)
             raise asyncio.CancelledError
 
         monkeypatch.setattr(case, "act", stop)
-        learner = learner_of(mind, case)
         with pytest.raises(asyncio.CancelledError):
+            await learner_of(mind, case).look()
+        async with watching(mind.node) as events, running(learner_of(mind, case, mode="off").run()):
+            await soon(events.until("learning_action"))
+        assert mind.parts.tuning.get("max_depth") is None
+
+    with_case(tmp_path, test, harmless=True)
+
+
+def test_what_is_over_keeps_nothing_of_what_it_was_about(tmp_path: Path) -> None:
+    async def test(mind: Mind, case: Scripted) -> None:
+        learner = learner_of(mind, case)
+        (proposed,) = await learner.look()
+        assert (await learner.decline(proposed.id)).needs == {}
+        case.about = "another"
+        mind.node.clock.advance(MIN_BETWEEN_S + 1)
+        (proposed,) = await learner.look()
+        await learner.approve(proposed.id)
+        undone = await learner.undo(proposed.id)
+        assert (undone.needs, undone.undo) == ({}, {})
+        kept = await learner.get(proposed.id)
+        assert (kept.needs, kept.undo) == ({}, {})
+
+    with_case(tmp_path, test)
+
+
+def test_while_all_work_is_stopped_nothing_is_done_and_what_was_done_can_be_taken_back(tmp_path: Path) -> None:
+    async def test(mind: Mind, case: Scripted) -> None:
+        learner = mind.parts.meta.learner
+        learner._cases = {case.name: case}
+        (done,) = await learner.look()
+        await mind.parts.kill_switch.order(stops=True)
+        mind.node.clock.advance(MIN_BETWEEN_S + 1)
+        case.about = "another"
+        with pytest.raises(WorkStopped):
             await learner.look()
-        (action,) = (await learner.list(10)).items
-        assert (action.state, INTERRUPTED in action.action) == ("failed", True)
+        assert (await learner.undo(done.id)).state == "undone"
+
+    with_case(tmp_path, test, harmless=True)
+
+
+def test_with_off_nothing_is_looked_for_on_request_either(tmp_path: Path) -> None:
+    async def test(mind: Mind, case: Scripted) -> None:
+        (done,) = await learner_of(mind, case).look()
+        off = learner_of(mind, case, mode="off")
+        with pytest.raises(LearningOff):
+            await off.look()
+        assert (await off.undo(done.id)).state == "undone"
 
     with_case(tmp_path, test, harmless=True)
 

@@ -4,7 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from node.mind.meta.case import Taken
 from node.mind.meta.transfer import AB_TASKS, Transfer
+from node.mind.meta.undoing import Undoing
 from protocols.playbook.merge import Bullet
 from storage import learning
 from storage.learning import JobOutcome, Outcome
@@ -129,6 +131,27 @@ def test_it_is_spread_only_if_so_many_more_goals_go_well(tmp_path: Path, with_it
             outlook = await case.outlook(action)
             assert (outlook == "revert") == (spread == 0)
             assert len((await mind.hive.view("oven")).bullets) == spread
+
+    asyncio.run(main())
+
+
+def test_a_stop_while_it_is_spread_spreads_it_once_and_it_can_still_be_taken_back(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with open_mind(FakeSwarm(), tmp_path, works=False) as mind:
+            await apart(mind)
+            case = case_of(mind)
+            action = await acted(mind, case)
+            await mind.hive.propose("mill", "why", [{"op": "remove", "id": one.id} for one in await bullets(mind)])
+            await tried(mind, with_it=8, without=5)
+            await case.outlook(action)
+            trial = action.undo["now"]
+            await mind.parts.tuning.put("trial", trial)  # as it was when the revision was out
+            height = (await mind.hive.view("oven")).height
+            again = await case.outlook(action)
+            assert isinstance(again, Taken)
+            assert (await mind.hive.view("oven")).height == height
+            await Undoing(mind.parts.tuning, mind.hive).undo(again.undo, also=lambda conn: None)
+            assert (await mind.hive.view("oven")).bullets == ()
 
     asyncio.run(main())
 

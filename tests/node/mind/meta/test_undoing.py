@@ -2,6 +2,9 @@ import asyncio
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+from node.mind.meta.errors import ActionFinal
 from node.mind.meta.sharing import shared
 from node.mind.meta.undoing import Undoing
 from tests.node.mind.assembly import Mind, open_mind
@@ -52,5 +55,30 @@ def test_a_red_line_and_a_file(tmp_path: Path) -> None:
             assert "the red line" in await undoing.undo(undo, also=lambda conn: None)
             assert line not in mind.hive.red_lines.lines
             assert "gone already; the file /somewhere is left" in await undoing.undo(undo, also=lambda conn: None)
+
+    asyncio.run(main())
+
+
+def test_of_a_setting_of_several_only_what_was_added_is_taken_back(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with open_mind(FakeSwarm(), tmp_path, works=False) as mind:
+            tuning = mind.parts.tuning
+            undoing = Undoing(tuning, mind.hive)
+            shift = await tuning.put("load_shift", {"a": 0.2})
+            await tuning.put("load_shift", {"a": 0.2, "b": 0.2})
+            await undoing.undo({**shift}, also=lambda conn: None)
+            assert tuning.get("load_shift") == {"b": 0.2}
+            with pytest.raises(ActionFinal):
+                await undoing.undo({**shift}, also=lambda conn: None)
+            first = await tuning.put("harmless", ["one"])
+            second = await tuning.put("harmless", ["two", "one"])
+            await undoing.undo({**first}, also=lambda conn: None)
+            assert tuning.get("harmless") == ["two"]
+            await undoing.undo({**second}, also=lambda conn: None)
+            assert tuning.get("harmless") is None
+            trial = await tuning.put("trial", {"playbook": "mill", "cid": "a"})
+            await tuning.put("trial", {"playbook": "mill", "cid": "b"})
+            with pytest.raises(ActionFinal):
+                await undoing.undo({**trial}, also=lambda conn: None)
 
     asyncio.run(main())
