@@ -13,7 +13,7 @@ _COLUMNS: Final = "seq, source, title, kind, namespace, sha256, reader, size_byt
 
 @dataclass(frozen=True, slots=True)
 class DocumentRow:
-    """One document as it was last read. `reader` is the version of what read it."""
+    """One document as it was last read. `reader` is the version of what read it; `sha256` is empty during a change."""
 
     seq: int
     source: str
@@ -48,6 +48,11 @@ def put(
         " size_bytes = excluded.size_bytes, pieces = excluded.pieces, updated_ms = excluded.updated_ms",
         (source, title, kind, namespace, sha256, reader, size_bytes, pieces, updated_ms),
     )
+
+
+def begin_change(conn: sqlite3.Connection, source: str) -> None:
+    """From now on until `put` nothing is known of how much of a document is remembered."""
+    conn.execute("UPDATE documents SET sha256 = '' WHERE source = ?", (source,))
 
 
 def get(conn: sqlite3.Connection, source: str) -> DocumentRow | None:

@@ -3,7 +3,7 @@
 import json
 import re
 import sqlite3
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -73,7 +73,8 @@ def with_traces(conn: sqlite3.Connection, seqs: Collection[int], *, whole: bool)
     found = {*seqs, *memory_links.made_from(conn, seqs)}
     if whole:
         found.update(memory_links.said_the_same(conn, found))
-        turns = {source for seq in found for source in memory_links.sources_of(conn, seq)} - found
+        sources = {source for seq in found for source in memory_links.sources_of(conn, seq)} - found
+        turns = {row.seq for row in memories.get_many(conn, sorted(sources)) if row.kind == "working"}
         made = memories.get_many(conn, memory_links.made_from(conn, turns))
         found |= turns | {row.seq for row in made if row.kind == "episodic"}
     return sorted(found)
@@ -166,25 +167,46 @@ def empty_jobs(conn: sqlite3.Connection, job_ids: Collection[str]) -> None:
     conn.execute(f"DELETE FROM feedback WHERE job_id {these}", wanted)
 
 
-def forget_answered(conn: sqlite3.Connection, beginnings: Beginnings) -> None:
+Tells = Callable[[str], bool]
+"""Whether a text holds any of what is forgotten."""
+
+
+def goals_of(conn: sqlite3.Connection, job_ids: Collection[str]) -> set[str]:
+    """The goals of these jobs, word for word."""
+    rows = conn.execute("SELECT goal FROM jobs WHERE id IN (SELECT value FROM json_each(?))", (json.dumps([*job_ids]),))
+    return {goal for (goal,) in rows}
+
+
+def forget_answered(conn: sqlite3.Connection, tells: Tells) -> None:
     """Take away what other twins answered lately, where question or answer hold any of it."""
     rows = conn.execute("SELECT id, question, answer FROM answered").fetchall()
-    told = [row_id for row_id, asked, answer in rows if beginnings.within(asked) or beginnings.within(_text(answer))]
+    told = [row_id for row_id, asked, answer in rows if tells(asked) or tells(_text(answer))]
     conn.execute("DELETE FROM answered WHERE id IN (SELECT value FROM json_each(?))", (json.dumps(told),))
 
 
-def forget_documents(conn: sqlite3.Connection, source: str) -> None:
-    """Take away the records of documents from this source, or below it where it ends in `/`."""
-    if source.endswith("/"):
-        conn.execute("DELETE FROM documents WHERE substr(source, 1, ?) = ?", (len(source), source))
-    else:
-        conn.execute("DELETE FROM documents WHERE source = ?", (source,))
+def forget_documents(conn: sqlite3.Connection, sources: Collection[str]) -> None:
+    """Take away the records of documents from these sources of which nothing is remembered any more.
+
+    A source with a `/` at its end is a folder.
+    """
+    conn.execute(
+        "DELETE FROM documents WHERE EXISTS (SELECT 1 FROM json_each(?) AS s WHERE documents.source = s.value"
+        " OR substr(s.value, -1) = '/' AND substr(documents.source, 1, length(s.value)) = s.value)"
+        " AND NOT EXISTS (SELECT 1 FROM memories WHERE memories.source = documents.source)",
+        (json.dumps(sorted(sources)),),
+    )
 
 
 def messages_that_tell(conn: sqlite3.Connection, beginnings: Beginnings, newest: int) -> list[tuple[str, str, str]]:
     """(`in` or `out`, message id, the other's DID) of messages that hold any of it, of so many newest of each box."""
-    found = []
+    found: list[tuple[str, str, str]] = []
     for box, other in (("inbox", "from_did"), ("outbox", "to_did")):
         rows = conn.execute(f"SELECT message_id, {other}, plaintext FROM {box} ORDER BY seq DESC LIMIT ?", (newest,))
         found += [(box[:-3], message_id, did) for message_id, did, data in rows if beginnings.within(_text(data))]
     return found
+
+
+def tasks_that_tell(conn: sqlite3.Connection, tells: Tells) -> list[str]:
+    """The ids of tasks, given or done, whose text or result hold any of it."""
+    rows = conn.execute("SELECT id, task, result FROM tasks ORDER BY seq")
+    return [task_id for task_id, task, result in rows if tells(task) or tells(_text(result))]

@@ -1,5 +1,6 @@
 """Working memory: the turns of sessions, which of them have become episodes, and which are over their time."""
 
+import json
 import sqlite3
 from dataclasses import dataclass
 from typing import Final
@@ -60,13 +61,28 @@ def waiting_turns(conn: sqlite3.Connection, session_id: str | None, limit: int) 
 
 
 def delete_expired(conn: sqlite3.Connection, now_ms: int, limit: int) -> list[int]:
-    """Take away turns that are over their time and part of an episode; their `seq`."""
+    """Take away turns that are over their time and part of an episode; their `seq`.
+
+    What was noticed in them and the episodes that tell of them stay tied: such an episode goes with the fact.
+    """
     rows = conn.execute(
-        "DELETE FROM memories WHERE seq IN (SELECT seq FROM memories AS turn WHERE kind = 'working'"
-        f" AND expires_ms <= ? AND NOT ({_WAITING}) ORDER BY seq LIMIT ?) RETURNING seq",
+        "SELECT seq FROM memories AS turn WHERE kind = 'working'"
+        f" AND expires_ms <= ? AND NOT ({_WAITING}) ORDER BY seq LIMIT ?",
         (now_ms, limit),
     ).fetchall()
-    return [seq for (seq,) in rows]
+    expired = [seq for (seq,) in rows]
+    wanted = (json.dumps(expired),)
+    conn.execute(
+        "INSERT OR IGNORE INTO memory_links (kind, memory, other)"
+        " SELECT 'derived', told.memory, noticed.memory FROM memory_links AS told"
+        " JOIN memory_links AS noticed ON noticed.other = told.other AND noticed.kind = 'derived'"
+        " JOIN memories AS episode ON episode.seq = told.memory AND episode.kind = 'episodic'"
+        " JOIN memories AS fact ON fact.seq = noticed.memory AND fact.kind = 'semantic'"
+        " WHERE told.kind = 'derived' AND told.other IN (SELECT value FROM json_each(?))",
+        wanted,
+    )
+    conn.execute("DELETE FROM memories WHERE seq IN (SELECT value FROM json_each(?))", wanted)
+    return expired
 
 
 def progress_of(conn: sqlite3.Connection, task: str) -> int:

@@ -8,11 +8,10 @@ from pydantic import Field
 from node.api.errors import NoSuchItem
 from node.api.router import Routes
 from node.api.wire import Integral, PageQuery, Wire, page
-from node.clock import rfc3339
+from node.clock import MachineZone, rfc3339
 from node.memory import record
 from node.memory.errors import BadPeriod
 from node.memory.forgetting import MAX_SHOWN, Forgotten, Held, Target
-from node.memory.recall import local_zone
 from node.memory.record import MAX_CONTENT_BYTES, MAX_LABEL_CHARS, MAX_TAG_CHARS, MAX_TAGS, Kind, Recalled, Role
 from node.memory.when import Period, period
 from node.twin import Twin
@@ -211,8 +210,7 @@ async def forget(twin: Twin, id: str) -> MemoryId:  # noqa: A002 - the name in t
 
 def period_of(when: str) -> Period:
     """The time that a person named. Raises BadPeriod."""
-    now = datetime.now(UTC)
-    found = period(when, now, local_zone(now))
+    found = period(when, datetime.now(UTC), MachineZone())
     if found is None:
         raise BadPeriod(f"{when[:80]!r} names no time")
     return found

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import stat
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,9 @@ from node.memory.documents.kinds import SKIPPED_FOLDERS, kind_of
 
 MAX_FILE_BYTES: Final = 32 * 1024**2
 """What the twin takes of one document: larger ones need not be sent to be refused."""
+
+MAX_SOURCE_BYTES: Final = 1024
+"""What the twin takes as the name of a document, and of the source of a memory."""
 
 _ASKED_AT_ONCE: Final = 500
 _SHOWN_FAILURES: Final = 20
@@ -34,6 +38,14 @@ class File:
     def source(self) -> str:
         """What the twin knows it by."""
         return str(self.path)
+
+    @property
+    def has_name(self) -> bool:
+        """Whether the twin can know it by its path: names of files are any bytes, of any number."""
+        try:
+            return len(self.source.encode()) <= MAX_SOURCE_BYTES
+        except UnicodeEncodeError:
+            return False
 
 
 def register(group: Commands) -> None:
@@ -55,15 +67,16 @@ def register(group: Commands) -> None:
 def ingest(call: Call) -> int:
     args = call.args
     roots = [Path(path).expanduser().absolute() for path in args.path]
-    files, skipped = _found(roots, hidden=args.hidden)
+    files, skipped, failed = _found(roots, hidden=args.hidden)
     client = call.client()
     changed = _changed(client, files, args.namespace)
     result: dict[str, Any] = {"files": len(files), "unchanged": len(files) - len(changed), "skipped": skipped}
     if args.dry_run:
-        result["would_read"] = [file.source for file in changed]
+        result |= {"would_read": [file.source for file in changed], "failed": failed}
         call.show(result, lambda: _say_plan(changed, result))
         return 0
     result |= _send(client, changed, args.namespace, args.tags)
+    result["failed"] = failed + result["failed"]
     result["pruned"] = _prune(client, roots, files) if args.prune else []
     call.show(result, lambda: _say_result(result))
     return EXIT_FAILED if result["failed"] else 0
@@ -80,37 +93,62 @@ def documents(call: Call) -> None:
     call.show_list(document, columns, rows, empty="No document was read yet: `pagi memory ingest DIR`.")
 
 
-def _found(roots: Sequence[Path], *, hidden: bool) -> tuple[list[File], int]:
-    """The files to read, each once, and how many others there are. Raises BadInput for what is not there."""
+def _found(roots: Sequence[Path], *, hidden: bool) -> tuple[list[File], int, list[dict[str, Any]]]:
+    """The files to read, each once, how many others there are, and what could not be looked at.
+
+    Raises BadInput for what is not there.
+    """
     found: dict[Path, File] = {}
     skipped = 0
+    failed: list[dict[str, Any]] = []
     for root in roots:
         if root.is_file():
             if kind_of(root.name) is None:
                 raise BadInput(f"{root}: not a kind of document that is read")
             found[root] = File(root, root.stat().st_size)
         elif root.is_dir():
-            for path in _walk(root, hidden=hidden):
-                size_bytes = path.lstat().st_size
+            for path, size_bytes in _walk(root, hidden=hidden, failed=failed):
                 if kind_of(path.name) is None or not 0 < size_bytes <= MAX_FILE_BYTES:
                     skipped += 1
                 else:
                     found[path] = File(path, size_bytes)
         else:
             raise BadInput(f"there is no file or folder {root}")
-    return sorted(found.values(), key=lambda file: file.path), skipped
+    nameless = sorted(path for path, file in found.items() if not file.has_name)
+    failed += [_failure(found.pop(path).path, "its path is too long, or not UTF-8") for path in nameless]
+    return sorted(found.values(), key=lambda file: file.path), skipped, failed
 
 
-def _walk(root: Path, *, hidden: bool) -> Iterator[Path]:
-    """Regular files below a folder. Links are not followed: they may lead anywhere."""
-    for parent, folders, names in os.walk(root):
+def _failure(path: Path | str, cause: str, code: int | None = None) -> dict[str, Any]:
+    return {"source": os.fsencode(path).decode(errors="replace"), "cause": cause, "code": code}
+
+
+def _walk(root: Path, *, hidden: bool, failed: list[dict[str, Any]]) -> Iterator[tuple[Path, int]]:
+    """Regular files below a folder, with their sizes. Links are not followed: they may lead anywhere.
+
+    What cannot be looked at is added to `failed`.
+    """
+
+    def unreadable(error: OSError) -> None:
+        failed.append(_failure(error.filename, error.strerror or str(error)))
+
+    for parent, folders, names in os.walk(root, onerror=unreadable):
         folders[:] = sorted(
             name for name in folders if name not in SKIPPED_FOLDERS and (hidden or not name.startswith("."))
         )
         for name in sorted(names):
             path = Path(parent) / name
-            if (hidden or not name.startswith(".")) and path.is_file() and not path.is_symlink():
-                yield path
+            if not hidden and name.startswith("."):
+                continue
+            try:
+                status = path.lstat()
+            except FileNotFoundError:
+                continue  # it went away meanwhile
+            except OSError as error:
+                unreadable(error)
+                continue
+            if stat.S_ISREG(status.st_mode):
+                yield path, status.st_size
 
 
 def _changed(client: Client, files: Sequence[File], namespace: str) -> list[File]:
@@ -162,12 +200,12 @@ def _send(client: Client, files: Sequence[File], namespace: str, tags: str) -> d
             for name in ("pieces", "added", "forgotten"):
                 counts[name] += taken[name]
         except OSError as error:
-            failed.append({"source": file.source, "cause": error.strerror or str(error), "code": None})
+            failed.append(_failure(file.path, error.strerror or str(error)))
         except ApiProblem as error:
             code = int(error.document.get("code") or 0)
             if code // 100 not in _OF_THE_DOCUMENT:
                 raise  # the others would fare no better
-            failed.append({"source": file.source, "cause": str(error), "code": code})
+            failed.append(_failure(file.path, str(error), code))
         done += file.size_bytes
         show(done, total)
     return {**counts, "failed": failed}
@@ -190,7 +228,7 @@ def _prune(client: Client, roots: Sequence[Path], files: Sequence[File]) -> list
         while True:
             page = client.get("documents", query={"below": f"{root}{os.sep}", "after": after, "limit": 500})
             sources = [row["source"] for row in page["items"]]
-            gone += [source for source in sources if source not in present and not Path(source).exists()]
+            gone += [source for source in sources if source not in present and _is_gone(source)]
             if (after := page["next"]) is None:
                 break
     for source in gone:
@@ -198,11 +236,20 @@ def _prune(client: Client, roots: Sequence[Path], files: Sequence[File]) -> list
     return gone
 
 
+def _is_gone(source: str) -> bool:
+    """Whether there surely is no such file: what cannot be looked at may be there."""
+    try:
+        return not Path(source).exists()
+    except OSError:
+        return False
+
+
 def _say_plan(changed: Sequence[File], result: dict[str, Any]) -> None:
     for file in changed:
         say(file.source)
     size = amount(sum(file.size_bytes for file in changed))
     remark(f"{len(changed)} files ({size}) would be read; {result['unchanged']} are known as they are.")
+    _say_failures(result["failed"])
 
 
 def _say_result(result: dict[str, Any]) -> None:
@@ -214,7 +261,11 @@ def _say_result(result: dict[str, Any]) -> None:
         say(f"Forgot {len(result['pruned'])} documents whose files are gone.")
     if result["skipped"]:
         remark(f"{result['skipped']} files are empty, too large or of a kind that is not read.")
-    for failure in result["failed"][:_SHOWN_FAILURES]:
+    _say_failures(result["failed"])
+
+
+def _say_failures(failed: Sequence[dict[str, Any]]) -> None:
+    for failure in failed[:_SHOWN_FAILURES]:
         remark(f"Not read: {failure['source']}: {failure['cause']}")
-    if len(result["failed"]) > _SHOWN_FAILURES:
-        remark(f"… and {len(result['failed']) - _SHOWN_FAILURES} more; --json has all of them.")
+    if len(failed) > _SHOWN_FAILURES:
+        remark(f"… and {len(failed) - _SHOWN_FAILURES} more; --json has all of them.")

@@ -10,6 +10,9 @@ from node.cli.errors import BadInput
 from node.cli.inputs import read_text
 from node.cli.output import one_line, remark, say
 
+_MOST_BY_QUERY: Final = 100
+"""What the twin forgets by one query."""
+
 _KINDS: Final = ("working", "episodic", "semantic")
 
 
@@ -150,6 +153,8 @@ def forget(call: Call) -> int | None:
     if not done["memories"] and args.id:
         client.get("memory", args.id[0])  # says that there is no such memory
     call.show(done, lambda: _say_done(done))
+    if args.query and done["memories"] >= _MOST_BY_QUERY:
+        remark("There may be more of it: the same again finds them.")
     return None
 
 

@@ -191,15 +191,8 @@ class Consolidation:
             happened_ms=turns[0].happened_ms,
         )
 
-        def still_fits(conn: Connection, seqs: Sequence[int]) -> None:
-            if _place(conn, turns) != place:
-                raise SourceGone
-
-        if await self._memory.add_made_from(episode, sources, also=still_fits) is None:
-            return  # something of it was forgotten, or opened up, meanwhile: the next look begins anew
-        done["episodes"] += 1
-        for text in summary.facts:
-            fact = NewMemory(
+        facts = [
+            NewMemory(
                 kind="semantic",
                 content=text,
                 namespace=PRIVATE,
@@ -207,7 +200,17 @@ class Consolidation:
                 source=f"{TOLD}, noticed by {summary.by}"[:MAX_LABEL_CHARS],
                 happened_ms=turns[-1].happened_ms,
             )
-            done["facts"] += await self._memory.add_made_from(fact, sources) is not None
+            for text in summary.facts
+        ]
+
+        def still_fits(conn: Connection, seqs: Sequence[int]) -> None:
+            if _place(conn, turns) != place:
+                raise SourceGone
+
+        if not await self._memory.add_made_from([episode, *facts], sources, also=still_fits):
+            return  # something of it was forgotten, or opened up, meanwhile: the next look begins anew
+        done["episodes"] += 1
+        done["facts"] += len(facts)
 
     async def _facts(self, done: Counter[str]) -> None:
         """Compare each new fact with those that are like it, in the order in which they came."""

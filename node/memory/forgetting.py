@@ -1,14 +1,14 @@
 """Forgetting, explicit and complete.
 
 What is forgotten goes with all that was made from it: its vector, its words in the index, the episodes and facts that
-came of it, and the records of the jobs that told it. Then the write-ahead log is cut, snapshots are written anew, and
-the database's file is looked through. A crash in between is made good at the next start. What this twin cannot reach,
-it says: what others were told, published content, copies of the home.
+came of it, the records of the jobs that told it, and what was learnt of their goals. Then the write-ahead log is cut,
+snapshots are written anew, and the database's file is looked through. A crash in between is made good at the next
+start. What this twin cannot reach, it says: what others were told, published content, exports, copies of the home.
 """
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from sqlite3 import Connection
@@ -19,7 +19,7 @@ from identity.errors import MalformedCid
 from node.memory.errors import NothingNamed
 from node.memory.memory import Memory
 from node.memory.wording import content_words
-from storage import forgetting, leftovers, memories, meta
+from storage import checks, forgetting, leftovers, memories, meta, meta_learning
 from storage.forgetting import Beginnings, Target
 from storage.memories import MemoryRow
 
@@ -30,7 +30,9 @@ logger = logging.getLogger(__name__)
 MAX_SHOWN: Final = 100
 """Of what would be forgotten."""
 
-MAX_BY_QUERY: Final = 20
+MAX_BY_QUERY: Final = MAX_SHOWN
+"""All of them are shown before they are forgotten. Where there are more, forgetting again finds them."""
+
 ALIKE: Final = 0.55
 """Cosine from which a memory is about what a query names; or it has every word of it."""
 
@@ -43,7 +45,10 @@ _OWED: Final = "forgetting"
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """Where something of it is still, out of reach. `what` is `content`, `message`, `backup` or `job`."""
+    """Where something of it is still, out of reach.
+
+    `what` is `content`, `message`, `task`, `export`, `backup` or `job`.
+    """
 
     what: str
     name: str
@@ -67,11 +72,17 @@ class Forgetting:
     def __init__(self, memory: Memory) -> None:
         self._memory = memory
         self._database = memory.database
+        self._followers: list[Callable[[], Awaitable[None]]] = []
 
     async def run(self) -> None:
-        """Finish what a crash interrupted."""
+        """Finish what a crash interrupted: what it was about is not known any more, so all of the file is written."""
         if await self._database.read(lambda conn: meta.get(conn, _OWED)):
-            await self._clear(())
+            await self._database.maintain(leftovers.write_anew)
+            await self._nothing_owed()
+
+    def then(self, follow: Callable[[], Awaitable[None]]) -> None:
+        """Call it after each forgetting: what somebody keeps besides has to follow what is on disk."""
+        self._followers.append(follow)
 
     async def about(self, query: str, *, namespace: str | None = None) -> list[MemoryRow]:
         """The memories that a query names: those that are much like it, and those that have every word of it."""
@@ -93,12 +104,18 @@ class Forgetting:
 
         def delete(conn: Connection) -> Sequence[int]:
             plan, seqs, texts, jobs = _plan(conn, target, self._database.path)
-            beginnings = Beginnings(texts)
+            beginnings, goals = Beginnings(texts), forgetting.goals_of(conn, jobs)
+
+            def tells(text: str) -> bool:
+                return text in goals or beginnings.within(text)
+
+            sources = {row.source for row in memories.get_many(conn, seqs) if row.source is not None}
             forgetting.empty_jobs(conn, jobs)
-            forgetting.forget_answered(conn, beginnings)
-            if target.source is not None:
-                forgetting.forget_documents(conn, target.source)
+            forgetting.forget_answered(conn, tells)
+            checks.forget_from_history(conn, tells)
+            meta_learning.forget_goals(conn, tells)
             forgetting.delete(conn, seqs)
+            forgetting.forget_documents(conn, sources | ({target.source} if target.source is not None else set()))
             meta.put(conn, _OWED, "1")
             done.append((plan, texts))
             return seqs
@@ -106,6 +123,8 @@ class Forgetting:
         await self._memory.remove(delete)
         plan, texts = done[-1]
         await self._clear(texts)
+        for follow in self._followers:
+            await follow()
         return plan
 
     async def records(self, delete: Callable[[Connection], Sequence[str]]) -> None:
@@ -123,6 +142,9 @@ class Forgetting:
         if await asyncio.to_thread(leftovers.left_in, self._database.path, texts):
             logger.info("the database is written anew, so that nothing of what was forgotten is left in it")
             await self._database.maintain(leftovers.write_anew)
+        await self._nothing_owed()
+
+    async def _nothing_owed(self) -> None:
         await self._database.write(lambda conn: meta.put(conn, _OWED, ""))
 
 
@@ -143,7 +165,7 @@ def _plan(conn: Connection, target: Target, path: Path) -> tuple[Forgotten, list
         conn, beginnings, ids=[row.id for row in rows], session_id=target.session_id
     )
     shown = memories.get_many(conn, named[:MAX_SHOWN])
-    held = [*_content(rows), *_messages(conn, beginnings), *_copies(path)] if rows else []
+    held = [*_content(rows), *_exchanged(conn, beginnings), *_exports(path, beginnings), *_copies(path)] if rows else []
     held += [Held("job", job_id, "it is still under way: forget again when it has ended") for job_id in under_way]
     plan = Forgotten(
         named=len(named), also=len(seqs) - len(named), jobs=len(ended), shown=tuple(shown), held=tuple(held)
@@ -163,10 +185,21 @@ def _content(rows: Sequence[MemoryRow]) -> list[Held]:
     return found
 
 
-def _messages(conn: Connection, beginnings: Beginnings) -> list[Held]:
-    return [
+def _exchanged(conn: Connection, beginnings: Beginnings) -> list[Held]:
+    messages = [
         Held("message", message_id, f"{'from' if box == 'in' else 'to'} {did}, who has it too")
         for box, message_id, did in forgetting.messages_that_tell(conn, beginnings, _MESSAGES)
+    ]
+    tasks = forgetting.tasks_that_tell(conn, beginnings.within)
+    return messages + [Held("task", task_id, "the twins that it was exchanged with have it too") for task_id in tasks]
+
+
+def _exports(path: Path, beginnings: Beginnings) -> list[Held]:
+    """Traces for fine-tuning that were written to the home."""
+    return [
+        Held("export", str(file), "traces that were written for fine-tuning; delete the file")
+        for file in sorted(path.parent.glob("exports/*.jsonl"))
+        if beginnings.within(file.read_text(errors="replace"))
     ]
 
 

@@ -165,11 +165,11 @@ class MemoryIndex:
         groups = self._groups_of(kinds, namespaces)
         old: set[int] = set()
         for space in self.others:  # first: what is moved meanwhile is in ours by then
-            vector = (await asyncio.to_thread(embed_checked, space.embedder, [query]))[0]
-            old.update(await space.nearest(vector, k, groups=groups, among=among))
-        vector = (await self.embed([query]))[0]
-        found = await self.space.nearest(vector, k, groups=groups, among=among)
-        return found | await self.likeness(vector, sorted(old - found.keys())) if old else found
+            old.update(await space.nearest(query, k, groups=groups, among=among))
+        found = await self.space.nearest(query, k, groups=groups, among=among)
+        if not old:
+            return found
+        return found | await self.likeness((await self.embed([query]))[0], sorted(old - found.keys()))
 
     async def likeness(self, vector: NDArray[np.float32], seqs: Sequence[int]) -> dict[int, float]:
         """The cosine to each of these rows, from the vectors on disk, or from the text where another model made it."""

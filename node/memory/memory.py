@@ -74,6 +74,8 @@ class Memory:
         self.upkeep: Final = Upkeep(index, spec=spec)
         self._now = now
         self._unfinished: set[asyncio.Task[Any]] = set()
+        self._adding = 0
+        self._gone: set[int] = set()
         self._changes = 0
         self._topics: tuple[tuple[int, tuple[str, ...]], tuple[str, ...]] = ((-1, ()), ())
 
@@ -134,21 +136,24 @@ class Memory:
         vectors = await self.index.embed([item.content for item in items])
         return await self._to_the_end(self._keep(items, vectors, by, also))
 
-    async def add_made_from(self, item: NewMemory, sources: Sequence[int], *, also: Also | None = None) -> str | None:
-        """Keep what was made from other memories, so that it goes with them; None if one of them has gone already."""
+    async def add_made_from(
+        self, items: Sequence[NewMemory], sources: Sequence[int], *, also: Also | None = None
+    ) -> Ids:
+        """Keep what was made from other memories, so that it goes with them; none if one of them has gone already."""
 
         def link(conn: Connection, seqs: Sequence[int]) -> None:
             if len(memories.get_many(conn, sources)) < len(sources):
                 raise SourceGone
-            for source in sources:
-                memory_links.add_link(conn, "derived", seqs[0], source)
+            for seq in seqs:
+                for source in sources:
+                    memory_links.add_link(conn, "derived", seq, source)
             if also is not None:
                 also(conn, seqs)
 
         try:
-            return (await self.add_many([item], also=link))[0]
+            return await self.add_many(items, also=link)
         except SourceGone:
-            return None
+            return []
 
     async def search(
         self,
@@ -312,9 +317,18 @@ class Memory:
                 also(conn, seqs)
             return seqs
 
-        seqs = await self.database.write(insert)
-        self._changes += 1
-        await self.index.add(seqs, vectors, [(item.namespace, item.kind) for item in items])
+        self._adding += 1
+        try:
+            seqs = await self.database.write(insert)
+            self._changes += 1
+            await self.index.add(seqs, vectors, [(item.namespace, item.kind) for item in items])
+            if gone := self._gone.intersection(seqs):  # forgotten before the index had them
+                async with self.index.forgetting():
+                    await self.index.remove(sorted(gone))
+        finally:
+            self._adding -= 1
+            if not self._adding:
+                self._gone.clear()
         return ids
 
     async def _remove(self, delete: Callable[[Connection], Sequence[int]]) -> Sequence[int]:
@@ -322,6 +336,8 @@ class Memory:
             seqs = await self.database.write(delete)
             if seqs:
                 self._changes += 1
+                if self._adding:
+                    self._gone.update(seqs)
                 await self.index.remove(seqs)
         return seqs
 

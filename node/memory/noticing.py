@@ -68,12 +68,11 @@ class Noticing:
                 importance=ASKED_IMPORTANCE if fact.asked or fact.name else memories.DEFAULT_IMPORTANCE,
             )
             try:
-                memory_id = await self._memory.add_made_from(item, sources)
+                ids = await self._memory.add_made_from([item], sources)
             except PagiError as error:
                 logger.warning("what was told in passing was not kept: %s", error)
                 break
-            if memory_id is not None:
-                kept.append((memory_id, fact))
+            kept += [(memory_id, fact) for memory_id in ids]
         if kept and self._compare is not None:
             await self._compare()
         return kept

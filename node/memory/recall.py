@@ -16,14 +16,14 @@ from datetime import UTC, datetime, tzinfo
 from sqlite3 import Connection
 from typing import Final
 
-from node.clock import NowMs, now_ms, rfc3339
+from node.clock import MachineZone, NowMs, now_ms, rfc3339
 from node.memory import wording
 from node.memory.errors import BadMemory
 from node.memory.memory import MAX_RESULTS, Memory
 from node.memory.noticing import TOLD
 from node.memory.privacy import Audience, Namespaces, OtherTwin, Owner
 from node.memory.record import Recalled, recalled
-from node.memory.weighing import Moment, Signs, weighed
+from node.memory.weighing import OWN_PLACES, Moment, Signs, weighed
 from node.memory.when import Period, asks_what_happened, period
 from storage import memories, memory_links
 from storage.memories import MemoryRow
@@ -67,7 +67,7 @@ class Recall:
         self._memory = memory
         self._namespaces = namespaces
         self._half_life_days = half_life_days
-        self._zone = zone
+        self._zone = zone or MachineZone()
         self._now = now
 
     async def recall(
@@ -94,13 +94,15 @@ class Recall:
             raise BadMemory(f"k is {k}; it can be 1 to {MAX_RESULTS}")
         visible = await self._visible(audience, namespaces, approved=approved)
         scope = _Scope(kinds=kinds, namespaces=visible, happened=happened)
-        rows, scores, signs = await self._candidates(query, k, scope)
+        of_oneself = isinstance(audience, Owner) and wording.of_oneself(query)
+        rows, scores, signs = await self._candidates(query, k, scope, of_oneself=of_oneself)
         moment = Moment(
             wanted=wording.stems(query),
             now_ms=self._now(),
             half_life_days=self._half_life_days,
             mood=mood,
             session_id=session_id,
+            of_oneself=of_oneself,
         )
         found = [_weighed(row, scores.get(seq, 0.0), signs.get(seq, Signs()), moment) for seq, row in rows.items()]
         found.sort(key=lambda one: (-one[1].weight, -one[1].happened_ms, -one[0]))
@@ -121,7 +123,7 @@ class Recall:
         return allowed if namespaces is None else tuple(name for name in allowed if name in namespaces)
 
     async def _candidates(
-        self, query: str, k: int, scope: _Scope
+        self, query: str, k: int, scope: _Scope, *, of_oneself: bool
     ) -> tuple[dict[int, MemoryRow], dict[int, float], Mapping[int, Signs]]:
         """What may be recalled: the rows, their cosines, and how those were found that not likeness alone finds."""
         near = await self._memory.nearest(
@@ -131,6 +133,9 @@ class Recall:
             namespaces=scope.namespaces,
             happened=scope.happened,
         )
+        if of_oneself:
+            places = [name for name in OWN_PLACES if scope.namespaces is None or name in scope.namespaces]
+            near += await self._memory.nearest(query, k, kinds=scope.kinds, namespaces=places, happened=scope.happened)
         scores = {row.seq: score for row, score in near}
         rows = {row.seq: row for row, _ in near}
         signs = await self._found_otherwise(query, scope, rows)
@@ -156,7 +161,7 @@ class Recall:
         if not asks_what_happened(query):
             return None
         now = datetime.fromtimestamp(self._now() / 1000, UTC)
-        return period(query, now, self._zone or local_zone(now))
+        return period(query, now, self._zone)
 
     async def _with_contradictions(
         self, query: str, found: Sequence[tuple[int, Recalled]], scope: _Scope, moment: Moment, k: int
@@ -233,10 +238,3 @@ def _marked(memory: Recalled, others: Sequence[Recalled], *, outdated: bool) -> 
         outdated=outdated,
         why=(*memory.why, *why),
     )
-
-
-def local_zone(now: datetime) -> tzinfo:
-    """The machine's own time zone, with the offset that it has now."""
-    zone = now.astimezone().tzinfo
-    assert zone is not None
-    return zone

@@ -13,7 +13,7 @@ from collections.abc import Callable, Collection, Sequence
 from sqlite3 import Connection
 from typing import TYPE_CHECKING, Final
 
-from node.inference.embedder import Embedder
+from node.inference.embedder import Embedder, embed_checked
 from storage import embedded
 from storage.database import Database
 from storage.vectors import VectorIndex
@@ -81,18 +81,27 @@ class Space:
             self._gone.update(seqs)
 
     async def nearest(
-        self, query: NDArray[np.float32], k: int, *, groups: Collection[int] | None, among: Sequence[int] | None
+        self, query: str, k: int, *, groups: Collection[int] | None, among: Sequence[int] | None
     ) -> dict[int, float]:
-        """At least the k nearest, seq to exact cosine, with everything that ties with the k-th."""
+        """At least the k nearest, seq to exact cosine, with everything that ties with the k-th.
+
+        Raises BadEmbedding or another InferenceError.
+        """
         index = await self.ready()
-        if not len(index) or not query.any():
-            return {}
-        if index.exact:
-            return await asyncio.to_thread(_with_ties, index, query, k, groups, among)
-        found = await asyncio.to_thread(
-            index.search, query, max(CHECKED_FOR_EACH * k, CHECKED_LEAST), groups=groups, among=among
-        )
-        scores = await self._exact_scores(query, [seq for seq, _ in found])
+
+        def look() -> tuple[NDArray[np.float32], dict[int, float], bool]:
+            vector = embed_checked(self.embedder, [query])[0]
+            if not vector.any():
+                return vector, {}, True
+            if index.exact:
+                return vector, _with_ties(index, vector, k, groups, among), True
+            count = max(CHECKED_FOR_EACH * k, CHECKED_LEAST)
+            return vector, dict(index.search(vector, count, groups=groups, among=among)), False
+
+        vector, scores, exact = await asyncio.to_thread(look)  # one way to a thread and back, not two
+        if exact:
+            return scores
+        scores = await self._exact_scores(vector, list(scores))
         if len(scores) <= k:
             return scores
         least = sorted(scores.values(), reverse=True)[k - 1]

@@ -28,19 +28,44 @@ _REMEMBER: Final = re.compile(
 )
 _ABOUT_ME: Final = re.compile(
     r"^(?:(?:by the way|btw|well|also|and|but|so|actually|yes|no|oh|fyi|hi|hello|hey|now),? )*(?P<what>(?:"
-    r"my (?!(?:question|point|guess|goal|code|script|program|file|idea|understanding|problem)\b)[\w' -]{2,60}?"
+    r"(?:my|our) (?!(?:question|point|guess|goal|code|script|program|file|idea|understanding|problem)\b)[\w' -]{2,60}?"
     r" (?:is|are|was|were|lives?|works?|likes?|prefers?|has|have|hates?|loves?|starts?|ends?|died|drives?|plays?"
-    r"|speaks?|studies|teaches|moved|changed|owns?|drinks?|eats?|cooks?|collects?|comes?|goes|went|got|became|turned)\b"
+    r"|speaks?|studies|teaches|moved|changed|owns?|drinks?|eats?|cooks?|collects?|comes?|goes|went|got|became|turned"
+    r"|runs?|costs?|opens?|closes?|leaves?|arrives?|begins?|lasts?|expires?|belongs?|lies|stands|sits|weighs)\b"
     r"|the (?:new |old )?[\w-]{2,30} of my [\w' -]{2,40}? (?:is|are|was|were|has|have)\b"
-    r"|i(?: am|'m)(?: (?:called|named|allergic to|married|vegetarian|vegan|from|a|an|born|retired|living|\d{1,3})\b)"
+    r"|i(?: am|'m)(?: (?:called|named|allergic to|married|vegetarian|vegan|from|a|an|born|retired|living|learning"
+    r"|studying|\d{1,3})\b)"
     r"|i (?:really |usually |always |never |also |now |just )*(?:live|work|prefer|like|love|hate|own|play|study|studied"
     r"|speak|drive|moved|grew up|was born|drink|eat|collect|teach|have an? (?!question|idea|problem|doubt|look))\b"
-    r"|i (?:do not|don'?t) (?:like|eat|drink|drive|want to be called)\b"
+    r"|i (?:do not|don'?t) (?:like|eat|drink|drive|want to be called)\b|i (?:cannot|can'?t) (?:stand|bear|eat|drink)\b"
     r"|i (?:have|had) (?:two|three|four|five|six|\d{1,2}) \w+"
     r"|call me \w+|we (?:live|have an?|moved|own|are married|got married)\b"
     r").*)$",
     re.IGNORECASE,
 )
+_OF_MY_LIFE: Final = re.compile(
+    r"^(?:(?:on|in|at|every|each|since|during) [\w' -]{2,30}?,? )?(?:i|we) "
+    r"(?:(?:really|usually|always|never|also|now|just|often|sometimes|once|still|only|both) )*"
+    r"(?!(?:am|are|was|were|have|had|do|did|can|cannot|could|may|might|must|shall|should|will|would|dare"
+    r"|think|thought|guess|guessed|suppose|believe|believed|assume|mean|meant|wonder|wondered|doubt|imagine|expect"
+    r"|want|wanted|wish|wished|hope|hoped|need|needed|intend|plan|planned|try|tried|keep|kept|seem|seemed"
+    r"|see|saw|hear|heard|understand|understood|agree|agreed|disagree|know|knew|find|found|feel|felt|notice|noticed"
+    r"|say|said|ask|asked|tell|told|talk|talked|mention|mentioned|thank|appreciate|apologise|apologize|beg|promise"
+    r"|look|looked|check|checked|forget|forgot|get|got|use|used|give|gave|wait|waited|require|prefer not)\b)"
+    r"[a-z]+ (?=\S+ \S)(?!.*:(?!\d)).+$",
+    re.IGNORECASE,
+)
+"""What somebody does or has done, whatever it is: no thought, wish or plan, and nothing of this conversation."""
+
+_OF_MY_OWN: Final = re.compile(
+    r"^(?:my|our) (?!(?:question|point|guess|goal|code|script|program|file|idea|understanding|problem)\b)"
+    r"(?:[\w'-]+ ){1,4}?[a-z]{2,}(?<!s)(?:s|ed) (?!and\b|or\b|of\b).+$",
+    re.IGNORECASE,
+)
+"""What somebody of theirs does or has done."""
+
+_TO_ANOTHER: Final = re.compile(r"\b(?:you|your|yours)\b", re.IGNORECASE)
+
 _NAME: Final = re.compile(
     r"^(?:(?:hi|hello|hey|good (?:morning|afternoon|evening)|ok(?:ay)?|no|yes|well|by the way|actually|and|so)\b"
     r"[\w ]{0,20}?[,!]? ){0,3}"
@@ -60,10 +85,12 @@ _OF_A_PEOPLE: Final = re.compile(
 
 _AND_SO: Final = re.compile(r",? and (?=(?:he|she|they|it|i|my \w+) (?!and\b)[\w']+)", re.IGNORECASE)
 _MOVED: Final = re.compile(
-    r"^(?P<who>.{1,60}?) (?:has |have |'ve )?(?:now )?moved to (?P<where>(?-i:[A-Z])[\w' -]{1,40})$", re.I
+    r"^(?P<who>.{1,60}?) (?:has |have |'ve )?(?:now )?moved to"
+    r" (?P<where>(?-i:[A-Z])[\w'-]{1,40}(?: (?-i:[A-Z])[\w'-]{1,40}){0,3})(?P<how> .{1,80})?$",
+    re.IGNORECASE,
 )
 _SUBJECT: Final = re.compile(
-    r"^(?P<who>my [\w' -]{2,40}?|(?-i:[A-Z])\w+)"
+    r"^(?P<who>(?:my|our) [\w' -]{2,40}?|(?-i:[A-Z])\w+)"
     r" (?:is|was|lives?|works?|likes?|prefers?|has|hates?|loves?|moved|drives?|plays?)\b",
     re.IGNORECASE,
 )
@@ -113,16 +140,18 @@ def noticed(said: str, before: Sequence[str] = ()) -> list[Fact]:
     `before` is what was told before it, newest first: whom `she` or `he` means in "No, she moved to Lisbon".
     """
     found: dict[str, Fact] = {}
+    tells = "?" not in said and not _TO_ANOTHER.search(said[:MAX_LOOKED_AT_CHARS])
     for match in _SENTENCE.finditer(said[:MAX_LOOKED_AT_CHARS]):
         sentence = " ".join(match[0].split())
         if len(sentence) > MAX_FACT_CHARS:
             continue
-        for fact in _facts_in(sentence, (*(fact.text for fact in reversed(found.values())), *before)):
+        for fact in _facts_in(sentence, (*(fact.text for fact in reversed(found.values())), *before), tells=tells):
             found.setdefault(fact.text, fact)
     return list(found.values())[:MAX_FACTS]
 
 
-def _facts_in(sentence: str, before: Sequence[str]) -> list[Fact]:
+def _facts_in(sentence: str, before: Sequence[str], *, tells: bool) -> list[Fact]:
+    """`tells`: the text that it stands in asks nothing, so that a sentence is no premise of a question."""
     asked = _REMEMBER.match(sentence)
     if asked is not None:
         return [] if _DANGLING.match(asked["what"]) else [Fact(_clean(asked["what"]), asked=True)]
@@ -135,6 +164,8 @@ def _facts_in(sentence: str, before: Sequence[str]) -> list[Fact]:
     told = _ABOUT_ME.match(sentence)
     if told is not None:
         return _each(told["what"])
+    if tells and any(form.match(sentence.rstrip(".! ")) for form in (_OF_MY_LIFE, _OF_MY_OWN)):
+        return _each(sentence)
     meant = _meant(sentence, before)
     return [] if meant is None else _each(meant)
 
@@ -167,7 +198,8 @@ def _now(fact: str) -> str:
     if moved is None or moved["who"].lower() in ("he", "she", "they", "it"):
         return fact
     lives = "live" if moved["who"].lower() in ("i", "we") else "lives"
-    return f"{moved['who']} {lives} in {moved['where']} now"
+    how = f" (moved {moved['how'].strip(' ,')})" if moved["how"] else ""
+    return f"{moved['who']} {lives} in {moved['where']} now{how}"
 
 
 def _clean(text: str) -> str:

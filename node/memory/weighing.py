@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
 
-from node.memory.record import Recalled
+from node.memory.record import HEART, PRIVATE, Recalled
 from node.memory.wording import coverage
 
 RECENCY: Final = 0.03
@@ -26,6 +26,13 @@ SAME_SESSION: Final = 0.02
 COVERAGE: Final = 0.15
 """For a memory that has every word of the query that says something: an embedder takes one relative for another."""
 
+OF_ONESELF: Final = 0.1
+"""For what the owner told or did, where they ask of themselves: documents are many, and likeness takes any job for
+theirs."""
+
+OWN_PLACES: Final = (PRIVATE, HEART)
+"""Where what the owner told is, and their conversations."""
+
 RARE_WORDS: Final = 0.5
 """For a memory that holds all the rare words, or the very phrase, that the query asks for."""
 
@@ -39,13 +46,14 @@ _DATED_FROM_DAYS: Final = 1.0
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Moment:
     """What the weights depend on besides the memory: `wanted` are the stems of the query, `half_life_days` is of the
-    recency, mood and session are the present ones."""
+    recency, mood and session are the present ones. `of_oneself`: the owner asks, in words such as `my`."""
 
     wanted: frozenset[str]
     now_ms: int
     half_life_days: float
     mood: str | None = None
     session_id: str | None = None
+    of_oneself: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +81,9 @@ def weighed(memory: Recalled, signs: Signs, moment: Moment) -> tuple[float, tupl
     if signs.words:
         weight += RARE_WORDS * signs.share
         why.append(f"has {', '.join(signs.words)}")
+    if moment.of_oneself and memory.namespace in OWN_PLACES:
+        weight += OF_ONESELF
+        why.append("yours")
     weight += IMPORTANCE * (2 * memory.importance - 1)
     if memory.importance != 0.5:
         why.append(f"importance {memory.importance:.2f}")

@@ -7,7 +7,7 @@ as a time and as something else ("may", "second") counts as a time only in a phr
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import date, datetime, time, timedelta, tzinfo
+from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from typing import Final
 
 MAX_CHARS: Final = 2000
@@ -27,8 +27,11 @@ _NUMBERS: Final = {
     **{"a": 1, "an": 1, "eight": 8, "nine": 9, "ten": 10, "eleven": 11, "twelve": 12},
     **{"a couple of": 2, "a couple": 2, "couple of": 2, "a few": 3, "few": 3, "several": 4},
 }
-_PARTS_OF_A_DAY: Final = {"morning": (5, 12), "afternoon": (12, 18), "evening": (17, 24), "night": (18, 24)}
-"""Hours of the day in which each part lies. They overlap, as they do in speech."""
+_PARTS_OF_A_DAY: Final = {"morning": (5, 12), "afternoon": (12, 18), "evening": (17, 24), "night": (18, 29)}
+"""Hours of the day in which each part lies. They overlap, as they do in speech, and a night ends on the next day."""
+
+_MOST_YEARS_BACK: Final = 8
+"""Between two 29ths of February."""
 
 _WEEKDAY: Final = f"(?P<weekday>{'|'.join(_WEEKDAYS)})"
 _MONTH: Final = f"(?P<month>{'|'.join(_MONTHS)})"
@@ -82,7 +85,7 @@ def _part_of(local: datetime, day: date, part: str | None) -> _Span | None:
     if part is None or whole is None:
         return whole
     begin, end = _PARTS_OF_A_DAY[part]
-    last = datetime.combine(day, time(end), local.tzinfo) if end < 24 else whole[1]
+    last = datetime.combine(day + end // 24 * _DAY, time(end % 24), local.tzinfo)
     return datetime.combine(day, time(begin), local.tzinfo), last
 
 
@@ -92,7 +95,10 @@ def _near_day(match: re.Match[str], local: datetime) -> _Span | None:
     if named.endswith("before yesterday"):
         return _days(local, local.date() - 2 * _DAY)
     part = "night" if named in ("tonight", "last night") else match["part"]
-    return _part_of(local, local.date() - back[named] * _DAY, part)
+    days = back[named]
+    if part == "night" and not days and local.hour < _PARTS_OF_A_DAY["night"][1] % 24:
+        days = 1  # it began yesterday
+    return _part_of(local, local.date() - days * _DAY, part)
 
 
 def _weekday(match: re.Match[str], local: datetime) -> _Span | None:
@@ -108,8 +114,9 @@ def _ago(match: re.Match[str], local: datetime) -> _Span | None:
     match match["unit"]:
         case "minute" | "hour" as unit:
             length = timedelta(hours=1) if unit == "hour" else timedelta(minutes=10)
-            then = local - (timedelta(hours=number) if unit == "hour" else timedelta(minutes=number))
-            return then - length, min(local, then + length)
+            now = local.astimezone(UTC)  # where an hour is an hour when the clocks change
+            then = now - (timedelta(hours=number) if unit == "hour" else timedelta(minutes=number))
+            return then - length, min(now, then + length)
         case "day":
             return _days(local, local.date() - number * _DAY)
         case "week":
@@ -128,7 +135,8 @@ def _recent(match: re.Match[str], local: datetime) -> _Span | None:
     if number is not None:
         count = _NUMBERS.get(number) or int(number)
         if unit in ("minute", "hour"):
-            return local - count * (timedelta(hours=1) if unit == "hour" else timedelta(minutes=1)), local
+            length = timedelta(hours=1) if unit == "hour" else timedelta(minutes=1)
+            return local.astimezone(UTC) - count * length, local
         days = {"day": 1, "week": 7, "month": 30, "year": 365}[unit] * count
         begin = _days(local, today - days * _DAY)
         return (begin[0], local) if begin is not None and begin[0] < local else None
@@ -158,19 +166,25 @@ def _named_month(match: re.Match[str], local: datetime) -> _Span | None:
 
 
 def _named_date(match: re.Match[str], local: datetime) -> _Span | None:
-    """A day of a month, or of the latest month that has had it where no month is named."""
+    """A day of a month, of the latest one that has had it where the year or the month is not named."""
     groups = match.groupdict()
+    number = int(match["day"])
+    if groups.get("iso_month"):
+        return _day(local, int(match["year"]), int(match["iso_month"]), number)
+    month = _MONTHS.index(match["month"]) + 1 if groups.get("month") else None
+    if month is not None and groups.get("year"):
+        return _day(local, int(match["year"]), month, number)
+    if month is not None:
+        later = (month, number) > (local.month, local.day)
+        months = [(local.year - later - back, month) for back in range(_MOST_YEARS_BACK + 1)]
+    else:
+        months = [_months_back(local, (number > local.day) + back) for back in range(2)]
+    return next((span for each in months if (span := _day(local, *each, number)) is not None), None)
+
+
+def _day(local: datetime, year: int, month: int, day: int) -> _Span | None:
     try:
-        if groups.get("iso_month"):
-            return _days(local, date(int(match["year"]), int(match["iso_month"]), int(match["day"])))
-        if not groups.get("month"):
-            back = 0 if int(match["day"]) <= local.day else 1
-            return _days(local, date(*_months_back(local, back), int(match["day"])))
-        month = _MONTHS.index(match["month"]) + 1
-        if groups.get("year"):
-            return _days(local, date(int(match["year"]), month, int(match["day"])))
-        later = (month, int(match["day"])) > (local.month, local.day)
-        return _days(local, date(local.year - later, month, int(match["day"])))
+        return _days(local, date(year, month, day))
     except ValueError:  # there is no such day
         return None
 

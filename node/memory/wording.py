@@ -22,6 +22,7 @@ _ALL: Final = 1 << 40
 _QUOTED: Final = re.compile(r'"([^"]+)"')
 _FIRST_WORD: Final = re.compile(r"(?:^|[.!?]\s)\W*([^\s\"]+)")
 _WORD: Final = re.compile(r"\d+(?:[.,:]\d+)*|\w+(?:[-/.]\w+)*")
+_OF_ONESELF: Final = re.compile(r"\b(?:i|me|my|mine|myself|we|us|our|ours)\b", re.IGNORECASE)
 _LEAST_CHARS: Final = 3
 _STEM_CHARS: Final = 6
 _COMMON: Final = frozenset(
@@ -52,6 +53,11 @@ def coverage(wanted: frozenset[str], text: str) -> float:
 def stems(text: str) -> frozenset[str]:
     """The beginnings of the content words: words that begin alike count as one, in any language that adds endings."""
     return frozenset(word.removesuffix("s").removesuffix("e")[:_STEM_CHARS] for word in content_words(text))
+
+
+def of_oneself(text: str) -> bool:
+    """Whether a text speaks of whoever says it."""
+    return _OF_ONESELF.search(text) is not None
 
 
 @dataclass(frozen=True, slots=True)

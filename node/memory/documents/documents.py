@@ -11,13 +11,14 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
+from weakref import WeakValueDictionary
 
 from node.clock import NowMs, now_ms
 from node.memory.documents.errors import DocumentError, DocumentTooLarge, DocumentUnknown
 from node.memory.documents.kinds import DocumentKind, kind_of, known_endings, language_of
 from node.memory.documents.reading import MAX_DOCUMENT_BYTES, OUT_OF_PROCESS, READER_VERSION, Read, read_document
 from node.memory.documents.worker import read_elsewhere
-from node.memory.record import By, NewMemory, checked_namespace
+from node.memory.record import MAX_TAGS, By, NewMemory, checked_namespace
 from storage import documents as rows
 from storage.database import Database
 from storage.documents import DocumentRow
@@ -58,7 +59,7 @@ class Documents:
         self._memory = memory
         self._now = now
         self._reading = asyncio.Semaphore(MAX_READING)
-        self._taking: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+        self._changing: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     async def unchanged(self, wanted: Sequence[tuple[str, str]], *, namespace: str) -> list[str]:
         """Those of the (source, sha256 in hex) of which everything is in that namespace already."""
@@ -76,6 +77,8 @@ class Documents:
         checked_namespace(namespace)
         if not source.strip() or len(source) > MAX_SOURCE_CHARS:
             raise DocumentError(f"a document's source has 1 to {MAX_SOURCE_CHARS} characters")
+        if "/" not in source and "\\" not in source and kind_of(source) is None:
+            raise DocumentError(f"{source!r} is no path or URL: what the owner told has such a source")
         if len(data) > MAX_DOCUMENT_BYTES:
             raise DocumentTooLarge(f"{source} has {len(data)} bytes; {MAX_DOCUMENT_BYTES} are taken")
         kind = kind_of(name or source)
@@ -83,27 +86,27 @@ class Documents:
             endings = ", ".join(known_endings())
             raise DocumentError(f"{name or source}: not a kind of document that is read (these are: {endings})")
         short = (name or source).replace("\\", "/").rstrip("/").rpartition("/")[2]
-        lock = self._taking[source]
-        try:
-            async with lock:
-                read = await self._read(data, kind, short)
-                return await self._keep(read, data, source=source, kind=kind, namespace=namespace, tags=tags)
-        finally:
-            if not lock.locked():
-                self._taking.pop(source, None)
+        async with self._alone_with(source):
+            read = await self._read(data, kind, short)
+            return await self._keep(read, data, source=source, kind=kind, namespace=namespace, tags=tags)
 
     async def remove(self, source: str) -> int:
         """Forget a document and all of its memories; how many those were. Raises DocumentUnknown."""
-        known = await self._database.read(lambda conn: (rows.get(conn, source), rows.memories_of(conn, source)))
-        if known[0] is None:
-            raise DocumentUnknown(f"no document {source!r} was ingested")
-        forgotten = await self._memory.forget_many([memory_id for memory_id, _, _ in known[1]])
-        await self._database.write(lambda conn: rows.delete(conn, source))
-        return forgotten
+        async with self._alone_with(source):
+            known = await self._database.read(lambda conn: (rows.get(conn, source), rows.memories_of(conn, source)))
+            if known[0] is None:
+                raise DocumentUnknown(f"no document {source!r} was ingested")
+            forgotten = await self._memory.forget_many([memory_id for memory_id, _, _ in known[1]])
+            await self._database.write(lambda conn: rows.delete(conn, source))
+            return forgotten
 
     async def list(self, limit: int, after: str | None = None, *, below: str | None = None) -> Page[DocumentRow]:
         """The documents, the newest first; with `below` those whose source begins with it. Raises BadCursor."""
         return await self._database.read(lambda conn: rows.listed(conn, limit=limit, after=after, below=below))
+
+    def _alone_with(self, source: str) -> asyncio.Lock:
+        """Held by whoever changes what is remembered of a document; it is there for as long as somebody has it."""
+        return self._changing.setdefault(source, asyncio.Lock())
 
     async def _read(self, data: bytes, kind: DocumentKind, name: str) -> Read:
         async with self._reading:
@@ -122,7 +125,7 @@ class Documents:
                 spare[content].append(memory_id)
         new: list[NewMemory] = []
         language = language_of(source) if kind == "code" else None
-        labels = tuple(dict.fromkeys((*tags, *((language,) if language else ()))))
+        labels = tuple(dict.fromkeys((*tags, *((language,) if language else ()))))[:MAX_TAGS]
         for piece in read.pieces:
             if spare[piece.content]:
                 spare[piece.content].pop()
@@ -130,9 +133,11 @@ class Documents:
                 new.append(
                     NewMemory(kind="semantic", content=piece.content, namespace=namespace, source=source, tags=labels)
                 )
+        gone += [memory_id for ids in spare.values() for memory_id in ids]
+        if new or gone:
+            await self._database.write(lambda conn: rows.begin_change(conn, source))
         for start in range(0, len(new), _AT_ONCE):
             await self._memory.add_many(new[start : start + _AT_ONCE], by="owner")
-        gone += [memory_id for ids in spare.values() for memory_id in ids]
         if gone:
             await self._memory.forget_many(gone)
         await self._database.write(

@@ -1,9 +1,13 @@
 """`pagi memory ingest` against a real twin: folders, again, changes, files that cannot be read, files that are gone."""
 
+import os
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from node.cli import documents
 from tests.node.memory.documents.files import GUIDE, PAGE, pdf
 from tests.node.processes import Machine, Process, pagi
 
@@ -67,3 +71,49 @@ def test_what_is_not_there_is_said(twin: Process, tmp_path: Path) -> None:
     assert "nowhere" in gone.stderr
     (tmp_path / "x.bin").write_bytes(b"x")
     assert pagi("memory", "ingest", str(tmp_path / "x.bin"), "--home", str(twin.home)).status != 0
+
+
+def test_a_file_that_cannot_be_named_keeps_no_other_from_being_read(twin: Process, folder: Path) -> None:
+    (folder / "damaged.pdf").unlink()
+    deep = folder.joinpath(*["d" * 200] * 6)
+    deep.mkdir(parents=True)
+    (deep / "deep.txt").write_text("too deep for a name")
+    (folder / os.fsdecode(b"caf\xe9.txt")).write_text("a name that is no UTF-8")
+    done = pagi("memory", "ingest", str(folder), "--home", str(twin.home), "--json")
+    assert (done.status, done.document["read"]) == (1, 4)
+    assert sorted(failure["source"].rpartition("/")[2] for failure in done.document["failed"]) == [
+        "caf\N{REPLACEMENT CHARACTER}.txt",
+        "deep.txt",
+    ]
+    assert pagi("memory", "ingest", str(folder), "--home", str(twin.home), "--prune").status == 1
+
+
+def test_a_folder_that_cannot_be_opened_is_said_and_its_documents_are_not_gone(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scan, exists = os.scandir, Path.exists
+
+    def refused(path: str) -> Iterator[os.DirEntry[str]]:
+        if path.endswith("old"):
+            raise PermissionError(13, "Permission denied", path)
+        return scan(path)
+
+    def unknown(path: Path) -> bool:
+        if path.parent.name == "old":
+            raise PermissionError(13, "Permission denied", str(path))
+        return exists(path)
+
+    monkeypatch.setattr(os, "scandir", refused)
+    monkeypatch.setattr(Path, "exists", unknown)
+    files, _, failed = documents._found([folder], hidden=False)
+    assert [file.path.name for file in files] == ["damaged.pdf", "guide.md", "page.html", "tool.py"]
+    assert failed == [{"source": str(folder / "old"), "cause": "Permission denied", "code": None}]
+
+    class Twin:
+        def get(self, *path: str, query: object) -> dict[str, Any]:
+            sources = [str(folder / "old" / "wharf.pdf"), str(folder / "gone.md")]
+            return {"items": [{"source": source} for source in sources], "next": None}
+
+        def delete(self, *path: str, query: object) -> None: ...
+
+    assert documents._prune(Twin(), [folder], files) == [str(folder / "gone.md")]  # type: ignore[arg-type]

@@ -3,6 +3,7 @@
 import asyncio
 import sqlite3
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -356,5 +357,36 @@ def test_the_loop_outlives_an_embedder_that_fails(tmp_path: Path, caplog: pytest
         loop.cancel()
         await asyncio.wait({loop})
         assert "the memory was not consolidated: the embedder is gone" in caplog.text
+
+    run(tmp_path, test)
+
+
+def test_a_crash_in_the_middle_of_an_episode_loses_none_of_its_facts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Died(Exception):
+        """The process would have ended here."""
+
+    async def test(memory: Memory, clock: Clock) -> None:
+        said = "My sister Ana repairs violins in Cremona."
+        await talk(memory, clock, said)
+        clock.ms += int(IDLE_S * 1000)
+        engine = ScriptedEngine(lambda turns: orjson.dumps({"summary": said, "facts": [said]}).decode(), capable=True)
+        kept = 0
+
+        async def dies(items: Any, **more: Any) -> list[str]:
+            nonlocal kept
+            if kept == 1:
+                raise Died
+            kept += 1
+            return await Memory.add_many(memory, items, **more)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(memory, "add_many", dies)
+            with suppress(Died):
+                await consolidation(memory, clock=clock, engine=engine).consolidate()
+        await consolidation(memory, clock=clock, engine=engine).consolidate()
+        assert len(await episodes(memory)) == 1
+        assert [row.content for row in (await memory.list(kind="semantic")).items] == [said]
 
     run(tmp_path, test)

@@ -1,20 +1,23 @@
 """Forgetting: what goes with what, what stays, and that nothing is left on disk."""
 
 import asyncio
+import json
 import sqlite3
 from collections.abc import Awaitable, Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from identity.did import Did
+from node.memory.documents.documents import Documents
 from node.memory.errors import NothingNamed
 from node.memory.forgetting import Forgetting, Target
 from node.memory.memory import Memory
 from node.memory.noticing import Noticing
 from node.memory.record import NewMemory
 from node.memory.working import WorkingMemory
-from storage import jobs, mailbox, meta
+from storage import checks, jobs, mailbox, meta, meta_learning
 from storage.database import Database
 from tests.node.memory.test_consolidation import IDLE_S, Clock, consolidation
 from tests.node.memory.test_memory import memory_at
@@ -78,6 +81,144 @@ def test_a_fact_goes_with_the_turn_it_was_told_in_and_with_what_was_made_of_that
         assert left_on_disk(tmp_path, SECRET) == []
         await consolidation(memory, clock=clock).consolidate()  # the other turn becomes an episode again
         assert [row.content for row in (await memory.list(kind="episodic")).items] == ["I also like the green bridge."]
+
+    run(tmp_path, test)
+
+
+def test_a_fact_takes_its_episode_along_also_when_the_turns_are_over_their_time(tmp_path: Path) -> None:
+    async def test(memory: Memory, forgetting: Forgetting) -> None:
+        clock = Clock()
+        memory._now = clock
+        working = WorkingMemory(memory, ttl_s=1, now=clock)
+        said = f"My sister is Heliotrope. {SECRET}."
+        turn = await working.append("s1", "user", said)
+        fact, _ = (await Noticing(memory).heard(said, turn_id=turn, session_id="s1"))[0]
+        await Noticing(memory).heard("I prefer tea.", turn_id=turn, session_id="s1")
+        clock.ms += int(IDLE_S * 1000)
+        assert (await consolidation(memory, clock=clock).consolidate()).expired == 1
+        assert await memory.get(turn) is None
+        await forgetting.forget(Target(ids=(fact,)))
+        assert await contents(memory) == {"I prefer tea"}
+        assert left_on_disk(tmp_path, SECRET) == []
+
+    run(tmp_path, test)
+
+
+def test_a_document_of_which_nothing_is_left_is_not_known_any_more(tmp_path: Path) -> None:
+    async def test(memory: Memory, forgetting: Forgetting) -> None:
+        documents = Documents(memory.database, memory)
+        for name, namespace in (("a", "domain"), ("b", "domain"), ("c", "shared")):
+            text = "\n\n".join(
+                f"Of the {name} mill somebody tells here at length the thing number {n}." for n in (1, 2)
+            )
+            await documents.take(text.encode(), source=f"/{name}.md", namespace=namespace)
+        piece = (await memory.list(source="/c.md")).items[0]
+        await forgetting.forget(Target(ids=(piece.id,)))
+        await forgetting.forget(Target(namespace="domain"))
+        assert [row.source for row in (await documents.list(9)).items] == ["/c.md"]
+        await forgetting.forget(Target(namespace="shared"))
+        assert (await documents.list(9)).items == ()
+
+    run(tmp_path, test)
+
+
+def test_as_many_as_are_about_it_are_named(tmp_path: Path) -> None:
+    async def test(memory: Memory, forgetting: Forgetting) -> None:
+        notes = [NewMemory(kind="semantic", content=f"My sister Ana was in room {n}") for n in range(60)]
+        await memory.add_many(notes)
+        assert len(await forgetting.about("sister Ana")) == 60
+
+    run(tmp_path, test)
+
+
+def test_what_was_learnt_of_goals_is_forgotten_with_them(tmp_path: Path) -> None:
+    """Checks made of answers, examples of harmless goals, and what the meta-learner found and did."""
+    told = f"is it true that {SECRET}?"
+
+    async def test(memory: Memory, forgetting: Forgetting) -> None:
+        memory_id = await memory.add(kind="semantic", content=SECRET)
+
+        def work(conn: sqlite3.Connection) -> None:
+            jobs.put_job(conn, "rests", "what opens it", None, "done", 1)
+            output = f'{{"memories":["{memory_id}"]}}'.encode()
+            jobs.put_step(conn, "rests", 1, "respond", b"{}", output, 1.0)
+            for goal, expected, origin in (
+                (told, "yes", "history"),
+                ("and how does it open", SECRET, "history"),
+                ("what opens it", "a flower", "history"),
+                ("how high is the bridge", "90 metres", "history"),
+                (f"of my own: {SECRET}", "yes", "owner"),
+            ):
+                checks.put(
+                    conn,
+                    check_id=goal,
+                    playbook="p",
+                    goal=goal,
+                    expected=expected,
+                    origin=origin,  # type: ignore[arg-type]
+                    created_ms=1,
+                )
+            meta_learning.set_tuning(conn, "harmless", [told, "how do I kill a process"])
+            meta_learning.set_tuning(conn, "max_depth", 4)
+            for name, needs, undo in (
+                ("refusals", {"goals": [told, "how do I kill a process"]}, {"tuning": ["harmless", [told]], "now": []}),
+                ("novel-task", {"goal": told, "playbooks": ["a", "b"]}, {}),
+                ("transfer", {"rules": [["s", "Say it plainly."]]}, {}),
+            ):
+                meta_learning.put(
+                    conn,
+                    meta_learning.MetaAction(
+                        id=name,
+                        matter=name,
+                        about="a",
+                        state="done",
+                        finding="f",
+                        action="a",
+                        measured={},
+                        needs=needs,
+                        undo=undo,
+                        ts_ms=1,
+                        updated_ms=1,
+                    ),
+                )
+
+        await memory.database.write(work)
+        followed = []
+
+        async def follow() -> None:
+            followed.append(await memory.database.read(meta_learning.tuning))
+
+        forgetting.then(follow)
+        await forgetting.forget(Target(ids=(memory_id,)))
+        assert followed == [{"harmless": ["how do I kill a process"], "max_depth": 4}]
+        left = await memory.database.read(lambda conn: checks.of_playbook(conn, "p"))
+        assert [check.goal for check in left] == ["how high is the bridge", f"of my own: {SECRET}"]
+        actions = await memory.database.read(lambda conn: meta_learning.with_states(conn, ["done"]))
+        assert [(one.needs, one.undo) for one in actions] == [
+            ({"goals": ["how do I kill a process"]}, {"tuning": ["harmless", []], "now": []}),
+            ({"goal": "(forgotten)", "playbooks": ["a", "b"]}, {}),
+            ({"rules": [["s", "Say it plainly."]]}, {}),
+        ]
+
+    run(tmp_path, test)
+
+
+def test_tasks_for_others_and_traces_that_were_written_are_told(tmp_path: Path) -> None:
+    async def test(memory: Memory, forgetting: Forgetting) -> None:
+        memory_id = await memory.add(kind="semantic", content=SECRET)
+        (tmp_path / "exports").mkdir()
+        (tmp_path / "exports" / "traces-1.jsonl").write_text(json.dumps({"messages": [{"content": SECRET}]}))
+        (tmp_path / "exports" / "traces-2.jsonl").write_text(json.dumps({"messages": [{"content": "bridge"}]}))
+        insert = (
+            "INSERT INTO tasks (id, requester, task, requirements, created_ms, deadline_ms, status)"
+            " VALUES ('t1', 'did:key:z6MkUs', ?, '[]', 1, 1, 'done')"
+        )
+        await memory.database.write(lambda conn: conn.execute(insert, (f"Check that {SECRET}",)))
+        held = (await forgetting.preview(Target(ids=(memory_id,)))).held
+        assert [(one.what, one.name) for one in held] == [
+            ("task", "t1"),
+            ("export", str(tmp_path / "exports" / "traces-1.jsonl")),
+        ]
 
     run(tmp_path, test)
 
@@ -231,6 +372,12 @@ def test_a_crash_before_the_files_were_cleared_is_made_good(tmp_path: Path, monk
 
     async def after(memory: Memory, forgetting: Forgetting) -> None:
         assert await memory.database.read(lambda conn: meta.get(conn, "forgetting"))
+        with closing(sqlite3.connect(tmp_path / "node.db")) as other:  # a copy of which SQLite does not know any more
+            other.execute("PRAGMA secure_delete = OFF")
+            other.execute("CREATE TABLE moved (text TEXT)")
+            other.execute("INSERT INTO moved VALUES (?)", (SECRET,))
+            other.execute("DROP TABLE moved")
+            other.commit()
         await forgetting.run()
         assert not await memory.database.read(lambda conn: meta.get(conn, "forgetting"))
         assert left_on_disk(tmp_path, SECRET) == []

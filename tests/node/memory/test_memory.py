@@ -274,6 +274,34 @@ def test_a_caller_that_goes_away_leaves_index_and_rows_in_step(tmp_path: Path) -
     run(tmp_path, test)
 
 
+def test_what_is_forgotten_while_it_is_being_added_leaves_no_vector(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def test(memory: Memory) -> None:
+        await add_facts(memory)
+        await memory.index.ready()
+        take_in, go_on = memory.index.add, asyncio.Event()
+
+        async def slowly(*arguments: Any) -> None:
+            await go_on.wait()
+            await take_in(*arguments)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(memory.index, "add", slowly)
+            adding = asyncio.create_task(memory.add(kind="semantic", content="A secret of heliotrope"))
+            async with asyncio.timeout(30):
+                while not (rows := (await memory.list(limit=1)).items) or "heliotrope" not in rows[0].content:
+                    await asyncio.sleep(0.001)
+            assert await memory.forget(rows[0].id)
+            go_on.set()
+            await adding
+        assert len(memory.index) == len(FACTS)
+        await memory.add(kind="semantic", content="Another secret of heliotrope")
+        assert len(memory.index) == len(FACTS) + 1
+
+    run(tmp_path, test)
+
+
 def test_another_embedding_model_embeds_everything_again(tmp_path: Path) -> None:
     async def main() -> None:
         async with memory_at(tmp_path, WordEmbedder("old-32", 32)) as memory:

@@ -8,10 +8,11 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
+from identity.did import Did
 from node.memory.consolidation import Consolidation
 from node.memory.errors import BadMemory
 from node.memory.memory import Memory
-from node.memory.privacy import Namespaces
+from node.memory.privacy import Namespaces, OtherTwin
 from node.memory.recall import Recall
 from node.memory.record import NewMemory
 from tests.node.memory.test_memory import memory_at
@@ -68,6 +69,24 @@ def test_among_equally_alike_ones_what_is_known_of_them_decides(
         assert found[0].score == found[1].score
         assert found[0].weight > found[1].weight
         assert why in found[0].why
+
+    run(tmp_path, test)
+
+
+def test_what_the_owner_told_comes_before_documents_where_they_ask_of_themselves(tmp_path: Path) -> None:
+    async def test(memory: Memory, recall: Recall) -> None:
+        told = fact("Kate sells boats near Piran", source="told")
+        papers = [fact("sells boats cheap today", namespace="domain", source="/ads.md") for _ in range(60)]
+        await memory.add_many([told, *papers])
+        found = await recall.recall("who sells my boats", k=3)
+        assert found[0].content == told.content
+        assert "yours" in found[0].why
+        plain = await recall.recall("who sells such boats", k=3)
+        assert all("yours" not in one.why for one in plain)
+        await memory.add(kind="semantic", content="boats sink", namespace="shared")
+        other = await recall.recall("who has my boats", audience=OtherTwin(Did("did:key:z6MkOther")))
+        assert [(one.content, "yours" in one.why) for one in other] == [("boats sink", False)]
+        assert await recall.recall("who has my boats", namespaces=("soul",)) == []
 
     run(tmp_path, test)
 

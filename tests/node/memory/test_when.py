@@ -1,16 +1,33 @@
 """Times as people say them: the examples by hand, and what holds for any of them at any moment."""
 
+import time
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from node.clock import MachineZone
 from node.memory.when import MAX_CHARS, asks_what_happened, period
 
 BERLIN = ZoneInfo("Europe/Berlin")
 FRIDAY = datetime(2026, 11, 20, 15, 0, tzinfo=BERLIN)
+
+
+_NUMBER = st.one_of(st.integers(1, 999).map(str), st.sampled_from(["a", "two", "a few", "a couple of", "twelve"]))
+_PHRASES = st.one_of(
+    st.builds("{} {} ago".format, _NUMBER, st.sampled_from(["minutes", "hours", "days", "weeks", "months", "years"])),
+    st.builds("the last {} {}".format, _NUMBER, st.sampled_from(["hours", "days", "weeks", "months"])),
+    st.builds("{} {}".format, st.sampled_from(["last", "on", "this", "since"]), st.sampled_from(["monday", "sunday"])),
+    st.builds("{} {}".format, st.sampled_from(["in", "last", "since"]), st.sampled_from(["may", "february"])),
+    st.sampled_from(["today", "yesterday", "last night", "last weekend", "this weekend", "last year", "this month"]),
+)
+_MOMENTS = st.datetimes(datetime(2010, 1, 1), datetime(2100, 1, 1), timezones=st.just(UTC))  # noqa: DTZ001
+_ZONES = st.sampled_from(["Europe/Berlin", "America/New_York", "Asia/Kolkata", "Pacific/Kiritimati", "UTC"]).map(
+    ZoneInfo
+)
 
 
 def span(text: str, now: datetime = FRIDAY) -> tuple[str, str] | None:
@@ -29,7 +46,8 @@ def span(text: str, now: datetime = FRIDAY) -> tuple[str, str] | None:
         ("yesterday evening", "2026-11-19 17:00", "2026-11-20 00:00"),
         ("the day before yesterday", "2026-11-18 00:00", "2026-11-19 00:00"),
         ("this morning", "2026-11-20 05:00", "2026-11-20 12:00"),
-        ("last night", "2026-11-19 18:00", "2026-11-20 00:00"),
+        ("last night", "2026-11-19 18:00", "2026-11-20 05:00"),
+        ("Tuesday night", "2026-11-17 18:00", "2026-11-18 05:00"),
         ("on Friday", "2026-11-20 00:00", "2026-11-21 00:00"),
         ("last Friday", "2026-11-13 00:00", "2026-11-14 00:00"),
         ("last weekend", "2026-11-14 00:00", "2026-11-16 00:00"),
@@ -50,6 +68,8 @@ def span(text: str, now: datetime = FRIDAY) -> tuple[str, str] | None:
         ("on December 24", "2025-12-24 00:00", "2025-12-25 00:00"),
         ("14 May, 2024", "2024-05-14 00:00", "2024-05-15 00:00"),
         ("on the 25th", "2026-10-25 00:00", "2026-10-26 00:00"),
+        ("on the 31st", "2026-10-31 00:00", "2026-11-01 00:00"),
+        ("on February 29", "2024-02-29 00:00", "2024-03-01 00:00"),
         ("2026-05-14", "2026-05-14 00:00", "2026-05-15 00:00"),
         ("2026-05", "2026-05-01 00:00", "2026-06-01 00:00"),
         ("since Monday", "2026-11-16 00:00", "2026-11-20 15:00"),
@@ -74,6 +94,50 @@ def test_a_day_of_the_change_of_clocks_has_its_hours() -> None:
     assert found.to_ms - found.from_ms == 25 * 3_600_000
 
 
+def test_the_latest_month_that_has_had_such_a_day() -> None:
+    assert span("on the 31st", datetime(2026, 12, 15, tzinfo=BERLIN)) == ("2026-10-31 00:00", "2026-11-01 00:00")
+    assert span("on the 31st", datetime(2026, 1, 15, tzinfo=BERLIN)) == ("2025-12-31 00:00", "2026-01-01 00:00")
+
+
+def test_hours_are_as_long_as_ever_when_the_clocks_change() -> None:
+    now = datetime(2026, 10, 25, 3, 30, tzinfo=UTC)  # half past four; an hour came twice at three
+    for text, begin, end in (("3 hours ago", 4, 2), ("the last 3 hours", 3, 0)):
+        found = period(text, now, BERLIN)
+        assert found is not None
+        assert [now.timestamp() * 1000 - ms for ms in (found.from_ms, found.to_ms)] == [
+            begin * 3_600_000,
+            end * 3_600_000,
+        ]
+
+
+def test_what_is_said_after_midnight_is_of_the_night() -> None:
+    now = datetime(2026, 11, 20, 1, 0, tzinfo=BERLIN)
+    assert span("tonight", now) == ("2026-11-19 18:00", "2026-11-20 05:00")
+    assert span("this night", now) == ("2026-11-19 18:00", "2026-11-20 05:00")
+    assert span("tonight", datetime(2026, 11, 20, 22, 0, tzinfo=BERLIN)) == ("2026-11-20 18:00", "2026-11-21 05:00")
+
+
+@pytest.fixture
+def in_berlin(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    with monkeypatch.context() as patch:
+        patch.setenv("TZ", "Europe/Berlin")
+        time.tzset()
+        yield
+    time.tzset()
+
+
+@pytest.mark.usefixtures("in_berlin")
+@given(_MOMENTS, _MOMENTS)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_the_zone_of_the_machine_has_its_summer_time(now: datetime, moment: datetime) -> None:
+    """Asked in winter, a summer's day begins when it began."""
+    zone = MachineZone()
+    assert moment.astimezone(zone).utcoffset() == moment.astimezone(BERLIN).utcoffset()
+    assert moment.astimezone(zone).astimezone(UTC) == moment
+    for text in ("in may", "last tuesday", "yesterday", "3 hours ago", f"{moment:%F}"):
+        assert period(text, now, zone) == period(text, now, BERLIN)
+
+
 @pytest.mark.parametrize(
     ("text", "asks"),
     [
@@ -87,20 +151,6 @@ def test_a_day_of_the_change_of_clocks_has_its_hours() -> None:
 )
 def test_whether_it_asks_what_happened(text: str, asks: bool) -> None:
     assert asks_what_happened(text) is asks
-
-
-_NUMBER = st.one_of(st.integers(1, 999).map(str), st.sampled_from(["a", "two", "a few", "a couple of", "twelve"]))
-_PHRASES = st.one_of(
-    st.builds("{} {} ago".format, _NUMBER, st.sampled_from(["minutes", "hours", "days", "weeks", "months", "years"])),
-    st.builds("the last {} {}".format, _NUMBER, st.sampled_from(["hours", "days", "weeks", "months"])),
-    st.builds("{} {}".format, st.sampled_from(["last", "on", "this", "since"]), st.sampled_from(["monday", "sunday"])),
-    st.builds("{} {}".format, st.sampled_from(["in", "last", "since"]), st.sampled_from(["may", "february"])),
-    st.sampled_from(["today", "yesterday", "last night", "last weekend", "this weekend", "last year", "this month"]),
-)
-_MOMENTS = st.datetimes(datetime(2010, 1, 1), datetime(2100, 1, 1), timezones=st.just(UTC))  # noqa: DTZ001
-_ZONES = st.sampled_from(["Europe/Berlin", "America/New_York", "Asia/Kolkata", "Pacific/Kiritimati", "UTC"]).map(
-    ZoneInfo
-)
 
 
 @given(_PHRASES, _MOMENTS, _ZONES)

@@ -141,6 +141,77 @@ def test_the_same_document_twice_at_once_is_remembered_once(tmp_path: Path) -> N
     use(tmp_path, test)
 
 
+def test_while_one_waits_a_third_does_not_go_ahead(tmp_path: Path) -> None:
+    class Slow:
+        """The memory, with a pause after what is added, in which a third may come."""
+
+        def __init__(self, memory: Memory) -> None:
+            self.memory = memory
+            self.added: asyncio.Queue[None] = asyncio.Queue()
+            self.go_on = asyncio.Semaphore(0)
+
+        async def add_many(self, items: Sequence[NewMemory], *, by: By) -> list[str]:
+            self.added.put_nowait(None)
+            await self.go_on.acquire()
+            return await self.memory.add_many(items, by=by)
+
+        async def forget_many(self, memory_ids: Sequence[str]) -> int:
+            return await self.memory.forget_many(memory_ids)
+
+    async def test(documents: Documents, memory: Memory, database: Database) -> None:
+        slow = Slow(memory)
+        documents = Documents(database, slow)
+        versions = [b"The first of three texts has this sentence.", b"The second has another sentence in it."]
+        first, second = (
+            asyncio.create_task(documents.take(data, source=PATH, namespace="domain")) for data in versions
+        )
+        await slow.added.get()
+        slow.go_on.release()
+        await first
+        await slow.added.get()  # the second is at work
+        third = asyncio.create_task(documents.take(versions[1], source=PATH, namespace="domain"))
+        gone = asyncio.create_task(documents.remove(PATH))
+        for _ in range(3):
+            slow.go_on.release()
+        await asyncio.gather(second, third, gone)
+        assert await held(memory) == []
+        assert (await documents.list(10)).items == ()
+
+    use(tmp_path, test)
+
+
+def test_what_a_crash_left_half_done_is_not_known_as_it_was_before(tmp_path: Path) -> None:
+    async def test(documents: Documents, memory: Memory, database: Database) -> None:
+        await documents.take(GUIDE, source=PATH, namespace="domain")
+        with pytest.raises(Crash):
+            await Documents(database, Failing(memory, 1)).take(b"Another text.", source=PATH, namespace="domain")
+        assert await documents.unchanged([(PATH, digest(GUIDE))], namespace="domain") == []
+        await documents.take(GUIDE, source=PATH, namespace="domain")
+        assert len(await held(memory)) == 5
+        assert await documents.unchanged([(PATH, digest(GUIDE))], namespace="domain") == [PATH]
+
+    use(tmp_path, test)
+
+
+@pytest.mark.parametrize("source", ["told", "api", "conversation", "self"])
+def test_what_the_owner_told_is_no_piece_of_a_document(tmp_path: Path, source: str) -> None:
+    async def test(documents: Documents, memory: Memory, database: Database) -> None:
+        await memory.add(kind="semantic", content="The spare key is with Ines.", source=source)
+        with pytest.raises(DocumentError):
+            await documents.take(GUIDE, source=source, name="guide.md", namespace="private")
+        assert await held(memory) == ["The spare key is with Ines."]
+
+    use(tmp_path, test)
+
+
+def test_code_with_as_many_tags_as_there_may_be(tmp_path: Path) -> None:
+    async def test(documents: Documents, memory: Memory, database: Database) -> None:
+        tags = [f"tag{n}" for n in range(16)]
+        assert (await documents.take(b"print(1)", source="/a.py", namespace="domain", tags=tags)).added == 1
+
+    use(tmp_path, test)
+
+
 def test_forgetting_a_document_forgets_its_memories_and_no_others(tmp_path: Path) -> None:
     async def test(documents: Documents, memory: Memory, database: Database) -> None:
         await documents.take(GUIDE, source=PATH, namespace="domain")
