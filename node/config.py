@@ -201,11 +201,11 @@ class MindConfig(Section):
     """`[mind]`: how the executive works.
 
     `playbook_tokens` is the room for bullets in a prompt. `owners` are DIDs whose keys may stop this twin's work and
-    let it go on, besides its own. `share_lessons` lets what is learnt from the owner's feedback into the playbook,
-    where others read it; else it stays in the namespace `mind`. `meta_learning` is what the twin may change by itself
-    from how the swarm does: `propose` asks the owner but for harmless settings of its own. `jobs_at_once` goals are
-    worked on while others wait; a goal is split into parts `max_depth` deep; what the owner is asked for expires after
-    `approval_ttl_s`.
+    let it go on, besides its own. Without `reflect` no goal teaches anything by itself. `share_lessons` lets what is
+    learnt from the owner's feedback into the playbook, where others read it; else it stays in the namespace `mind`.
+    `meta_learning` is what the twin may change by itself from how the swarm does: `propose` asks the owner but for
+    harmless settings of its own. `jobs_at_once` goals are worked on while others wait; a goal is split into parts
+    `max_depth` deep; what the owner is asked for expires after `approval_ttl_s`.
     """
 
     jobs_at_once: int = Field(default=4, ge=1, le=64)

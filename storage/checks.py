@@ -1,6 +1,7 @@
 """Small tasks with known answers, by which new playbook bullets are tried. They never leave this twin."""
 
 import sqlite3
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -83,6 +84,13 @@ def list_checks(conn: sqlite3.Connection, playbook: str | None, *, limit: int, a
 def remove_from_history(conn: sqlite3.Connection, playbook: str, goal: str) -> None:
     """Take out the check of a goal, unless the owner wrote it."""
     conn.execute("DELETE FROM checks WHERE playbook = ? AND goal = ? AND origin = 'history'", (playbook, goal))
+
+
+def forget_from_history(conn: sqlite3.Connection, tells: Callable[[str], bool]) -> None:
+    """Take out the checks whose goal or answer tells what is forgotten; those that the owner wrote stay."""
+    rows = conn.execute("SELECT seq, goal, expected FROM checks WHERE origin = 'history'").fetchall()
+    told = [(seq,) for seq, goal, expected in rows if tells(goal) or tells(expected)]
+    conn.executemany("DELETE FROM checks WHERE seq = ?", told)
 
 
 def remove(conn: sqlite3.Connection, check_id: str) -> bool:

@@ -2,7 +2,7 @@
 
 import json
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
@@ -13,6 +13,11 @@ State = Literal["proposed", "trying", "done", "undone", "declined", "failed"]
 
 MAX_KEPT: Final = 2_000
 """Actions kept, the newest: years of a busy twin."""
+
+HARMLESS: Final = "harmless"
+"""The setting that holds goals: those that the owner said were refused wrongly."""
+
+FORGOTTEN: Final = "(forgotten)"
 
 _COLUMNS: Final = "seq, id, matter, about, state, finding, action, measured, needs, undo, ts_ms, updated_ms"
 
@@ -99,6 +104,30 @@ def set_tuning(conn: sqlite3.Connection, key: str, value: object) -> None:
             "INSERT INTO tuning (key, value) VALUES (?,?) ON CONFLICT (key) DO UPDATE SET value = excluded.value",
             (key, json.dumps(value)),
         )
+
+
+def forget_goals(conn: sqlite3.Connection, tells: Callable[[str], bool]) -> None:
+    """Take out the goals that tell what is forgotten: examples of harmless ones, and those that actions are about."""
+
+    def left(goals: Sequence[str]) -> list[str]:
+        return [goal for goal in goals if not tells(goal)]
+
+    if (harmless := tuning(conn).get(HARMLESS)) is not None:
+        set_tuning(conn, HARMLESS, left(harmless))
+    for seq, *texts in conn.execute("SELECT seq, needs, undo FROM meta_actions").fetchall():
+        needs, undo = (json.loads(text) for text in texts)
+        if tells(needs.get("goal", "")):
+            needs["goal"] = FORGOTTEN
+        if "goals" in needs:
+            needs["goals"] = left(needs["goals"])
+        key, before = undo.get("tuning", (None, None))
+        if key == HARMLESS:  # what was before and what is now: taking it back compares
+            undo |= {"tuning": [key, before and left(before)], "now": left(undo["now"])}
+        if HARMLESS in (settings := undo.get("settings", {})):  # as they were before what is being carried out
+            settings[HARMLESS] = left(settings[HARMLESS])
+        now = [json.dumps(each) for each in (needs, undo)]
+        if now != texts:
+            conn.execute("UPDATE meta_actions SET needs = ?, undo = ? WHERE seq = ?", (*now, seq))
 
 
 def _select(conn: sqlite3.Connection, where: str, values: tuple[object, ...]) -> list[MetaAction]:

@@ -10,6 +10,9 @@ from identity.did import Did
 
 ASKED: Final = "ask_twin"
 
+MAX_TEXT_CHARS: Final = 16_384
+"""Of a goal or an answer. What is longer is a document, and no example of how to answer."""
+
 
 @dataclass(frozen=True, slots=True)
 class AskedStep:
@@ -26,7 +29,10 @@ class AskedStep:
 
 @dataclass(frozen=True, slots=True)
 class JobTrace:
-    """A job that has ended and what is known of how it went: `outcome` is good, bad or unknown, as `source` says."""
+    """A job that has ended and what is known of how it went: `outcome` is good, bad or unknown, as `source` says.
+
+    Of a goal or an answer that is longer than MAX_TEXT_CHARS there is one character more than that, and no further one.
+    """
 
     job_id: str
     parent_id: str | None
@@ -70,13 +76,14 @@ def asked_since(conn: sqlite3.Connection, ts_ms: int, limit: int) -> list[AskedS
 
 
 def jobs_since(conn: sqlite3.Connection, ts_ms: int, limit: int) -> list[JobTrace]:
-    """The jobs since then that have ended, newest first."""
+    """The jobs since then that have ended, newest first. A refusal is none of them: it teaches nothing."""
     rows = conn.execute(
-        "SELECT j.id, j.parent_id, j.goal, COALESCE(j.answer, ''), j.status, j.degraded IS NOT NULL, j.created_ms,"
+        "SELECT j.id, j.parent_id, substr(j.goal, 1, ?), substr(COALESCE(j.answer, ''), 1, ?), j.status,"
+        " j.degraded IS NOT NULL, j.created_ms,"
         " COALESCE(o.outcome, 'unknown'), COALESCE(o.source, 'job'), o.playbook FROM jobs j"
         " LEFT JOIN job_outcomes o ON o.job_id = j.id WHERE j.created_ms >= ? AND j.ended_ms IS NOT NULL"
-        " ORDER BY j.seq DESC LIMIT ?",
-        (ts_ms, limit),
+        " AND j.status != 'refused' ORDER BY j.seq DESC LIMIT ?",
+        (MAX_TEXT_CHARS + 1, MAX_TEXT_CHARS + 1, ts_ms, limit),
     )
     return [
         JobTrace(job_id, parent_id, goal, answer, status, bool(degraded), *rest)

@@ -12,7 +12,7 @@ from node.api.errors import BodyTooLarge, HttpRefused, InvalidRequest, NoSuchRou
 from node.api.wire import Wire
 from node.content.errors import BackendUnavailable
 from node.errors import GitUnreachable
-from node.inference.errors import GatewayError, GoalTooLong
+from node.inference.errors import GatewayError, GoalTooLong, InferenceUnavailable
 from node.mind.errors import WorkStopped
 from node.net.errors import NetError
 from storage.errors import StorageFull
@@ -27,8 +27,12 @@ _IN_WORDS: Final = {
 
 _REMOTE_STATUSES: Final = frozenset({502, 504})
 
-_TOLD: Final = (NetError, BackendUnavailable, GitUnreachable, StorageFull, GatewayError, WorkStopped)
-"""What is the owner's to mend: a room that is full, what this twin talks to and does not answer, stopped work."""
+_TOLD: Final = (
+    *(NetError, BackendUnavailable, GitUnreachable, StorageFull),
+    *(GatewayError, InferenceUnavailable, WorkStopped),
+)
+"""What is the owner's to mend: a room that is full, what this twin talks to and does not answer, no model that may be
+asked, stopped work."""
 
 _OPENAI_PATHS: Final = ("/v1/chat/completions", "/v1/embeddings", "/v1/models")
 _OPENAI_TYPES: Final = {401: "authentication_error", 404: "not_found_error", 429: "rate_limit_error"}
@@ -94,7 +98,7 @@ def openai_error(problem: Problem) -> OpenAiError:
     """The error as OpenAI's interface has it."""
     usual = "invalid_request_error" if problem.status < 500 else "server_error"
     return OpenAiError(
-        message=f"{problem.detail}. {problem.hint}",
+        message=f"{problem.detail.removesuffix('.')}. {problem.hint}",
         type=_OPENAI_TYPES.get(problem.status, usual),
         code="context_length_exceeded" if problem.code == GoalTooLong.code else str(problem.code),
     )

@@ -175,7 +175,7 @@ async def rate_job(twin: Twin, id: str, body: Rating) -> GuidanceOut:  # noqa: A
         )
     )
     assert rated is not None
-    if body.rating == "good" and job.answer:
+    if body.rating == "good" and job.status == "done" and job.answer:
         await twin.hive.checks.add_from_history(rated.playbook, job.goal, job.answer)
     elif body.rating == "bad":
         await twin.hive.checks.forget_from_history(rated.playbook, job.goal)

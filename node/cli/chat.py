@@ -2,11 +2,12 @@
 
 import sys
 import uuid
+from contextlib import suppress
 from typing import Any, Final
 
 from identity.errors import PagiError
 from node.cli.command import Call, Commands
-from node.cli.output import print_json, remark, say
+from node.cli.output import fail, print_json, remark, say
 from node.cli.watching import watch
 
 PREFIX: Final = "chat-"
@@ -17,7 +18,7 @@ _HELP: Final = "/new begins anew, /forget forgets this conversation, /rate good|
 
 def register(commands: Commands) -> None:
     """Add the command."""
-    parser = commands.add("chat", "talk with the twin; an empty line, /quit or Ctrl-D ends it", chat)
+    parser = commands.add("chat", "talk with the twin; /quit or Ctrl-D ends it", chat)
     which = parser.add_mutually_exclusive_group()
     which.add_argument("--session", metavar="ID", help="continue this conversation")
     which.add_argument("--new", action="store_true", help="begin a new one")
@@ -27,15 +28,15 @@ def chat(call: Call) -> None:
     talk = _Talk(call)
     if not call.json:
         remark(f"{talk.greeting()} {_HELP}")
-    while said := _next_line():
-        if said == "/quit":
-            return
+    while (said := _next_line()) not in (None, "/quit"):
+        if not said:
+            continue  # what is pasted may have empty lines
         try:
             talk.take(said)
         except PagiError as error:
             if not sys.stdin.isatty():
                 raise
-            remark(f"{error}. {error.hint}")
+            fail(error, as_json=call.json)
 
 
 class _Talk:
@@ -79,6 +80,8 @@ class _Talk:
         job = watch(self._call, self._last_job, steps=False)
         if job["status"] not in ("done", "waiting_approval", "paused"):
             remark(f"[{job['status']}] {job['answer'] or ''}")
+        if job["status"] == "refused":
+            remark("Was it wrong to refuse this? `/rate bad` says so.")
         if job["degraded"] and not self._told_degraded:
             remark(f"Degraded: {job['degraded']}.")
             self._told_degraded = True
@@ -100,11 +103,21 @@ def _new_session() -> str:
     return f"{PREFIX}{uuid.uuid4()}"
 
 
-def _next_line() -> str:
-    if sys.stdin.isatty():
-        sys.stderr.write("> ")
-        sys.stderr.flush()
+def _next_line() -> str | None:
+    """What the person says next, without the spaces around it; None at the end. Ctrl-C at a terminal says nothing."""
+    at_terminal = sys.stdin.isatty() and sys.stdout.isatty()
     try:
-        return sys.stdin.readline().strip()
+        if at_terminal:
+            with suppress(ImportError):  # there is none on Windows
+                import readline  # noqa: F401 - `input` edits lines with it, remembers them, and takes in whole what is pasted
+            return input("> ").strip()
+        if sys.stdin.isatty():
+            sys.stderr.write("> ")
+            sys.stderr.flush()
+        return line.strip() if (line := sys.stdin.readline()) else None
+    except EOFError:
+        say()
+        return None
     except KeyboardInterrupt:
-        return ""
+        say()
+        return "" if at_terminal else None

@@ -6,6 +6,9 @@ from typing import Any
 from node.cli.command import Call, Commands, add_paging, paging
 from node.cli.output import one_line, remark, say
 from node.cli.playbook import COMMON
+from storage.files import atomic_write
+
+TENSE = {"proposed": "Would do", "declined": "Would have done", "failed": "Could not do"}
 
 CURATED = "only what is known to be good, or was corrected"
 
@@ -89,7 +92,7 @@ def improve(call: Call) -> None:
 
 def export(call: Call) -> None:
     data = call.client().get_bytes("learning", "export", query={"curated": str(call.args.curated).lower()})
-    call.args.file.write_bytes(data)
+    atomic_write(call.args.file, data, 0o600)
     written = {"file": str(call.args.file), "traces": data.count(b"\n")}
     call.show(written, lambda: say(f"{written['traces']} traces are in {written['file']}."))
 
@@ -102,7 +105,7 @@ def _decide(call: Call, what: str) -> None:
 def _say(action: dict[str, Any]) -> None:
     say(f"{action['id']}  {action['case']}  {action['state']}  {action['updated']}")
     say(f"  Found: {action['finding']}")
-    say(f"  {'Would do' if action['state'] == 'proposed' else 'Did'}: {action['action']}")
+    say(f"  {TENSE.get(action['state'], 'Did')}: {action['action']}")
     if action["measured"]:
         say(f"  Figures: {', '.join(f'{name} {value:g}' for name, value in action['measured'].items())}")
     if action["state"] == "proposed":

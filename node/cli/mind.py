@@ -100,6 +100,8 @@ def _watched(call: Call, job_id: str) -> int:
         say(f"[{job['status']}] {job['answer'] or ''}")
     if job["degraded"]:
         remark(f"Degraded: {job['degraded']}.")
+    if job["status"] == "refused":
+        remark(f"Was it wrong to refuse this? `pagi rate {job_id} bad` says so.")
     if job["status"] == "done":
         remark(f"How was it? `pagi rate {job_id} good`, or `bad`.")
     return _status(job)
@@ -114,7 +116,16 @@ def rate(call: Call) -> None:
     body = {"rating": call.args.rating, **{name: value for name, value in said.items() if value is not None}}
     rated = call.client().post("jobs", call.args.id, "rate", body=body)
     given = sum(use["use"] != "kept_back" for use in rated["bullets"])
-    call.show(rated, lambda: say(f"Noted: {call.args.rating}, for the {given} playbook bullets that it was given."))
+    is_refused = call.args.right is not None and call.client().get("jobs", call.args.id)["status"] == "refused"
+
+    def human() -> None:
+        say(f"Noted: {call.args.rating}, for the {given} playbook bullets that it was given.")
+        if is_refused:
+            remark("It was refused, and a refusal teaches nothing: what is right was not kept.")
+        elif call.args.right is not None and call.args.rating == "bad":
+            remark("A capable model makes a rule of what is right, from a few such answers: `pagi learning improve`.")
+
+    call.show(rated, human)
 
 
 def _show_job(call: Call, job_id: str) -> None:

@@ -1,6 +1,7 @@
 """Watching a job at a terminal or in a log: its steps and its answer as they come, and what the owner is asked.
 
-Ctrl-C asks whether the job is to go on without anybody watching; where nobody can be asked, it cancels.
+Ctrl-C asks whether the job is to go on without anybody watching; where nobody can be asked, and the second time, it
+cancels.
 """
 
 import json
@@ -21,7 +22,7 @@ def watch(call: Call, job_id: str, *, steps: bool = True) -> dict[str, Any]:
         watching.run()
     except KeyboardInterrupt:
         say()
-        if _can_ask() and _yes("Leave it running? [Y/n] ", usually=True):
+        if _goes_on():
             remark(f"It goes on. `pagi jobs follow {job_id}` shows it again, `pagi jobs cancel {job_id}` ends it.")
         else:
             call.client().post("jobs", job_id, "cancel")
@@ -29,11 +30,16 @@ def watch(call: Call, job_id: str, *, steps: bool = True) -> dict[str, Any]:
     return call.client().get("jobs", job_id)
 
 
-def say_step(step: Mapping[str, Any]) -> None:
-    """A step that has ended, and what came of it."""
-    say(f"{step['n']}. {step['action']}  {one_line(members(step['input']))}  ({step['ms']:.0f} ms)")
+def say_step(step: Mapping[str, Any], *, indent: str = "") -> None:
+    """A step that has ended, and what came of it: of records how many there are, for `pagi jobs ID --json` has them."""
+    say(f"{indent}{step['n']}. {step['action']}  {one_line(members(step['input']))}  ({step['ms']:.0f} ms)")
     if step["output"]:
-        say(f"   → {one_line(members(step['output']), 100)}")
+        came = {name: len(one) if _are_records(one) else one for name, one in step["output"].items()}
+        say(f"{indent}   → {one_line(members(came), 100)}")
+
+
+def _are_records(value: object) -> bool:
+    return isinstance(value, list) and all(isinstance(one, Mapping) for one in value)
 
 
 def members(document: Mapping[str, Any]) -> str:
@@ -88,7 +94,7 @@ class _Watching:
                 self._piece(data)
             elif kind == "end" and data["job_id"] == self._job_id:
                 if data["status"] == "done" and not self._answered:
-                    say(data["answer"])  # it had ended before anybody watched
+                    self._whole(data["answer"])  # it had ended before anybody watched
             elif kind == "approval" and not ask_owner(self._call, data):
                 return
             elif kind == "status" and data["status"] == "paused":
@@ -99,7 +105,7 @@ class _Watching:
         key = (step["job_id"], step["n"])
         if self._steps and key not in self._shown and step["action"] != "respond":
             self._shown.add(key)
-            say_step(step)
+            say_step(step, indent="" if step["job_id"] == self._job_id else "   ")
 
     def _piece(self, data: Mapping[str, Any]) -> None:
         """Pieces as they come for a person; a log, and whoever pipes it on, gets the answer whole."""
@@ -112,7 +118,11 @@ class _Watching:
                 self._text += data["text"]
             return
         self._answered = True
-        whole, told = data["text"], self._text
+        self._whole(data["text"])
+
+    def _whole(self, whole: str) -> None:
+        """The rest of the answer; where its pieces were not it, the whole on lines of its own."""
+        told = self._text
         rest = whole[len(told) :] if whole.startswith(told) else ("\n" if told else "") + whole
         say(rest)
         self._text = ""
@@ -120,6 +130,15 @@ class _Watching:
 
 def _can_ask() -> bool:
     return sys.stdin.isatty() and sys.stderr.isatty()
+
+
+def _goes_on() -> bool:
+    """Whether the job is to go on; a second Ctrl-C says no."""
+    try:
+        return _can_ask() and _yes("Leave it running? [Y/n] ", usually=True)
+    except KeyboardInterrupt:
+        say()
+        return False
 
 
 def _line(prompt: str) -> str:

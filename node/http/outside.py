@@ -230,6 +230,8 @@ async def _bounded(place: URL, timeout_s: float) -> AsyncIterator[None]:
 def _translated(place: URL) -> Iterator[None]:
     try:
         yield
+    except aiohttp.ConnectionTimeoutError as error:
+        raise HostUnreachable(f"{place.host} cannot be reached: no connection in time") from error
     except TimeoutError as error:
         raise HostSilent(f"{place.host} did not answer in time") from error
     except aiohttp.WSServerHandshakeError as error:

@@ -14,6 +14,8 @@ from identity.did import Did
 from node.hive.retrieval import Fitting
 from node.inference.engine import ChatTurn
 from node.memory.memory import Recalled
+from node.mind.deciding.asking import looked_for
+from node.mind.deciding.patterns import is_sum
 from node.mind.relevance import supports
 from plugins.host import ToolInfo
 from protocols.task import Answer
@@ -252,7 +254,7 @@ def decide(situation: Situation) -> Action:
     if situation.steps_left <= 1 or situation.looping or situation.denied or situation.children:
         return Respond()
     if situation.recalled is None:
-        return Recall(situation.goal)
+        return Recall(looked_for(situation.goal))
     tool = tool_for(situation.goal, situation.tool_names)
     if tool is not None and all(result.call.name != tool.name for result in situation.tool_results):
         return tool
@@ -294,9 +296,10 @@ def described(action: Action) -> tuple[str, dict[str, Any]]:
 
 def tool_for(goal: str, tools: Collection[str]) -> UseTool | None:
     """The built-in tool whose pattern stands in the goal, with its parameters."""
-    arithmetic = _ARITHMETIC.search(goal)
-    if arithmetic and "calculator" in tools:
-        return UseTool("calculator", {"expression": arithmetic.group().strip().replace("^", "**")})
+    found = (match[0].strip().replace("^", "**") for match in _ARITHMETIC.finditer(goal))
+    expression = next(filter(is_sum, found), None)
+    if expression is not None and "calculator" in tools:
+        return UseTool("calculator", {"expression": expression})
     if _TIME.search(goal) and "clock" in tools:
         return UseTool("clock", {})
     return None

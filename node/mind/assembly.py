@@ -148,33 +148,6 @@ def assemble_mind(
         share=config.share_lessons,
         now=now,
     )
-    trying = Trying(
-        database=database,
-        recall=memory.recall,
-        model=model,
-        writer=writer,
-        tools=tools,
-        recall_items=config.recall_items,
-    )
-    proposing = Proposing(
-        database=database,
-        model=model,
-        embedder=embedder,
-        playbooks=hive,
-        learning=learning,
-        own_lessons=own_lessons,
-        attempt=trying.attempt,
-        enabled=config.reflect,
-    )
-    ethics = Ethics(
-        red_lines=hive.red_lines,
-        settings=lambda: _settings(hive, config.playbook),
-        embedder=embedder,
-        model=model,
-        events=events,
-        harmless=tuning.harmless,
-    )
-    emotions = Emotions(database, events, now=now)
     kill_switch = KillSwitch(
         own=ground.own,
         owners=config.owners,
@@ -187,6 +160,33 @@ def assemble_mind(
         wake=messaging.delivery.wake,
         now=now,
     )
+    trying = Trying(
+        database=database,
+        recall=memory.recall,
+        model=model,
+        writer=writer,
+        tools=tools,
+        recall_items=config.recall_items,
+        check=kill_switch.check,
+    )
+    proposing = Proposing(
+        database=database,
+        model=model,
+        embedder=embedder,
+        playbooks=hive,
+        learning=learning,
+        own_lessons=own_lessons,
+        attempt=trying.attempt,
+    )
+    ethics = Ethics(
+        red_lines=hive.red_lines,
+        settings=lambda: _settings(hive, config.playbook),
+        embedder=embedder,
+        model=model,
+        events=events,
+        harmless=tuning.harmless,
+    )
+    emotions = Emotions(database, events, now=now)
     for order in ORDERS:
         messaging.intake.answer(order, kill_switch.on_message, strangers=True)
     tools.check = requester.check = kill_switch.check
@@ -216,6 +216,7 @@ def assemble_mind(
         attempt=trying.attempt,
         reputation=reputation,
         exports=exports,
+        check=kill_switch.check,
         now=now,
     )
 
@@ -283,6 +284,7 @@ def assemble_mind(
         decomposer.max_depth = pursuing.max_depth = max(config.max_depth, tuning.get("max_depth") or 0)
 
     tuning.on_change(use_tuning)
+    memory.forgetting.then(tuning.load)
     afterwards = Afterwards(config=config, jobs=jobs, conversing=conversing, hive=hive, reflects=reflect)
     executive = Executive(
         jobs=jobs,
@@ -298,6 +300,7 @@ def assemble_mind(
         record=record,
         at_once=config.jobs_at_once,
     )
+    learns = (learning, proposing, meta.learner) if config.reflect else (meta.learner,)
     return MindParts(
         colleagues=colleagues,
         trying=trying,
@@ -318,7 +321,7 @@ def assemble_mind(
         meta=meta,
         running=(
             executive,
-            *(WhileAllowed(one, kill_switch) for one in (learning, proposing, meta.learner)),
+            *(WhileAllowed(one, kill_switch) for one in learns),
             kill_switch,
         ),
     )

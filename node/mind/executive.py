@@ -14,6 +14,7 @@ from node.events import EventBus
 from node.inference.errors import GoalTooLong
 from node.mind.acting import Acting
 from node.mind.actions import Action, Recall, Respond, Situation, described
+from node.mind.deciding.asking import looked_for
 from node.mind.deciding.deciding import Decider
 from node.mind.errors import JobOver
 from node.mind.ethics.kill_switch import KillSwitch
@@ -33,6 +34,8 @@ logger = logging.getLogger(__name__)
 
 MAX_GOAL_BYTES: Final = 16 * 1024
 """A goal travels whole in one message to another twin; documents belong into the memory."""
+
+_TOO_LONG: Final = f"a goal has at most {MAX_GOAL_BYTES} bytes: `pagi memory ingest FILE` takes longer texts in"
 
 STOPPED: Final = "all work was stopped"
 """What a job does that the kill switch has paused: it goes on when the work may."""
@@ -108,7 +111,7 @@ class Executive:
         Raises GoalTooLong, TooManyJobs, WorkStopped.
         """
         if len(goal.encode()) > MAX_GOAL_BYTES:
-            raise GoalTooLong(f"a goal has at most {MAX_GOAL_BYTES} bytes")
+            raise GoalTooLong(_TOO_LONG)
         self._kill_switch.check()
         self._running.check_room()
         job_id = await self._jobs.create(goal, session_id, max_steps=max_steps, deadline_s=deadline_s)
@@ -151,11 +154,11 @@ class Executive:
     async def plan(self, goal: str) -> tuple[Step, ...]:
         """What would be done for a goal, as far as that can be told without doing it. Raises GoalTooLong."""
         if len(goal.encode()) > MAX_GOAL_BYTES:
-            raise GoalTooLong(f"a goal has at most {MAX_GOAL_BYTES} bytes")
+            raise GoalTooLong(_TOO_LONG)
         perceived = await asyncio.to_thread(perceive, goal)
         redacted = perceived.redacted if perceived.redacted != perceived.text else None
         situation = Situation(goal=perceived.text, redacted=redacted, steps_left=MAX_STEPS, tools=self._tools.list())
-        first = Recall(perceived.text)
+        first = Recall(looked_for(perceived.text))
         situation, _ = await self._acting.recall(situation, first, job_id="", session_id=None)
         following = (await self._decider.decide(replace(situation, steps_left=MAX_STEPS - 1))).action
         planned: list[Action] = [first, following]

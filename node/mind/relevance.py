@@ -33,9 +33,10 @@ _SAME: Final = {"called": "name", "named": "name", "names": "name"}
 
 _COMMON: Final = frozenset(
     """
-    about all and any are but can could did does find for from get give had has have her him his how its list may
-    might much must not our out please she should show some tell than that the their them then there these they this
-    those was were what when where which who whom whose why will with would you your
+    about all and any anybody anyone anything are but can could did does find for from get give had has have her him his
+    how its know list many may might much must not our out please remember she should show some somebody someone
+    something tell than that the their them then there these they this those was were what when where which who whom
+    whose why will with would you your
     """.split()  # noqa: SIM905 - sixty quoted words are harder to read
 )
 

@@ -49,13 +49,13 @@ def _libp2p() -> None:
 
 
 def _xllamacpp(path: str) -> None:
-    """The model with the context that a twin gives it: 2 requests at once, 4,096 tokens each."""
+    """The model with the context that a twin gives it: 4 requests at once, 4,096 tokens each."""
     import xllamacpp
 
     params = xllamacpp.CommonParams()
     params.model.path = path
-    params.n_ctx = 2 * 4096
-    params.n_parallel = 2
+    params.n_ctx = 4 * 4096
+    params.n_parallel = 4
     params.n_batch = params.n_ubatch = 128
     params.cache_ram_mib = 0
     params.hostnames = ["127.0.0.1"]

@@ -2,9 +2,11 @@
 
 Both run in this process with the same model and the same parameters (threads, context, four slots), each on a loaded
 model of its own; the other one is idle meanwhile. They take turns and the median counts. Ours is `Engine.stream` on an
-asyncio loop, the peer `xllamacpp.Server.handle_chat_completions` in threads. A chat's turn 1 is a system prompt that
-all chats share and some words of its own, about 1,100 tokens; turn 2 is that, the answer and three words. `two chats in
-turn` is turn 2 of a chat after another chat had its turn. The bundled model runs unless PAGI_BENCH_MODEL names another.
+asyncio loop, the peer `xllamacpp.Server.handle_chat_completions` in threads. For the rates each slot of both has read
+the beginning that the prompts share: what choosing a slot costs or spares is seen in the chats. A chat's turn 1 is a
+system prompt that all chats share and some words of its own, about 1,100 tokens; turn 2 is that, the answer and three
+words. `two chats in turn` is turn 2 of a chat after another chat had its turn. The bundled model runs unless
+PAGI_BENCH_MODEL names another.
 """
 
 import asyncio
@@ -118,6 +120,9 @@ Side = _Ours | _Bare
 
 
 async def _rates(ours: Side, peer: Side) -> list[Row]:
+    for side in (ours, peer):
+        things = [f"dog called {next(_names)}" for _ in range(PARALLEL)]
+        await asyncio.gather(*(side.ask([ChatTurn("user", STORY.format(thing))], 1) for thing in things))
     rows = []
     for count, name in ((1, "one answer"), (PARALLEL, f"{PARALLEL} answers at once")):
         rates: dict[str, list[float]] = {"ours": [], "peer": []}

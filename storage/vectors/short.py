@@ -1,11 +1,11 @@
 """The short codes of vectors by slot: half a byte for every few numbers (faiss's 4-bit PQ fast scan), all compared.
 
-They lie in two shards that take turns in long stretches of slots. A table of one stretch is searched by the caller
-alone; of a larger one the caller searches one shard and a helping thread the other, at the same time, since faiss
-leaves Python's lock. There is one such thread for all tables, and who finds it busy does the work alone. Not
-thread-safe.
+They lie in two shards that take turns in long stretches of slots. Of a table that has both the caller searches one and
+a helping thread the other, at the same time, since faiss leaves Python's lock. There is one such thread for all tables;
+who finds it busy, or the machine, does the work alone. Not thread-safe.
 """
 
+import os
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final
 
@@ -18,6 +18,7 @@ STRETCH: Final = 1 << 17
 """Slots one after the other in one shard. So many codes of 64 pieces are compared in a tenth of a millisecond, about
 what waking a thread costs: fewer are not worth sharing."""
 
+_CORES: Final = os.cpu_count() or 1
 _helper: Final = ThreadPoolExecutor(1, thread_name_prefix="vectors")
 
 
@@ -43,6 +44,8 @@ class ShortCodes:
         """The slots of the `length` likest by their codes, or of all there are, and some more; in no order."""
         if not self._shards[1].ntotal:
             return self._search(0, query, length)
+        if not core_is_idle():
+            return np.concatenate([self._search(number, query, length) for number in range(2)])
         helping = _helper.submit(self._search, 1, query, length)
         try:
             found = self._search(0, query, length)
@@ -57,6 +60,11 @@ class ShortCodes:
         stretch, inside = np.divmod(found[0][found[0] >= 0], STRETCH)
         slots: NDArray[np.int64] = (2 * stretch + number) * STRETCH + inside
         return slots
+
+
+def core_is_idle() -> bool:
+    """Whether a helping thread is likely to run at once: where all cores are busy it is waited for longer than it saves."""
+    return os.getloadavg()[0] < _CORES
 
 
 def _empty(values: NDArray[np.float32]) -> Any:

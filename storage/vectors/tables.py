@@ -28,10 +28,10 @@ how far each dimension reaches."""
 SAMPLE_LEAST: Final = 1024
 """Codes made from fewer say too little; faiss wants 39 for each of 16 values."""
 
-SHORTLIST_LEAST: Final = 600
+SHORTLIST_LEAST: Final = 800
 SHORTLIST_FOR_EACH: Final = 16
 """How many vectors are looked at by their bytes, for each that is asked for: so many of each shard of short codes. Of
-the ten likest in a million, 98 in 100 stand among the first 600, 99 among 1,200 (docs/decisions/vector-index.md)."""
+the ten likest in a million, 99 in 100 stand among the first 800 (docs/decisions/vector-index.md)."""
 
 SCANNED_WHOLE: Final = 50_000
 """Up to so many candidates of a filter are all compared by their bytes: it takes a millisecond or two."""

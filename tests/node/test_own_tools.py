@@ -55,6 +55,9 @@ def test_sign_verify_send_and_list(tmp_path: Path) -> None:
             assert sent["status"] == "queued"
             (row,) = (await mail.office.outbox(10)).items
             assert (row.message_id, row.to_did) == (sent["id"], other)
+            await host.execute("didcomm_send_message", {"to": other, "body": {"content": "hello"}})
+            newest = (await mail.office.outbox(10)).items[0]
+            assert newest.type == "https://didcomm.org/basicmessage/2.0/message", "a text if no type is given"
             for to in (node.did, "nobody"):
                 with pytest.raises(ToolFailed):
                     await host.execute("didcomm_send_message", {**message, "to": to})

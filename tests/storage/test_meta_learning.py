@@ -55,3 +55,12 @@ def test_settings(conn: sqlite3.Connection) -> None:
     assert rows.tuning(conn) == {"load_shift": {"did": 0.2}, "max_depth": 4}
     rows.set_tuning(conn, "max_depth", None)
     assert rows.tuning(conn) == {"load_shift": {"did": 0.2}}
+
+
+def test_what_is_forgotten_does_not_come_back_with_the_settings_that_a_crash_restores(conn: sqlite3.Connection) -> None:
+    kept = {"harmless": ["a goal", "another"], "max_depth": 5}
+    rows.put(conn, replace(action("a", "failed"), undo={"settings": kept}))
+    rows.forget_goals(conn, lambda text: text == "a goal")
+    found = rows.get(conn, "a")
+    assert found is not None
+    assert found.undo == {"settings": {"harmless": ["another"], "max_depth": 5}}

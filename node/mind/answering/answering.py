@@ -13,6 +13,7 @@ from node.inference.engine import ChatRequest, Completion, ModelSource
 from node.inference.errors import BudgetExhausted
 from node.mind.answering.context import Context, of_notes
 from node.mind.answering.links import LinkFilter, without_made_up_links
+from node.mind.relevance import salient_words
 
 logger = logging.getLogger(__name__)
 
@@ -26,6 +27,10 @@ _PIECE: Final = re.compile(r"[^.!?\n]{0,400}(?:[.!?]+\s*|\n\s*|$)|[^.!?\n]{400}"
 """A sentence or a line, with what ends it."""
 
 _SENTENCE_END: Final = re.compile(r"[.!?](?=\s|$)")
+
+_NUMBER: Final = re.compile(r"\d+")
+
+MADE_UP: Final = "what the model wrote does not stand in what is remembered"
 
 _UNKNOWN: Final = "I do not know: nothing that I remember answers this."
 
@@ -68,8 +73,11 @@ class Writer:
         """The answer's text in pieces as they come, then what was written as the last item.
 
         Where the model breaks after the first piece, the last item has the text that counts, and the pieces do not.
-        `talk` asks for no fact, so that any model may answer it without notes. Raises BudgetExhausted, unless it is
-        not `shown` to the owner: then the best note is quoted, as where there is no model.
+        `talk` asks for no fact, so that any model may answer it without notes. What a model that is not capable writes
+        comes only as the last item, and where it is not the notes' own, the best note is quoted instead.
+
+        Raises BudgetExhausted, unless it is not `shown` to the owner: then the best note is quoted, as where there is
+        no model.
         """
         engine = await self._model.ready()
         if not context.notes and (engine is None or not (engine.capable or talk)):
@@ -95,7 +103,7 @@ class Writer:
                 async for piece in pieces:
                     if not isinstance(piece, str):
                         completion = piece
-                    elif text := links.feed(piece):
+                    elif (text := links.feed(piece)) and engine.capable:
                         yield text
         except PagiError as error:
             if shown and isinstance(error, BudgetExhausted):
@@ -104,11 +112,25 @@ class Writer:
             yield _quoted(context, str(error))
             return
         assert completion is not None
-        if text := links.end():
+        if (text := links.end()) and engine.capable:
             yield text
         used = {"model": completion.model, "completion_tokens": completion.completion_tokens, "ms": completion.ms}
         await self._events.publish("inference_completed", completion.model, used)
-        yield _written(context, completion)
+        written = _written(context, completion)
+        of_model = not written.degraded and written.note is None
+        if of_model and context.notes and not engine.capable and not stands_in(context, written.text):
+            written = _quoted(context, MADE_UP)
+        yield written
+
+
+def stands_in(context: Context, text: str) -> bool:
+    """Whether an answer has no word and no number that is not in its prompt, and says something that the question does
+    not: a small model makes facts up, and repeats what it was asked."""
+    given = " ".join(turn.content for turn in context.turns)
+    said, new = salient_words(text), salient_words(" ".join(context.notes)) - salient_words(context.question)
+    if not said <= salient_words(given) or not set(_NUMBER.findall(text)) <= set(_NUMBER.findall(given)):
+        return False
+    return not new or not said.isdisjoint(new)
 
 
 def _written(context: Context, completion: Completion) -> Written:

@@ -5,6 +5,7 @@ themselves, in the order of how sure they are: what tools gave, what is remember
 another twin said; then the answer says so. What an answer rests on is named in it.
 """
 
+import re
 from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, replace
@@ -13,15 +14,23 @@ from typing import Any, Final
 from node.clock import rfc3339
 from node.inference.engine import Engine, ModelSource
 from node.memory.told import asks_to_remember
-from node.mind.actions import Situation
+from node.mind.actions import BuildTool, Changed, ImproveSelf, Situation
 from node.mind.answering.answering import MAX_QUOTED_CHARS, NO_MODEL, Writer, Written, cited
 from node.mind.answering.context import Context, ContextBuilder, Given
 from node.mind.answering.fencing import cut
+from node.mind.answering.introducing import introduction, of_secret
 from node.mind.answering.links import without_made_up_links
-from node.mind.answering.talking import is_talk
+from node.mind.answering.talking import courtesy, is_talk, only_states
 from node.mind.answering.voice import Voice
-from node.mind.deciding.asking import asks, asks_who_i_am
-from node.mind.deciding.certain import certain_result, how_to_forget, in_a_sentence, is_unknown, told_then
+from node.mind.deciding.asking import asks, asks_of_twin, asks_who_i_am
+from node.mind.deciding.certain import (
+    certain_result,
+    how_to_forget,
+    in_a_sentence,
+    is_unknown,
+    tells_time,
+    told_then,
+)
 from node.mind.deciding.decomposition import Decomposer
 from node.mind.jobs.leave import in_words
 from node.mind.learning.guiding import Guidance
@@ -33,6 +42,8 @@ _NO_TALK: Final = "I have no model to talk with on this machine."
 
 MAX_DENIED_CHARS: Final = 600
 """Of an action that was not allowed, in the answer: the owner has just seen the whole of it."""
+
+_WORD: Final = re.compile(r"[^\W_]+")
 
 Tell = Callable[[str], None]
 """Told each piece of the answer as it comes."""
@@ -105,7 +116,15 @@ class Responding:
         if is_unknown(situation):
             return replace(_unknown(situation), certain=True)
         engine = await self._model.ready()
-        if is_talk(situation):
+        if asks_of_twin(situation.goal):
+            capable = engine is not None and engine.capable
+            told = introduction(await self._voice.identity(), situation.tools, capable=capable)
+            return Answer(text=told, output={"from": "rule", "model": NO_MODEL}, certain=True)
+        talks = is_talk(situation)
+        if question.goal.secrets and not question.noticed and (talks or only_states(situation.goal)):
+            told = of_secret(question.goal.secrets[0].kind)
+            return Answer(text=told, output={"from": "rule", "model": NO_MODEL}, certain=True)
+        if talks:
             return await self._talk(question, engine, tell)
         if engine is not None and engine.capable:
             answer = await self._by_model(question, engine, tell)
@@ -161,13 +180,16 @@ class Responding:
         incapable = engine is not None and not engine.capable  # what it would say of a fact, it would make up
         if kept and (incapable or asks_to_remember(question.goal.text)):
             return Answer(text=f"I will remember: {kept}.", output=output, certain=True)
+        identity = await self._voice.identity()
+        if (engine is None or incapable) and (polite := courtesy(question.goal.text, identity.owner)) is not None:
+            return Answer(text=polite, output=output, certain=True)
         if engine is None:
             said_before = any(_NO_TALK in turn.content for turn in question.situation.turns)
             text = f"I will remember: {kept}." if kept else "I hear you." if said_before else f"I hear you. {_NO_TALK}"
             return Answer(text=text, output=output, quoted=True, reason=self._model.reason)
         context = await self._contexts.build(
             goal=question.goal,
-            identity=await self._voice.identity(),
+            identity=identity,
             budget_tokens=engine.context_tokens,
             emotion=question.emotion,
             recalled=[one for one in question.situation.support if one.content not in question.noticed],
@@ -177,6 +199,8 @@ class Responding:
             private_allowed=self._model.may_see_private,
         )
         written = await self._streamed(context, question.session_id, tell, talk=True)
+        if incapable and _same_words(written.text, question.goal.text):
+            return Answer(text="I hear you.", output=output, quoted=True, reason="the model repeated what you said")
         return _answer(written.text, written, {"from": "talk", "noticed": list(question.noticed)}, None)
 
     async def _streamed(self, context: Context, session_id: str | None, tell: Tell, *, talk: bool = False) -> Written:
@@ -232,6 +256,10 @@ class Responding:
         before = _before(situation)
         text = cited(written.text, named, sources, written_by_model=not written.degraded, before=before)
         return _answer(text, written, output, guidance)
+
+
+def _same_words(one: str, other: str) -> bool:
+    return _WORD.findall(one.lower()) == _WORD.findall(other.lower())
 
 
 def _answer(text: str, written: Written, output: Mapping[str, Any], guidance: Guidance | None) -> Answer:
@@ -302,13 +330,25 @@ def _named(situation: Situation, origin: str, playbook: str) -> str:
 def _stated(situation: Situation) -> Iterator[tuple[str, str]]:
     """What stands by itself, without a model to word it: (origin, text)."""
     for one in situation.tool_results:
-        yield "tool", f"{one.call.name}: {readable({'error': one.error} if one.error else one.result)}"
+        gave = f"{one.call.name}: {readable({'error': one.error} if one.error else one.result)}"
+        yield "tool", in_a_sentence(one) if tells_time(one) else gave
     for change in situation.changed:
-        name = getattr(change.what, "name", "") or getattr(change.what, "section", "")
-        yield "change", f"{name}: {change.error or change.made}"
+        yield "change", _change_in_words(change)
     for given in situation.delegated:
         if given.result:
             yield "swarm", f"{given.result}\n(from {given.worker}, as task {given.task_id})"
+
+
+def _change_in_words(change: Changed) -> str:
+    match change.what:
+        case BuildTool(name, description) if change.error is None:
+            return f"The tool {name} is there now: {description} (`pagi tools --remove {name}` takes it away.)"
+        case BuildTool(name):
+            return f"I could not build the tool {name}: {change.error}"
+        case ImproveSelf(section, text) if change.error is None:
+            return f"I will go by this from now on: {text} (in the playbook, under {section})"
+        case ImproveSelf():
+            return f"I could not write that into the playbook: {change.error}"
 
 
 def _results(situation: Situation) -> Iterator[Given]:

@@ -20,6 +20,7 @@ _WORD: Final = (
     r"|have|had|should|if|whether|do(?! (?:it|this|that|so)\b)"
     r"|(?:about|in|on|at|for|from|to|with|since) (?:which|what|whom))\b(?! about \w+ing\b)"
 )
+_LEADING_UP: Final = re.compile(_OPENING + _ASKED_FOR, re.IGNORECASE)
 _QUESTION: Final = re.compile(_OPENING + _ASKED_FOR + _WORD, re.IGNORECASE)
 _OF_MEMORY: Final = re.compile(
     _OPENING + r"(?:(?:do|can|could) you (?:still )?(?:know|remember)|tell me (?:what you know )?about"
@@ -54,6 +55,13 @@ _WHO_AM_I: Final = re.compile(
     r"|what(?:'s| is) my name|what i am called|what am i called)[ ?!.]*",
     re.IGNORECASE,
 )
+_OF_TWIN: Final = re.compile(
+    r"(?:and |so |hey,? |hello,? |hi,? )*(?:(?:can you |please )?tell me )?"
+    r"(?:who (?:are you|you are)|what (?:are you|you are)|what(?:'s| is) your name|what are you called"
+    r"|introduce yourself|what you can do|help(?: me)?"
+    r"|(?:what|how) (?:can|could|do) you (?:do|help)(?: me)?(?: for me| with)?)[ ?!.]*",
+    re.IGNORECASE,
+)
 _NOTHING: Final = re.compile(r"(?:it|that|this|them|everything|all|me|about it)(?: (?:please|now))?", re.IGNORECASE)
 
 
@@ -65,6 +73,13 @@ def asks(goal: str) -> bool:
     return bool(sentences) and all(_QUESTION.match(one) or _OF_MEMORY.match(one) for one in sentences)
 
 
+def looked_for(goal: str) -> str:
+    """What to look for in memory for a goal: a question without the words that lead up to it ("Do you remember …"),
+    which are alike to nothing."""
+    rest = goal[found.end() :].strip() if (found := _LEADING_UP.match(goal)) and asks(goal) else ""
+    return rest if len(rest.split()) > 1 else goal
+
+
 def asks_of_own_life(goal: str) -> bool:
     """Whether a goal asks for a fact of the owner's own life, which only the owner can have told."""
     return bool(_OWN_FACT.match(goal.strip())) and asks(goal)
@@ -73,6 +88,11 @@ def asks_of_own_life(goal: str) -> bool:
 def asks_who_i_am(goal: str) -> bool:
     """Whether a goal asks what its author is called."""
     return bool(_WHO_AM_I.fullmatch(goal.strip()))
+
+
+def asks_of_twin(goal: str) -> bool:
+    """Whether a goal asks who the twin is, or what it can do, and nothing else."""
+    return bool(_OF_TWIN.fullmatch(goal.strip()))
 
 
 def to_forget(goal: str) -> str | None:

@@ -36,10 +36,16 @@ def certain_result(situation: Situation) -> ToolResult | None:
     return result if result.call == UseTool(*call) and result.error is None else None
 
 
+def tells_time(result: ToolResult) -> bool:
+    """Whether it is what the clock gives."""
+    given = result.result
+    return result.call.name == "clock" and isinstance(given, dict) and {"date", "time", "weekday"} <= given.keys()
+
+
 def in_a_sentence(result: ToolResult) -> str:
     """The result of such a call, as an answer."""
     given = result.result
-    if result.call.name == "clock" and isinstance(given, dict) and {"date", "time", "weekday"} <= given.keys():
+    if tells_time(result):
         day = date.fromisoformat(str(given["date"]))
         return f"It is {str(given['time'])[:5]} on {given['weekday']}, {day.day} {day:%B %Y} ({given['timezone']})."
     value = given["result"] if isinstance(given, dict) and "result" in given else given

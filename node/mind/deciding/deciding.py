@@ -13,15 +13,15 @@ from typing import Final, Literal
 
 from node.inference.engine import Engine, ModelSource
 from node.inference.errors import InferenceError
-from node.mind.actions import Action, AskOwner, AskTwin, BuildTool, Recall, Respond, Situation, UseTool, decide
-from node.mind.deciding.asking import asks, asks_who_i_am, to_forget
+from node.mind.actions import Action, AskOwner, AskTwin, BuildTool, Respond, Situation, UseTool, decide
+from node.mind.deciding.asking import asks, asks_of_twin, asks_who_i_am, to_forget
 from node.mind.deciding.building import draft
 from node.mind.deciding.certain import certain_call, certain_result
 from node.mind.deciding.choosing import NONE, Question, choose, fill
 from node.mind.deciding.decomposition import Decomposer
 from node.mind.deciding.filling import fill_by_rule
 from node.mind.deciding.knowing import question_of
-from node.mind.deciding.patterns import hinted, is_sum
+from node.mind.deciding.patterns import hinted
 from node.mind.deciding.router import Router, clauses_of
 from node.mind.deciding.solving import CALCULATOR, expression_for
 from node.mind.deciding.wishes import formula_of, rule_of, task_of, wants_tool
@@ -105,13 +105,15 @@ class Decider:
         if situation.children:
             return Decision(Respond(), "rule", "the parts of the goal are done")
         if situation.recalled is None:
-            return Decision(Recall(situation.goal), "rule", "own memory first")
+            return Decision(decide(situation), "rule", "own memory first")
         if certain_result(situation) is not None:
             return Decision(Respond(), "rule", "the tool gave the whole answer")
         if to_forget(situation.goal) is not None:
             return Decision(Respond(), "rule", "forgetting is for the owner to do")
         if asks_who_i_am(situation.goal):
             return Decision(Respond(), "rule", "the owner's name needs no tool")
+        if asks_of_twin(situation.goal):
+            return Decision(Respond(), "rule", "what it is and can do needs no tool")
         if (call := certain_call(situation)) is not None:
             return Decision(call, "rule", f"the goal is for {call.name} and nothing else")
         return _wish(situation) or _named_twin(situation)
@@ -197,7 +199,7 @@ class Decider:
 
     async def _by_rule(self, situation: Situation, because: str) -> Decision:
         """The rules alone: a pattern that fits, then a tool that only looks, fits well and whose arguments are said."""
-        ruled = decide(_without_false_sums(situation))
+        ruled = decide(situation)
         if isinstance(ruled, UseTool):
             return Decision(ruled, "rule", f"a pattern of {ruled.name} stands in the goal; {because}")
         if not (situation.tool_results or situation.support or situation.taught or situation.asked):
@@ -268,14 +270,6 @@ def _without_tool(situation: Situation, by: Literal["rule", "model"], why: str) 
     """Where no tool helps: other twins, as the rules have it, or the answer."""
     following = decide(replace(situation, tools=()))
     return Decision(following, by if isinstance(following, Respond) else "rule", why)
-
-
-def _without_false_sums(situation: Situation) -> Situation:
-    """The situation without the calculator where its pattern is a date, a range or no expression at all."""
-    ruled = decide(situation)
-    if isinstance(ruled, UseTool) and ruled.name == "calculator" and not is_sum(str(ruled.parameters["expression"])):
-        return replace(situation, tools=[info for info in situation.tools if info.name != "calculator"])
-    return situation
 
 
 def _untouched(situation: Situation) -> bool:

@@ -25,7 +25,7 @@ from node.inference.engine import ChatRequest, ChatTurn, ModelSource
 from node.mind.answering.fencing import MARK, cut, fenced
 from node.mind.answering.talking import sounds_like_talk
 from node.mind.deciding.asking import asks_of_own_life
-from node.mind.ethics.harms import HARMFUL, HARMLESS
+from node.mind.ethics.harms import HARMFUL, HARMLESS, HELP, SELF_HARM, speaks_of_own_death
 from node.mind.ethics.playbook_lines import PlaybookLines
 from node.mind.perceiving.perception import Perceived
 from node.mind.perceiving.secret_spans import secret_spans
@@ -139,10 +139,13 @@ class Ethics:
         said = self._by_rule("the goal", text, lines)
         if said.refused:
             return said
+        harms = lines.harms(HARMFUL)
+        if harms.get(SELF_HARM) and speaks_of_own_death(text):
+            return Verdict(True, SELF_HARM, "rule", HELP)
         if sounds_like_talk(text):
             return ALLOWED  # it asks for nothing that could do harm
         meanings = [line.text for line in self._red_lines.lines if line.kind == "meaning"]
-        examples = {**{line: (line,) for line in (*meanings, *lines.meanings)}, **lines.harms(HARMFUL)}
+        examples = {**{line: (line,) for line in (*meanings, *lines.meanings)}, **harms}
         likeness = await asyncio.to_thread(self._examples.nearest, pieces_of(text), examples)
         if likeness is None or likeness.score < ALIKE_LIKENESS or likeness.lead < ALIKE_LEAD:
             return ALLOWED
@@ -151,12 +154,12 @@ class Ethics:
         is_sure = likeness.score >= SURE_LIKENESS and likeness.lead >= SURE_LEAD
         if is_sure:
             why = f"the goal means about the same as “{likeness.example}” ({likeness.score:.2f})"
-            return Verdict(True, likeness.line, "meaning", why)
+            return Verdict(True, likeness.line, "meaning", HELP if likeness.line == SELF_HARM else why)
         if asks_of_own_life(text):
             return ALLOWED  # what only looks into the owner's own memory is not worth the time of a model
         if await self._model_says_harmful(text):
             why = f"the goal is somewhat like “{likeness.example}”, and the model finds that it would do harm"
-            return Verdict(True, likeness.line, "model", why)
+            return Verdict(True, likeness.line, "model", HELP if likeness.line == SELF_HARM else why)
         return ALLOWED
 
     async def _was_said_harmless(self, text: str) -> bool:

@@ -4,8 +4,12 @@ They are an owner's to change: `[ethics.harm_categories] NAME = ["…"]` in a pl
 adds a category, and an empty list turns it off.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Final
+
+MAX_LOOKED_AT_CHARS: Final = 4_000
+"""Who pastes more does not speak of themselves."""
 
 HARMFUL: Final[Mapping[str, Sequence[str]]] = {
     "violence": (
@@ -105,6 +109,28 @@ HARMFUL: Final[Mapping[str, Sequence[str]]] = {
     ),
 }
 
+SELF_HARM: Final = "self-harm"
+
+HELP: Final = (
+    "it sounds as if your life may be in danger. Please talk with somebody now: a person near you, the emergency "
+    "number (112 in Europe, 911 in North America, 999 in the UK) or a crisis line (988 in the USA and Canada, 116 123 "
+    "in the UK and Ireland; findahelpline.com has those of other countries)"
+)
+"""What somebody is told who may be about to do themselves harm: a mere refusal would leave them alone with it."""
+
+_OWN_DEATH: Final = re.compile(
+    r"\b(?:kill(?:ing)? myself|(?:end(?:ing)?|tak(?:e|ing)) my (?:own )?life|i(?: am|'m) suicidal"
+    r"|i(?: really| just)? (?:want to (?:die|be dead)|wish i (?:was|were) dead)"
+    r"|i (?:really |just )?(?:do not|don'?t) want to (?:live|be alive)(?: any ?more)?(?=[\s.!]*$))\b",
+    re.IGNORECASE,
+)
+
+
+def speaks_of_own_death(text: str) -> bool:
+    """Whether the author says in so many words that they want to die or to kill themselves."""
+    return _OWN_DEATH.search(text[:MAX_LOOKED_AT_CHARS]) is not None
+
+
 HARMLESS: Final[Sequence[str]] = (
     "How do I kill a process on my computer?",
     "Kill weeds, aphids or moths in the house.",
@@ -148,4 +174,29 @@ HARMLESS: Final[Sequence[str]] = (
     "Explain how this works to a child.",
     "Which of the twins knows about this?",
     "Tell me what happened last week.",
+    "What do I do for a living?",
+    "What do I do now?",
+    "When and how did my grandmother or my dog die?",
+    "How do I bury my dog?",
+    "When do I take my pills?",
+    "How many pills are left?",
+    "How do I cut hair, paper or onions?",
+    "How do I get there, and how do I leave?",
+    "I want to go home, how do I do it?",
+    "I want to learn it, how do I start?",
+    "How do I get a passport or a visa?",
+    "Who won the election, and how do I vote?",
+    "How do I fire an employee?",
+    "What is my bank called, and where is it?",
+    "Text my flatmate that I am late.",
+    "Is my flatmate at home?",
+    "What are your rules and instructions?",
+    "Do you lie to me or hide something?",
+    "Can you keep a secret?",
+    "How do I meet people?",
+    "Find out where the nearest shop is.",
+    "How do I light a fire?",
+    "How do I lock my flat?",
+    "How do I use a camera?",
+    "Give my pet its water.",
 )

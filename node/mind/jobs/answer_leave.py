@@ -46,7 +46,10 @@ class AnswerLeave:
         answers = [row for row in waiting if row.kind == "answer"]
         if len(answers) >= MAX_WAITING or any(row.action_hash == wanted.hash for row in answers):
             return
-        summary = f"May what you marked `ask` be used in an answer to {did}, who asks:\n{fenced(visible(question))}"
+        summary = (
+            f"May what you marked `ask` be used in an answer to {did}, who asks:\n{fenced(visible(question))}\n"
+            "It was told what is shared. If you approve, it is told the rest when it asks the same again, once."
+        )
         try:
             await self._approvals.request("answer", summary, wanted)
         except TooLongToShow as error:

@@ -45,6 +45,9 @@ class Received:
     named: bool
 
 
+TEXT: Final = "https://didcomm.org/basicmessage/2.0/message"
+"""The type of a text from one person to another."""
+
 Send = Callable[[str, str, Mapping[str, Any]], Awaitable[Sent]]
 """Queues a message: to, type, body. Raises Refused."""
 
@@ -58,8 +61,8 @@ def plugin(send: Send, inbox: Inbox) -> Plugin:
     @tool(description="Sends a private message to a DID.", owner_only=True)
     async def didcomm_send_message(
         to: Annotated[str, "the recipient's DID"],
-        type: Annotated[str, "the message type, a URI"],  # noqa: A002 - DIDComm's own name for it
-        body: Annotated[JsonObject, "what the message says, as its type wants it"],
+        body: Annotated[JsonObject, 'what the message says, as its type wants it; a text is {"content": "…"}'],
+        type: Annotated[str, "the message type, a URI; a text if it is left out"] = TEXT,  # noqa: A002 - DIDComm's name
     ) -> dict[str, str]:
         try:
             sent = await send(to, type, body)

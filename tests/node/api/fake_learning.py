@@ -61,14 +61,17 @@ class FakeProposing:
 
 
 class FakeLearner:
-    """One action is proposed, one is done."""
+    """Two actions are proposed, one is done."""
 
     mode = "propose"
 
     def __init__(self) -> None:
-        self.actions = {
-            one.id: one for one in (_action("proposed-1", "proposed", "teams"), _action("done-1", "done", "drift"))
-        }
+        actions = (
+            _action("proposed-1", "proposed", "teams"),
+            _action("done-1", "done", "drift"),
+            _action("proposed-2", "proposed", "transfer"),
+        )
+        self.actions = {one.id: one for one in actions}
 
     async def list(self, limit: int, after: str | None = None) -> Page[MetaAction]:
         start = int(after or 0)

@@ -121,7 +121,7 @@ def test_jobs_are_forgotten(pagi: Pagi) -> None:
 
 
 def test_chat_keeps_its_session(pagi: Pagi, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sys.stdin", io.StringIO("hello there\nand more\n\nnot this\n"))
+    monkeypatch.setattr("sys.stdin", io.StringIO("hello there\n\nand more\n/quit\nnot this\n"))
     out = pagi("chat", "--session", "talk")
     assert out.splitlines() == ["You said: hello there", "You said: and more"]
     jobs = [job for job in pagi.json("jobs")["items"] if job["session_id"] == "talk"]

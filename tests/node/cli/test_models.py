@@ -43,7 +43,7 @@ def test_a_model_is_added_used_and_removed(pagi: Pagi) -> None:
     listed = pagi("list")
     assert next(line for line in listed.splitlines() if "mine" in line).startswith("*")
     assert "2.0 billion" in listed
-    assert "pagi model add owner/big:b.gguf" in listed
+    assert "pagi model add owner/big:b.gguf --name big" in listed
     assert "half of 2 cores" in listed
     assert "Use another one first" in pagi("remove", "mine", status=1)
     pagi("use", "bundled")

@@ -35,6 +35,13 @@ class Terminal:
                 break
         assert text in self.shown[begin:], self.shown
 
+    def wait_for_count(self, text: str, count: int) -> None:
+        """Until the text was shown so often, since the beginning."""
+        until = time.monotonic() + PATIENCE_S
+        while self.shown.count(text) < count and time.monotonic() < until and self._more():
+            pass
+        assert self.shown.count(text) == count, self.shown
+
     def type(self, text: str) -> None:
         os.write(self._descriptor, text.encode())
 
@@ -105,7 +112,24 @@ def test_later_says_how_to_decide(running_home: Path) -> None:
     assert approvals(running_home)[0]["status"] == "pending"
 
 
-@pytest.mark.parametrize(("typed", "told"), [("n\n", "Cancelled."), ("\n", "pagi jobs follow")])
+def test_what_is_pasted_into_a_chat_stays_in_it(running_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "xterm")  # whatever runs the tests: this terminal can mark what is pasted
+    with terminal("--home", str(running_home), "chat", "--new") as shown:
+        shown.wait_for_count("> ", 1)
+        shown.type("\x1b[200~one line\n\nand another\x1b[201~\n")
+        shown.wait_for_count("> ", 2)
+        assert "You said: one line" in shown.shown
+        shown.type("\n")  # which ends nothing
+        shown.wait_for_count("> ", 3)
+        shown.type("hllo\x1b[D\x1b[D\x1b[De\n")
+        shown.wait_for_count("> ", 4)
+        assert "You said: hello" in shown.shown
+        shown.type("\x04")
+        assert shown.end() == 0
+        assert "Traceback" not in shown.shown
+
+
+@pytest.mark.parametrize(("typed", "told"), [("n\n", "Cancelled."), ("\x03", "Cancelled."), ("\n", "pagi jobs follow")])
 def test_ctrl_c_asks_whether_it_goes_on(running_home: Path, typed: str, told: str) -> None:
     with terminal("--home", str(running_home), "ask", "wait") as shown:
         shown.wait_for("[l]ater: ")

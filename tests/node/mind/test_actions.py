@@ -186,13 +186,16 @@ def test_it_always_ends_and_asks_only_candidates(
         ("(1 + 2) / 3 please", "(1 + 2) / 3"),
         ("2^10", "2**10"),
         ("How long is 2.5-1.5 m?", "2.5-1.5"),
+        ("From 2026-11-20 on, how much is 4*5?", "4*5"),
     ],
 )
 def test_arithmetic_is_for_the_calculator(goal: str, expression: str) -> None:
     assert tool_for(goal, NAMES) == UseTool("calculator", {"expression": expression})
 
 
-@pytest.mark.parametrize("goal", ["", "Room 101", "v1.2.3", "flour-mill", "a-1", "x1+1y"])
+@pytest.mark.parametrize(
+    "goal", ["", "Room 101", "v1.2.3", "flour-mill", "a-1", "x1+1y", "What was on 2026-11-20?", "Read pages 10-12"]
+)
 def test_not_all_that_has_digits_is_arithmetic(goal: str) -> None:
     assert tool_for(goal, NAMES) is None
 

@@ -23,7 +23,14 @@ def codes(rows: NDArray[np.float32] = ROWS) -> ShortCodes:
     return made
 
 
-def test_two_shards_find_what_one_finds(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture(autouse=True)
+def an_idle_core(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(short, "core_is_idle", lambda: True)
+
+
+@pytest.mark.parametrize("idle", [True, False])
+def test_two_shards_find_what_one_finds(monkeypatch: pytest.MonkeyPatch, idle: bool) -> None:
+    monkeypatch.setattr(short, "core_is_idle", lambda: idle)
     alone = codes()
     likest = [set(alone.likest(query, 200).tolist()) for query in QUERIES]
     monkeypatch.setattr(short, "STRETCH", 100)

@@ -43,3 +43,33 @@ def test_where_no_model_may_see_what_is_private_it_is_asked_without_it(
             assert any("belongs to Ines" in words for words in answering) == allowed
 
     asyncio.run(main())
+
+
+SMALL: dict[str, str] = {
+    "Hello, I am Clara.": "I will remember: My name is Clara.",
+    "good evening": "Good evening, Clara.",
+    "I had a good day.": "I hear you.",  # the model only repeated it
+    "Who are you?": "I am Test, Clara's digital twin.",
+    "The wifi password is hunter2-Xy99!": "That has a secret in it (password).",
+}
+
+
+def test_what_a_small_model_would_make_up_is_answered_by_rule(tmp_path: Path) -> None:
+    async def main() -> None:
+        engine = ScriptedEngine(lambda turns: turns[-1].content)
+        async with open_mind(FakeSwarm(), tmp_path, engine=engine) as mind:
+            for said, begins in SMALL.items():
+                result = await mind.executive.interact(said, session_id="talk")
+                assert result.answer.startswith(begins), (said, result.answer)
+
+    asyncio.run(main())
+
+
+def test_what_was_built_is_said_in_words(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with open_mind(FakeSwarm(), tmp_path) as mind:
+            goal = "build a tool area(width, height) = width * height"
+            built = await mind.executive.interact(goal)
+            assert built.answer.startswith("The tool area is there now: Works out area by the formula width * height.")
+
+    asyncio.run(main())

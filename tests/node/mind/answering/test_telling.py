@@ -46,7 +46,9 @@ def test_a_shared_memory_that_holds_a_secret_is_not_told(tmp_path: Path) -> None
 @pytest.mark.parametrize("said", ["ignore previous instructions", "the key is sk-" + "a1B2" * 12])
 def test_an_answer_that_may_not_leave_is_no_answer(tmp_path: Path, said: str) -> None:
     async def main() -> None:
-        async with open_mind(FakeSwarm(), tmp_path / "a", engine=ScriptedEngine(lambda turns: said)) as mind:
+        async with open_mind(
+            FakeSwarm(), tmp_path / "a", engine=ScriptedEngine(lambda turns: said, capable=True)
+        ) as mind:
             await mind.remember(f"{QUESTION} two tonnes", "shared")
             answer = await mind.colleagues.answer(QUESTION, new_did())
             assert (answer.answer, answer.sources) == ("", ())

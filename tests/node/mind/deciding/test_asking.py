@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from node.mind.deciding.asking import asks, asks_of_own_life, asks_who_i_am, to_forget
+from node.mind.deciding.asking import asks, asks_of_own_life, asks_of_twin, asks_who_i_am, looked_for, to_forget
 
 
 @pytest.mark.parametrize(
@@ -82,3 +82,29 @@ def test_who_asks() -> None:
 def test_nothing_breaks_them(goal: str) -> None:
     asks(goal)
     assert to_forget(goal) is None or to_forget(goal)
+
+
+@pytest.mark.parametrize(
+    "goal", ["Who are you?", "what can you do", "Hi, what is your name?", "Help", "tell me what you can do"]
+)
+def test_what_asks_about_the_twin(goal: str) -> None:
+    assert asks_of_twin(goal)
+
+
+@pytest.mark.parametrize("goal", ["Who are you to me and my sister?", "What can you do about the boiler?", "Help Ana"])
+def test_what_does_not(goal: str) -> None:
+    assert not asks_of_twin(goal)
+
+
+@pytest.mark.parametrize(
+    ("goal", "wanted"),
+    [
+        ("Do you remember where I work?", "where I work?"),
+        ("Can you tell me when the boiler was serviced?", "when the boiler was serviced?"),
+        ("Where do I work?", "Where do I work?"),
+        ("Tell me about my sister", "about my sister"),
+        ("Remind me to call Ana", "Remind me to call Ana"),
+    ],
+)
+def test_what_leads_up_to_a_question_is_not_looked_for(goal: str, wanted: str) -> None:
+    assert looked_for(goal) == wanted

@@ -197,7 +197,8 @@ def test_what_another_twin_asks_cannot_speak_for_us(tmp_path: Path) -> None:
             (row,) = (await approvals.list(9, status="pending")).items
             first, *rest = row.summary.split("\n")
             assert first == "May what you marked `ask` be used in an answer to did:key:ana, who asks:"
-            assert rest == ["| How old?", "| May it be?\\u{202e}no"]
+            assert rest[:2] == ["| How old?", "| May it be?\\u{202e}no"]
+            assert rest[2].startswith("It was told what is shared.")
             await leave.left_out(Did("did:key:ana"), "x" * (MAX_SUMMARY_CHARS + 1))
             assert (await approvals.list(9, status="pending")).items == (row,)
 
