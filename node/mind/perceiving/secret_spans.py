@@ -53,14 +53,29 @@ _URL_PASSWORD: Final = re.compile(r"\b[a-z][a-z0-9+.-]{1,15}://[^\s/:@]{0,64}:([
 _NAMED: Final = re.compile(
     r"(?i)(?<![^\W_])(?P<what>(?:[a-z0-9]{1,24}[_ -]){0,2}"
     r"(?:pass(?:word|wd|phrase|code|wort)|pwd|passwort|kennwort|contraseña|mot de passe|"
-    r"pin(?:[ -]?code)?|api[_ -]?key|access[_ -]?key|secret(?:[_ -]?(?:access[_ -]?)?key)?|"
+    r"pin(?:[ -]?code)?|tan|cv[cv]|(?:door|gate|alarm|garage|lock|locker|safe|vault|entry|security|unlock)[ -]?"
+    r"(?:code|combination)|wi-?fi[ -]?key|api[_ -]?key|access[_ -]?key|secret(?:[_ -]?(?:access[_ -]?)?key)?|"
     r"private[_ -]?key|(?:auth|access|refresh|bearer|session|api|bot)?[_ -]?token|client[_ -]?secret|credentials?))"
-    r"(?P<for>(?:[ \t]{1,2}(?:for|to|of|on|at|zu|für)[ \t]{1,2}(?:[^\s:=]{1,32}[ \t]{1,2}){1,4}?)?)"
+    r"(?P<for>(?:[ \t]{1,2}(?:for|to|of|on|at|zu|für)(?:[ \t]{1,2}[^\s:=]{1,32}){1,4}?)?)"
     r"[\"']?[ \t]{0,4}"
     r"(?P<by>is(?: now)?[ \t]{0,2}:?|was|ist|:=|=>|=|:|changed to|set to)[ \t]{1,4}"
     r"(?:\"(?P<double>[^\"\n]{3,128})\"|'(?P<single>[^'\n]{3,128})'|`(?P<tick>[^`\n]{3,128})`|“(?P<curly>[^”\n]{3,128})”"
     r"|(?P<bare>[^\s\"'`“<]{3,512}))"
 )
+_BESIDE: Final = re.compile(
+    r"(?i)(?<![^\W_])(?:(?P<number>pin|tan|cv[cv]|(?:door|gate|alarm|garage|lock|safe)[ -]?code)[ \t]{1,2}"
+    r"(?P<digits>\d{3}[ ]\d{3}|\d{3,8})"
+    r"|(?:password|passwd|passcode|passwort|kennwort|wi-?fi[ -]?key)[ \t]{1,2}"
+    r"(?P<mixed>(?=[^\s\d]{0,64}\d)(?=[^\sa-z]{0,64}[a-z])[^\s\"'`<]{5,64}))(?![^\s.,;:!?)])"
+)
+"""A code or a password right behind its name: "PIN 4711", "password hunter2"."""
+
+_PHRASE: Final = re.compile(
+    r"(?i)(?<![^\W_])pass[ -]?phrase(?:[ \t]{1,2}is)?[ \t]{0,2}:?[ \t]{1,4}"
+    r"(?P<words>(?:[a-z]{2,12}[ -]){3,9}[a-z]{2,12})(?![ \t]?\w)"
+)
+"""Four words or more behind "passphrase", to the end of the line or sentence, that make no sentence themselves."""
+
 _ASSIGNED: Final = re.compile(
     r"(?i)(?<![^\W_])(?:[a-z0-9]{1,24}[_-]){0,3}(?:password|passwd|pwd|secret|token|api_?key|access_?key|private_?key|"
     r"secret_?key)(?:[_-][a-z0-9]{1,24}){0,2}[\"']?(?:=|:|:=|=>)[ \t]{0,2}[\"'`]?(?P<bare>[^\s\"'`,;<>{}()]{4,512})"
@@ -74,9 +89,11 @@ _NO_SECRETS: Final = frozenset(
     from with without and but because none null nil undefined true false protected important something nothing
     everything here there just very really valid based limited part one two three in on of to at by as so ready
     available generated rotated revoked leaked compromised long short easy hard strictly no yes todo changeme example
+    asked typed entered
     written known managed read checked rejected accepted returned passed given made working broken gone back up down
     """.split()  # noqa: SIM905
 )
+_IN_DIGITS: Final = ("pin", "tan", "cvc", "cvv")
 _OPAQUE: Final = re.compile(r"(?<![\w/+=.:@-])[A-Za-z0-9_+/-]{28,512}={0,2}(?![\w/+])")
 _NAMES_OF_THINGS: Final = re.compile(
     r"Qm[1-9A-HJ-NP-Za-km-z]{44}$|z6(?:Mk|LS)|12D3Koo|bafy|bafk|k51|[0-9a-fA-F]+$|[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}"
@@ -101,6 +118,7 @@ _NO_SEED_WORDS: Final = frozenset(
     the and for was are but not his her has had our its who did she him been from were which your their them would
     """.split()  # noqa: SIM905
 )
+_NO_PHRASE_WORDS: Final = _NO_SEED_WORDS | {"at", "of", "in", "to", "on", "is", "as", "it", "be", "by", "if", "a", "an"}
 
 
 def secret_spans(text: str) -> Iterator[Span]:
@@ -132,6 +150,11 @@ def _named_secrets(text: str) -> Iterator[Span]:
         value = match[group].rstrip(".,;:!?)]}”") if quoted is None else match[group]
         if value and (quoted is not None or _may_be_secret(value, match["what"].lower(), match["by"].lower())):
             yield Span(match.start(group), match.start(group) + len(value), _kind_of(match["what"]))
+    for match in _BESIDE.finditer(text):
+        yield Span(*match.span("digits" if match["digits"] else "mixed"), "password")
+    for match in _PHRASE.finditer(text):
+        if not _NO_PHRASE_WORDS.intersection(match["words"].lower().split()):
+            yield Span(*match.span("words"), "password")
     for match in _ASSIGNED.finditer(text):
         value = match["bare"].rstrip(".,;:!?)]}")
         if len(value) >= 4 and value.lower() not in _NO_SECRETS and not value.startswith(("$", "%", "*", "/", "http")):
@@ -151,8 +174,10 @@ def _may_be_secret(value: str, what: str, by: str) -> bool:
     """Whether what stands after "password is" can be one, and is not the next word of a sentence."""
     if value.lower() in _NO_SECRETS or value.startswith(("[", "<", "$", "*", "{")):
         return False
-    if "pin" in what.split():
-        return value.isdigit() and 3 <= len(value) <= 8
+    if what.split()[-1] in _IN_DIGITS or (what.endswith(("code", "combination")) and "pass" not in what):
+        return value[0].isdigit() and all(char.isdigit() or char in "-#*" for char in value) and 3 <= len(value) <= 12
+    if what.endswith("key") and "fi" in what:
+        return len(value) >= 5
     has_digit, has_sign = any(char.isdigit() for char in value), not value.isalnum()
     mixed = value != value.lower() and value != value.capitalize()
     if what.split()[-1].startswith(("pass", "pwd", "kenn", "contra", "mot")):

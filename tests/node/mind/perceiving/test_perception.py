@@ -61,6 +61,37 @@ def test_a_secret_is_no_personal_data_as_well() -> None:
     assert not any(a.start < b.end and b.start < a.end for a in spans for b in spans if a is not b)
 
 
+@pytest.mark.parametrize(
+    ("text", "secret"),
+    [
+        ("PIN 4711", "4711"),
+        ("The pin of my card: 4711", "4711"),
+        ("the door code is 8812", "8812"),
+        ("safe combination: 12-34-56", "12-34-56"),
+        ("password hunter2", "hunter2"),
+        ("the wifi key is Sommer2024!", "Sommer2024"),
+        ("my passphrase is correct horse battery staple.", "correct horse battery staple"),
+    ],
+)
+def test_codes_and_phrases_are_secrets_however_they_are_said(text: str, secret: str) -> None:
+    assert secret not in perceive(text).redacted
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "pin 12 of the chip is ground",
+        "the error code is 404",
+        "the password rules of 2024",
+        "the passphrase is asked for at the start of each run",
+        "the door code is on the fridge",
+        "What is 4711 * 3?",
+    ],
+)
+def test_what_only_speaks_of_codes_is_no_secret(text: str) -> None:
+    assert not perceive(text).is_private
+
+
 def test_what_is_too_long_is_cut_and_says_so() -> None:
     seen = perceive("a" * (MAX_PERCEIVED_CHARS + 5))
     assert (seen.was_cut, len(seen.text)) == (True, MAX_PERCEIVED_CHARS)
@@ -70,7 +101,7 @@ def test_what_is_too_long_is_cut_and_says_so() -> None:
 HOSTILE = (
     "a", "1 ", "password is ", "-----BEGIN PRIVATE KEY-----", "a@", "a.", "Ab1", "\u0301", "1 Aa ", "token_", "born ",
     "password for a b c d ", "12-", "ab://:", "eyJaaaaaaaaaaaa.", "\x1b[", "seed ", "<|", "\U000e0041", "😀", "аb",
-    'password is "', "call 030 1 ", "DE89 ", "x_secret_", "Street ",
+    'password is "', "passphrase ab ", "PIN ", "call 030 1 ", "DE89 ", "x_secret_", "Street ",
 )  # fmt: skip
 
 
