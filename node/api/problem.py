@@ -12,7 +12,16 @@ from node.api.errors import BodyTooLarge, HttpRefused, InvalidRequest, NoSuchRou
 from node.api.wire import Wire
 from node.content.errors import BackendUnavailable
 from node.errors import GitUnreachable
-from node.inference.errors import GatewayError, GoalTooLong, InferenceUnavailable
+from node.inference.errors import (
+    EngineMissing,
+    GatewayError,
+    GoalTooLong,
+    InferenceUnavailable,
+    ModelDamaged,
+    ModelMissing,
+    ModelTooLarge,
+    ModelUnloadable,
+)
 from node.mind.errors import WorkStopped
 from node.net.errors import NetError
 from storage.errors import StorageFull
@@ -30,9 +39,10 @@ _REMOTE_STATUSES: Final = frozenset({502, 504})
 _TOLD: Final = (
     *(NetError, BackendUnavailable, GitUnreachable, StorageFull),
     *(GatewayError, InferenceUnavailable, WorkStopped),
+    *(ModelMissing, ModelDamaged, ModelUnloadable, ModelTooLarge, EngineMissing),
 )
 """What is the owner's to mend: a room that is full, what this twin talks to and does not answer, no model that may be
-asked, stopped work."""
+asked or one that is none, stopped work."""
 
 _OPENAI_PATHS: Final = ("/v1/chat/completions", "/v1/embeddings", "/v1/models")
 _OPENAI_TYPES: Final = {401: "authentication_error", 404: "not_found_error", 429: "rate_limit_error"}

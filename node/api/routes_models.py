@@ -52,7 +52,7 @@ class LocalModelOut(Wire):
 
 
 class BegunOut(Wire):
-    """A download that has not come to its end: adding `source` again goes on with it."""
+    """A download that has not come to its end: adding `source` by this `name` again goes on with it."""
 
     name: str
     source: str

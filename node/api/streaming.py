@@ -81,6 +81,8 @@ async def send_progress(
     try:
         told = None
         while not (await asyncio.wait([working], timeout=PROGRESS_EVERY_S))[0]:
+            if request.transport is None or request.transport.is_closing():
+                raise ConnectionResetError("the client has gone")
             if latest is not told and latest is not None:
                 told = latest
                 await response.write(_line("progress", asdict(latest)))

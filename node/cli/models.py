@@ -51,7 +51,8 @@ def list_models(call: Call) -> None:
     )
     for half in page["begun"]:
         done = f"{amount(half['size_bytes'])} of {amount(half['total_bytes'])}"
-        remark(f"{half['name']} is half here ({done}): `pagi model add {half['source']}` goes on with it.")
+        command = f"pagi model add {half['source']} --name {half['name']}"
+        remark(f"{half['name']} is half here ({done}): `{command}` goes on with it.")
     _say_now(page["now"])
 
 

@@ -28,7 +28,7 @@ in which nobody else's answer goes on either."""
 
 MAX_PATTERN_CHARS: Final = 512
 MAX_REPEATS: Final = 4096
-"""How often a part of a pattern may come, counts in counts: the library never ends over `(a|b{0,1000}){0,1000}`."""
+"""How often a part of a pattern may come, counts in counts: the library hangs over `(a|b{0,1000}){0,1000}`."""
 
 SEEDS: Final = 2**32 - 1
 """llama.cpp's seeds lie below this; this itself asks it for a random one."""

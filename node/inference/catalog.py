@@ -95,7 +95,7 @@ class Catalog:
         return await self._listed(row)
 
     async def begun(self) -> tuple[Half, ...]:
-        """Downloads that have not come to their end; adding the same source again goes on with them."""
+        """Downloads that have not come to their end; adding the source by the name again goes on with them."""
         return tuple(await asyncio.to_thread(halves, self._folder))
 
     async def add(

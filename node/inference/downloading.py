@@ -155,12 +155,19 @@ def _begun(part: Path, wanted: Wanted) -> int:
     """The bytes that are here of exactly this file; what is of another one goes."""
     part.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     note = _note_of(part)
-    if _read_note(note) == wanted and part.exists() and part.stat().st_size <= wanted.size_bytes:
+    if _may_become(_read_note(note), wanted) and part.exists() and part.stat().st_size <= wanted.size_bytes:
         return part.stat().st_size
     part.unlink(missing_ok=True)
     atomic_write(note, json.dumps(asdict(wanted)).encode())
     part.touch(mode=0o600)
     return 0
+
+
+def _may_become(begun: Wanted | None, wanted: Wanted) -> bool:
+    """Whether what was begun is of this file, as far as is known of both."""
+    if begun is None or (begun.source, begun.size_bytes) != (wanted.source, wanted.size_bytes):
+        return False
+    return None in (begun.sha256, wanted.sha256) or begun.sha256 == wanted.sha256
 
 
 def _read_note(note: Path) -> Wanted | None:

@@ -112,14 +112,12 @@ class ModelMissing(LocalInferenceError):
 
 class ModelDamaged(LocalInferenceError):
     code = 50032
-    hint = "Try again; if it stays, name a GGUF file with `--model PATH`, or go without with `--model none`."
+    hint = "Try again, and check the hash; if it stays, take it from elsewhere. Nothing of what came is used."
 
 
 class ModelUnloadable(LocalInferenceError):
     code = 50033
-    hint = (
-        "Name a GGUF file that this version of llama.cpp can read with `--model PATH`, or go without: `--model none`."
-    )
+    hint = "Use another one: `pagi model list` shows what is here; a start with `--model none` goes without."
 
 
 class NotAModel(ModelUnloadable):

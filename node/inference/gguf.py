@@ -24,8 +24,8 @@ MAX_TENSORS: Final = 65_536
 MAX_KEPT_CHARS: Final = 256 * 1024
 """The longest text that is kept: a chat template. Names and licences are far shorter."""
 
-MAX_KEPT_ITEMS: Final = 4096
-"""The longest list that is kept: a number for each layer."""
+MAX_KEPT_ITEMS: Final = 1024
+"""The longest list that is kept: a number for each layer. MAX_KEYS such lists take 130 MB."""
 
 MAX_LINE_CHARS: Final = 256
 

@@ -18,7 +18,9 @@ from storage.models import ModelRow
 
 logger = logging.getLogger(__name__)
 
+_PIN_NAME: Final = "model "
 _PIECE_BYTES: Final = 1024**2
+_PINS_AT_ONCE: Final = 1000
 
 
 class Sharing:
@@ -51,14 +53,28 @@ class Sharing:
             await self._unpin(Cid.parse(model.cid), sharers=1)
 
     async def _unpin(self, cid: Cid, *, sharers: int) -> None:
-        """Unpin what at most so many models have."""
-        if await self._database.read(lambda conn: records.shared_by(conn, str(cid))) <= sharers:
+        """Unpin what at most so many models have, unless the owner has pinned it too."""
+        shared = await self._database.read(lambda conn: records.shared_by(conn, str(cid)))
+        if shared <= sharers and cid not in await self._pins_of_the_owner():
             with contextlib.suppress(NotPinned):
                 await self._content.unpin(cid)
 
+    async def _pins_of_the_owner(self) -> dict[Cid, str | None]:
+        """What is pinned, but not for a model, and what that is called."""
+        found: dict[Cid, str | None] = {}
+        after: str | None = ""
+        while after is not None:
+            page = await self._content.pins(limit=_PINS_AT_ONCE, after=after or None)
+            found |= {pin.cid: pin.name for pin in page.items if not (pin.name or "").startswith(_PIN_NAME)}
+            after = page.next
+        return found
+
     async def _share(self, model: ModelRow) -> None:
         try:
-            added = await self._content.add_stream(_pieces(Path(model.path)), name=f"model {model.name}")
+            owners = await self._pins_of_the_owner()
+            added = await self._content.add_stream(_pieces(Path(model.path)), name=f"{_PIN_NAME}{model.name}")
+            if added.cid in owners:  # a pin has one name, and the owner's goes before ours
+                await self._content.pin(added.cid, name=owners[added.cid])
         except (PagiError, OSError) as error:
             reason = str(error)
             logger.warning("the model %s is not shared: %s", model.name, reason)

@@ -1,11 +1,13 @@
 """The routes of models of a twin's own."""
 
+import asyncio
 import json
 from typing import Any
 
+import aiohttp
 import pytest
 from fake_twin import FakeTwin
-from serving import Client, with_server
+from serving import AUTH, Client, with_server
 
 LOCAL = "/v1/models/local"
 
@@ -41,6 +43,30 @@ def test_a_model_is_added_used_and_removed() -> None:
         assert (await client("POST", f"{LOCAL}/none/use"))[0] == 200
         assert (await client("DELETE", f"{LOCAL}/tiny"))[1] == {"name": "tiny"}
         assert (await client("GET", f"{LOCAL}/tiny"))[0] == 404
+
+    with_server(test)
+
+
+def test_work_without_news_ends_too_when_the_client_goes(monkeypatch: pytest.MonkeyPatch) -> None:
+    began, ended = asyncio.Event(), asyncio.Event()
+
+    async def stalled(*_: object, **__: object) -> None:
+        began.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.set()
+
+    async def test(client: Client, twin: FakeTwin) -> None:
+        monkeypatch.setattr(twin.models.catalog, "add", stalled)
+        monkeypatch.setattr("node.api.streaming.PROGRESS_EVERY_S", 0.01)
+        headers = {"Accept": "application/x-ndjson", **AUTH}
+        async with aiohttp.ClientSession() as session:
+            response = await session.post(f"{client.url}{LOCAL}", json={"source": "o/r"}, headers=headers)
+            await began.wait()
+            response.close()
+        async with asyncio.timeout(20):
+            await ended.wait()
 
     with_server(test)
 

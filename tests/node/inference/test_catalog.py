@@ -422,6 +422,25 @@ def test_what_is_removed_is_shared_no_longer(tmp_path: Path) -> None:
     run(tmp_path, test)
 
 
+@pytest.mark.parametrize("before", [True, False])
+def test_what_the_owner_pinned_stays_the_owners(tmp_path: Path, *, before: bool) -> None:
+    async def pieces() -> AsyncIterator[bytes]:
+        yield DATA
+
+    async def test(here: Here) -> None:
+        if before:
+            await here.content.add_stream(pieces(), name="mine")
+        await here.catalog.add(REPO, name="tiny")
+        await here.share_all()
+        if not before:
+            await here.content.add_stream(pieces(), name="mine")
+        assert (await here.catalog.get("tiny")).row.cid is not None
+        await here.catalog.remove("tiny")
+        assert [pin.name for pin in here.blocks.pinned.values()] == ["mine"]
+
+    run(tmp_path, test)
+
+
 def test_one_that_is_removed_while_it_is_shared_takes_no_pin_from_its_twin(tmp_path: Path) -> None:
     async def test(here: Here) -> None:
         await here.catalog.add(REPO, name="one")

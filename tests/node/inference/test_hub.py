@@ -218,6 +218,21 @@ def test_a_damaged_download_is_not_gone_on_with(tmp_path: Path) -> None:
     assert (tmp_path / "a.gguf").read_bytes() == DATA
 
 
+def test_a_half_is_gone_on_with_whether_or_not_its_hash_is_given_again(tmp_path: Path) -> None:
+    asked: list[int] = []
+
+    async def pieces(start: int) -> AsyncGenerator[bytes, None]:
+        asked.append(start)
+        yield DATA[start : start + 1000]
+        raise HubRefused("it is gone")
+
+    for sha256 in (hashlib.sha256(DATA).hexdigest(), None, hashlib.sha256(DATA).hexdigest(), "0" * 64):
+        wanted = Wanted(source="ipfs:bafy", size_bytes=len(DATA), sha256=sha256)
+        with pytest.raises(HubRefused):
+            asyncio.run(bring(pieces, wanted, tmp_path / "a.gguf", lambda _: None))
+    assert asked == [0, 1000, 2000, 0]
+
+
 def test_more_than_was_promised_is_not_kept(tmp_path: Path) -> None:
     async def pieces(start: int) -> AsyncGenerator[bytes, None]:
         yield DATA[start:]
