@@ -75,8 +75,7 @@ def with_traces(conn: sqlite3.Connection, seqs: Collection[int], *, whole: bool)
         found.update(memory_links.said_the_same(conn, found))
         sources = {source for seq in found for source in memory_links.sources_of(conn, seq)} - found
         turns = {row.seq for row in memories.get_many(conn, sorted(sources)) if row.kind == "working"}
-        made = memories.get_many(conn, memory_links.made_from(conn, turns))
-        found |= turns | {row.seq for row in made if row.kind == "episodic"}
+        found |= turns | _episodes_of(conn, turns)
     return sorted(found)
 
 
@@ -165,6 +164,31 @@ def empty_jobs(conn: sqlite3.Connection, job_ids: Collection[str]) -> None:
     conn.execute(f"DELETE FROM job_log WHERE job_id {these}", wanted)
     conn.execute(f"DELETE FROM approvals WHERE job_id {these}", wanted)
     conn.execute(f"DELETE FROM feedback WHERE job_id {these}", wanted)
+
+
+def turns_that_tell(
+    conn: sqlite3.Connection, beginnings: Beginnings, job_ids: Collection[str], *, whole: bool
+) -> list[int]:
+    """Answers in conversations that quote it, with the episodes that were made of them.
+
+    `whole`: also what the owner said, the turns of these jobs, and episodes whose turns are over their time.
+    """
+    rows = conn.execute("SELECT seq, role, content FROM memories WHERE kind IN ('working', 'episodic')")
+    found = {seq for seq, role, content in rows if (whole or role == "assistant") and beginnings.within(content)}
+    if whole:
+        turns = conn.execute(
+            "SELECT memories.seq FROM jobs JOIN memories ON kind = 'working' AND memories.session_id IS jobs.session_id"
+            " AND content IN (goal, answer) WHERE jobs.id IN (SELECT value FROM json_each(?))",
+            (json.dumps([*job_ids]),),
+        )
+        found.update(seq for (seq,) in turns)
+    return sorted(found | _episodes_of(conn, found))
+
+
+def _episodes_of(conn: sqlite3.Connection, seqs: Collection[int]) -> set[int]:
+    """The episodes that were made from these; what was noticed in them may be known from elsewhere."""
+    made = memories.get_many(conn, memory_links.made_from(conn, seqs))
+    return {row.seq for row in made if row.kind == "episodic"}
 
 
 Tells = Callable[[str], bool]

@@ -17,6 +17,7 @@ _LEAST_ABOUT: Final = 2
 """Words that say what both are about."""
 
 _TOKEN: Final = re.compile(r"\d+(?:[.,:]\d+)*|\w+(?:[-/]\w+)*")
+_ASIDE: Final = re.compile(r"\([^()]*\)")
 _FILLERS: Final = frozenset(("the", "a", "an", "now", "also", "really", "just", "actually", "currently", "always"))
 _NEGATIONS: Final = frozenset(
     ("not", "never", "no", "dont", "doesnt", "isnt", "arent", "wasnt", "cannot", "cant", "wont", "didnt")
@@ -59,7 +60,9 @@ def relation(one: str, other: str) -> Relation | None:
         return "contradicts" if _negated(lower_a) != _negated(lower_b) else None
     if _negated(lower_a) or _negated(lower_b):
         return None
-    return "contradicts" if _another_value(a, b) or _another_of_one(a, b) else None
+    if _another_value(a, b) or _another_of_one(*(_tokens(_ASIDE.sub(" ", text)) for text in (one, other))):
+        return "contradicts"
+    return None
 
 
 def excludes(text: str) -> bool:
@@ -112,6 +115,8 @@ def _another_of_one(a: list[str], b: list[str]) -> bool:
         about_a, about_b = lower_a[: match.start()].split(), lower_b[: other.start()].split()
         value_a, value_b = lower_a[match.end() :].split(), lower_b[other.end() :].split()
         if not value_a or not value_b or max(len(value_a), len(value_b)) > _MAX_DIFFERENCE:
+            continue
+        if _is_number(value_a[0]) != _is_number(value_b[0]):  # born in a place, and in a year
             continue
         shorter, longer = sorted((about_a, about_b), key=len)
         same = shorter in (longer[: len(shorter)], longer[len(longer) - len(shorter) :])

@@ -164,6 +164,10 @@ def _plan(conn: Connection, target: Target, path: Path) -> tuple[Forgotten, list
     ended, under_way = forgetting.jobs_that_tell(
         conn, beginnings, ids=[row.id for row in rows], session_id=target.session_id
     )
+    quoted = Beginnings([row.content for row in rows if row.kind == "semantic"])
+    told = forgetting.turns_that_tell(conn, quoted, ended, whole=bool(target.ids)) if rows else []
+    seqs = sorted({*seqs, *told})
+    texts = [row.content for row in memories.get_many(conn, seqs)]
     shown = memories.get_many(conn, named[:MAX_SHOWN])
     held = [*_content(rows), *_exchanged(conn, beginnings), *_exports(path, beginnings), *_copies(path)] if rows else []
     held += [Held("job", job_id, "it is still under way: forget again when it has ended") for job_id in under_way]

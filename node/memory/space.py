@@ -32,7 +32,7 @@ _AT_ONCE: Final = 4096
 _TOLD_EVERY_S: Final = 5.0
 
 CHECKED_FOR_EACH: Final = 4
-CHECKED_LEAST: Final = 64
+CHECKED_LEAST: Final = 32
 """How many vectors are read from SQLite and compared exactly, for each that is asked for, where the index has codes."""
 
 

@@ -64,6 +64,9 @@ _OF_MY_OWN: Final = re.compile(
 )
 """What somebody of theirs does or has done."""
 
+_CODE: Final = re.compile(r"\b(?=\S*\d)(?=\S*[a-z])\S{8,}|\d{6}|(?:\d[ -]?){10}", re.IGNORECASE)
+"""What may be a key or the number of an account. Whoever wants it kept says so."""
+
 _TO_ANOTHER: Final = re.compile(r"\b(?:you|your|yours)\b", re.IGNORECASE)
 
 _NAME: Final = re.compile(
@@ -164,7 +167,11 @@ def _facts_in(sentence: str, before: Sequence[str], *, tells: bool) -> list[Fact
     told = _ABOUT_ME.match(sentence)
     if told is not None:
         return _each(told["what"])
-    if tells and any(form.match(sentence.rstrip(".! ")) for form in (_OF_MY_LIFE, _OF_MY_OWN)):
+    if (
+        tells
+        and not _CODE.search(sentence)
+        and any(form.match(sentence.rstrip(".! ")) for form in (_OF_MY_LIFE, _OF_MY_OWN))
+    ):
         return _each(sentence)
     meant = _meant(sentence, before)
     return [] if meant is None else _each(meant)

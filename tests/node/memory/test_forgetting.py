@@ -43,6 +43,12 @@ def left_on_disk(folder: Path, text: str) -> list[str]:
     ]
 
 
+async def seqs(memory: Memory, memory_id: str) -> list[int]:
+    row = await memory.get(memory_id)
+    assert row is not None
+    return [row.seq]
+
+
 async def contents(memory: Memory) -> set[str]:
     return {row.content for row in (await memory.list(limit=500)).items}
 
@@ -324,6 +330,50 @@ def test_jobs_that_told_it_are_emptied_and_others_stay(tmp_path: Path) -> None:
         ]
         log = await memory.database.read(lambda conn: jobs.job_log(conn, "quotes", limit=9))
         assert log.items == ()
+
+    run(tmp_path, test)
+
+
+@pytest.mark.parametrize("consolidated", [False, True])
+def test_answers_that_told_it_are_gone_from_other_conversations(tmp_path: Path, consolidated: bool) -> None:
+    async def test(memory: Memory, forgetting: Forgetting) -> None:
+        clock = Clock()
+        memory._now = clock
+        working = WorkingMemory(memory, ttl_s=1, now=clock)
+        fact = await memory.add(kind="semantic", content=SECRET)
+        asked, answer = "How is it opened?", f"{SECRET}\n(from memory {fact})"
+        turn = await working.append("s2", "user", asked)
+        await memory.add_made_from(
+            [tea := NewMemory(kind="semantic", content="I prefer tea")], await seqs(memory, turn)
+        )
+        await working.append("s2", "assistant", answer)
+        await working.append("s3", "user", asked)
+
+        def work(conn: sqlite3.Connection) -> None:
+            jobs.put_job(conn, "rests", asked, "s2", "done", 1)
+            jobs.put_step(conn, "rests", 1, "respond", b"{}", f'{{"memories":["{fact}"]}}'.encode(), 1.0)
+            conn.execute("UPDATE jobs SET answer = ?", (answer,))
+
+        await memory.database.write(work)
+        if consolidated:
+            clock.ms += int(IDLE_S * 1000)
+            assert (await consolidation(memory, clock=clock).consolidate()).expired == 3
+        await forgetting.forget(Target(ids=(fact,)))
+        assert await contents(memory) == {asked, tea.content}
+        assert {row.session_id for row in (await memory.list()).items} == {"s3", None}
+        assert left_on_disk(tmp_path, SECRET) == []
+
+    run(tmp_path, test)
+
+
+def test_by_source_the_answers_go_and_what_the_owner_said_stays(tmp_path: Path) -> None:
+    async def test(memory: Memory, forgetting: Forgetting) -> None:
+        working = WorkingMemory(memory, ttl_s=1e6)
+        await memory.add_many([NewMemory(kind="semantic", content=SECRET, source="/safe.md")])
+        await working.append("s2", "user", f"Is it so that {SECRET}?")
+        await working.append("s2", "assistant", f"{SECRET}\n(from memory 1)")
+        await forgetting.forget(Target(source="/safe.md"))
+        assert await contents(memory) == {f"Is it so that {SECRET}?"}
 
     run(tmp_path, test)
 

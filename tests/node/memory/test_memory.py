@@ -280,19 +280,18 @@ def test_what_is_forgotten_while_it_is_being_added_leaves_no_vector(
     async def test(memory: Memory) -> None:
         await add_facts(memory)
         await memory.index.ready()
-        take_in, go_on = memory.index.add, asyncio.Event()
+        take_in, on_disk, go_on = memory.index.add, asyncio.Event(), asyncio.Event()
 
         async def slowly(*arguments: Any) -> None:
+            on_disk.set()
             await go_on.wait()
             await take_in(*arguments)
 
         with monkeypatch.context() as patch:
             patch.setattr(memory.index, "add", slowly)
             adding = asyncio.create_task(memory.add(kind="semantic", content="A secret of heliotrope"))
-            async with asyncio.timeout(30):
-                while not (rows := (await memory.list(limit=1)).items) or "heliotrope" not in rows[0].content:
-                    await asyncio.sleep(0.001)
-            assert await memory.forget(rows[0].id)
+            await on_disk.wait()
+            assert await memory.forget((await memory.list(limit=1)).items[0].id)
             go_on.set()
             await adding
         assert len(memory.index) == len(FACTS)

@@ -23,6 +23,8 @@ from node.memory.told import MAX_FACT_CHARS, MAX_FACTS, asks_to_remember, notice
         ("I once broke my left wrist skiing.", ["I once broke my left wrist skiing"]),
         ("My sister Ana repairs violins.", ["My sister Ana repairs violins"]),
         ("Our dog is called Biscuit and he is old.", ["Our dog is called Biscuit", "Our dog is old"]),
+        ("I paid the bill with 4111 1111 1111 1111 today.", []),
+        ("I set the router to aB3dE5gH7 last week.", []),
         ("My tasks for today", []),
         ("My notes of the meeting", []),
         ("I run far, my best time is 1:41.", ["I run far, my best time is 1:41"]),
