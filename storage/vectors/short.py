@@ -63,7 +63,7 @@ class ShortCodes:
 
 
 def core_is_idle() -> bool:
-    """Whether a helping thread is likely to run at once: where all cores are busy it is waited for longer than it saves."""
+    """Whether a helping thread is likely to run at once; waiting for a busy core takes longer than its work."""
     return os.getloadavg()[0] < _CORES
 
 

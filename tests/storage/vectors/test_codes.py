@@ -83,6 +83,17 @@ def test_a_large_filter_far_from_the_query_is_searched_to_the_end(
     assert scores == pytest.approx(best.tolist(), abs=0.02)
 
 
+def test_a_filter_that_leaves_a_tenth_is_spared_comparing_all_of_it(
+    index: VectorIndex, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tables, "SCANNED_WHOLE", 100)
+    monkeypatch.setattr(tables, "SHORTLIST_LEAST", 160)
+    monkeypatch.setattr(tables, "SHORTLIST_MOST", 2000)
+    monkeypatch.setattr(tables, "_scan", None)
+    ids = np.arange(N)
+    assert recall(index, ids[ids % 10 == 3], groups=[3]) >= 0.98
+
+
 def test_changes_are_seen_at_once(index: VectorIndex) -> None:
     index.add([N, N + 1], QUERIES[:2], 3)
     assert index.search(QUERIES[0], 1)[0][0] == N
