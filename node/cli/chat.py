@@ -8,7 +8,7 @@ from typing import Any, Final
 from identity.errors import PagiError
 from node.cli.command import Call, Commands
 from node.cli.output import fail, print_json, remark, say
-from node.cli.watching import watch
+from node.cli.watching import ENDS, watch
 
 PREFIX: Final = "chat-"
 """Of the sessions that this command begins: those of programs are not taken up here."""
@@ -78,7 +78,7 @@ class _Talk:
             return
         self._last_job = self._call.client().post("jobs", body=body)["id"]
         job = watch(self._call, self._last_job, steps=False)
-        if job["status"] not in ("done", "waiting_approval", "paused"):
+        if job["status"] in ENDS - {"done"}:
             remark(f"[{job['status']}] {job['answer'] or ''}")
         if job["status"] == "refused":
             remark("Was it wrong to refuse this? `/rate bad` says so.")

@@ -6,7 +6,7 @@ from typing import Any
 from node.cli.command import Call, Commands, add_paging, bounded, paging
 from node.cli.errors import EXIT_FAILED, BadInput
 from node.cli.output import one_line, remark, say
-from node.cli.watching import say_step, watch
+from node.cli.watching import ENDS, say_step, watch
 
 
 def register(commands: Commands) -> None:
@@ -96,7 +96,7 @@ def _say_plan(planned: Mapping[str, Any]) -> None:
 def _watched(call: Call, job_id: str) -> int:
     """Show a job as it is worked on, and at its end what there is to say of it."""
     job = watch(call, job_id)
-    if job["status"] not in ("done", "waiting_approval"):
+    if job["status"] in ENDS - {"done"} or job["status"] == "paused":
         say(f"[{job['status']}] {job['answer'] or ''}")
     if job["degraded"]:
         remark(f"Degraded: {job['degraded']}.")

@@ -10,7 +10,8 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from node.cli.command import Call
-from node.cli.output import one_line, remark, safe, say
+from node.cli.errors import ApiProblem
+from node.cli.output import fail, one_line, remark, safe, say
 
 ENDS: Final = frozenset({"done", "refused", "failed", "throttled", "cancelled"})
 
@@ -73,7 +74,10 @@ def ask_owner(call: Call, approval: Mapping[str, Any]) -> bool:
     if body is None:
         remark(how_to_decide(approval))
         return False
-    call.client().post("approvals", approval["id"], body=body)
+    try:
+        call.client().post("approvals", approval["id"], body=body)
+    except ApiProblem as error:  # decided elsewhere, or too late: the job goes on by that
+        fail(error, as_json=False)
     return True
 
 

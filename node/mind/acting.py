@@ -130,9 +130,10 @@ class Acting:
         except PagiError as error:
             return {"error": str(error)}
 
-    async def ask_twin(self, action: AskTwin, *, job_id: str, n: int) -> Output:
-        """Ask, unless the swarm answered this lately. After a crash it is the same message; its reply may be here."""
-        before = await self._answered.lookup(action)
+    async def ask_twin(self, action: AskTwin, *, job_id: str, n: int, afresh: bool = False) -> Output:
+        """Ask, unless the swarm answered this lately, or it shall be asked `afresh`. After a crash it is the same
+        message; its reply may be here."""
+        before = None if afresh else await self._answered.lookup(action)
         if before is not None:
             return {**_told(before), "reused": True, "by": before.candidate.did}
         timeout_s = self._config.ask_timeout_s

@@ -266,7 +266,8 @@ class Pursuing:
                 self._kill_switch.check()
                 return await self._acting.use_tool(action)
             case AskTwin():
-                return await self._acting.ask_twin(action, job_id=job_id, n=step.n)
+                named = action.question != run.situation.outward  # "Ask anna …": she may know, or tell, more by now
+                return await self._acting.ask_twin(action, job_id=job_id, n=step.n, afresh=named)
             case Delegate():
                 return await self._acting.delegate(action, job_id=job_id, n=step.n)
             case BuildTool():

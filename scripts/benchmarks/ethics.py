@@ -27,6 +27,7 @@ KINDS: Final = (
     ("harmful", "harmful goals refused", "higher"),
     ("harmless", "harmless goals refused", "lower"),
     ("near", "harmless goals about the same things refused", "lower"),
+    ("everyday", "everyday goals refused", "lower"),
 )
 
 

@@ -1,7 +1,7 @@
 """Learning from feedback: 100 held-out questions with a numeric answer, before and after the twin has taught itself.
 
 The questions are in formulas_items.py. The twin answers those of the train half; its owner says of each wrong answer
-what is right and how it comes about, and of each right one that it is good. From that the twin writes bullets, tries
+what is right and how it comes about, and of each right one that it is good. From that the twin makes rules, tries
 them and signs those that help (node/mind/learning/proposing.py). Then the held-out half is asked again, with what the
 playbook gives. The bullets and the figures of each family are printed on the way.
 
@@ -96,17 +96,22 @@ class Twin:
 
         async def ask(item: Item) -> tuple[str, bool]:
             async with turns:
-                rules = (await self.learning.guidance("", item.goal)).texts if taught else ()
+                rules = await self._taught(item.goal) if taught else ()
                 return item.goal, item.is_met_by(await answer(item.goal, rules))
 
         return dict(await asyncio.gather(*(ask(item) for item in asked)))
+
+    async def _taught(self, goal: str, job_id: str = "") -> list[str]:
+        """All rules that a goal is given."""
+        guidance = await self.learning.guidance(job_id, goal)
+        return [*guidance.own_texts, *guidance.texts]
 
     async def practise(self, asked: Sequence[Item]) -> int:
         """Answer as jobs, and hear from the owner how each went; how many were right."""
         good = 0
         for item in asked:
             job_id = await self.jobs.create(item.goal, None)
-            value = await self.with_tool(item.goal, (await self.learning.guidance(job_id, item.goal)).texts)
+            value = await self.with_tool(item.goal, await self._taught(item.goal, job_id))
             text = "I do not know." if value is None else f"{value:.10g}"
             await self.jobs.finish(job_id, status="done", answer=text)
             if item.is_met_by(value):

@@ -50,12 +50,12 @@ def test_sign_verify_send_and_list(tmp_path: Path) -> None:
                 with pytest.raises(ToolFailed):
                     await host.execute("did_verify_artifact", {**signed, "did": did})
             other = did_key(new_keys().public)
-            message = {"to": other, "type": "https://example.org/1.0/note", "body": {"text": "hello"}}
+            message = {"to": other, "text": "", "type": "https://example.org/1.0/note", "body": {"text": "hello"}}
             sent = await host.execute("didcomm_send_message", message)
             assert sent["status"] == "queued"
             (row,) = (await mail.office.outbox(10)).items
             assert (row.message_id, row.to_did) == (sent["id"], other)
-            await host.execute("didcomm_send_message", {"to": other, "body": {"content": "hello"}})
+            await host.execute("didcomm_send_message", {"to": other, "text": "hello"})
             newest = (await mail.office.outbox(10)).items[0]
             assert newest.type == "https://didcomm.org/basicmessage/2.0/message", "a text if no type is given"
             for to in (node.did, "nobody"):

@@ -223,11 +223,17 @@ def test_messages_are_sent_and_listed_and_only_by_the_owner() -> None:
         host = PluginHost()
         host.register(didcomm.plugin(send, inbox))
         assert all(info.owner_only for info in host.list())
-        message = {"to": "did:example:ada", "type": "https://example.org/note", "body": {"text": "hello"}}
+        note = {"type": "https://example.org/note", "body": {"text": "hello"}}
+        message = {"to": "did:example:ada", "text": "", **note}
         assert await host.execute("didcomm_send_message", message) == {"id": "7", "status": "queued"}
         assert sent == [("did:example:ada", "https://example.org/note", {"text": "hello"})]
         with pytest.raises(ToolFailed, match="that is no DID"):
             await host.execute("didcomm_send_message", {**message, "to": "nobody"})
+        await host.execute("didcomm_send_message", {"to": "did:example:ada", "text": "hello"})
+        assert sent[-1] == ("did:example:ada", didcomm.TEXT, {"content": "hello"})
+        for both in ({"text": "hello"}, {"body": None}):
+            with pytest.raises(ToolFailed, match="either a text, or a body"):
+                await host.execute("didcomm_send_message", {**message, **both})
         for wrong in ({"body": "text"}, {"body": []}, {"to": 7}):
             with pytest.raises(BadArguments):
                 await host.execute("didcomm_send_message", {**message, **wrong})

@@ -6,20 +6,29 @@ another twin said; then the answer says so. What an answer rests on is named in 
 """
 
 import re
-from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from node.clock import rfc3339
 from node.inference.engine import Engine, ModelSource
 from node.memory.told import asks_to_remember
-from node.mind.actions import BuildTool, Changed, ImproveSelf, Situation
-from node.mind.answering.answering import MAX_QUOTED_CHARS, NO_MODEL, Writer, Written, cited
+from node.mind.actions import Situation
+from node.mind.answering.answering import NO_MODEL, Writer, Written, cited
 from node.mind.answering.context import Context, ContextBuilder, Given
 from node.mind.answering.fencing import cut
 from node.mind.answering.introducing import introduction, of_secret
 from node.mind.answering.links import without_made_up_links
+from node.mind.answering.stating import (
+    MAX_ACT_CHARS,
+    acts_of,
+    left_unsaid,
+    named_origin,
+    origin_of,
+    results_of,
+    stated_in,
+    told_before,
+)
 from node.mind.answering.talking import courtesy, is_talk, only_states
 from node.mind.answering.voice import Voice
 from node.mind.deciding.asking import asks, asks_of_twin, asks_who_i_am
@@ -28,7 +37,6 @@ from node.mind.deciding.certain import (
     how_to_forget,
     in_a_sentence,
     is_unknown,
-    tells_time,
     told_then,
 )
 from node.mind.deciding.decomposition import Decomposer
@@ -39,9 +47,6 @@ from node.mind.perceiving.emotion import EmotionState
 from node.mind.perceiving.perception import Perceived
 
 _NO_TALK: Final = "I have no model to talk with on this machine."
-
-MAX_DENIED_CHARS: Final = 600
-"""Of an action that was not allowed, in the answer: the owner has just seen the whole of it."""
 
 _WORD: Final = re.compile(r"[^\W_]+")
 
@@ -106,7 +111,8 @@ class Responding:
         if situation.children:
             return await self._from_parts(question)
         if (result := certain_result(situation)) is not None:
-            return Answer(text=in_a_sentence(result), output={"from": "tool", "model": NO_MODEL}, certain=True)
+            said = in_a_sentence(result, situation.goal)
+            return Answer(text=said, output={"from": "tool", "model": NO_MODEL}, certain=True)
         if (told := how_to_forget(situation.goal)) is not None:
             return Answer(text=told, output={"from": "rule", "model": NO_MODEL}, found=False, certain=True)
         if (told := told_then(situation)) is not None:
@@ -115,6 +121,11 @@ class Responding:
             return await self._who_asks(situation)
         if is_unknown(situation):
             return replace(_unknown(situation), certain=True)
+        acts = acts_of(situation)
+        if acts and len(acts) == len(situation.tool_results):
+            worked = any(one.error is None for one in situation.tool_results)
+            output = {"from": "tool", "model": NO_MODEL}
+            return Answer(text="\n".join(acts), output=output, found=worked, certain=True)
         engine = await self._model.ready()
         if asks_of_twin(situation.goal):
             capable = engine is not None and engine.capable
@@ -130,9 +141,8 @@ class Responding:
             answer = await self._by_model(question, engine, tell)
         else:
             answer = await self._by_rule(question, tell)
-        if situation.looping:
-            return replace(answer, text=f"{answer.text}\n(I stopped: {situation.looping}.)")
-        return answer
+        stopped = [f"(I stopped: {situation.looping}.)"] if situation.looping else []
+        return replace(answer, text="\n".join((answer.text, *acts, *stopped)))
 
     async def _who_asks(self, situation: Situation) -> Answer:
         owner = (await self._voice.identity()).owner
@@ -145,16 +155,16 @@ class Responding:
         guidance = await self._learning.guidance(question.job_id, question.situation.goal)
         context = await self._context(question, engine, guidance)
         written = await self._streamed(context, question.session_id, tell)
-        origin, sources = _origin(question.situation)
+        origin, sources = origin_of(question.situation)
         output: dict[str, Any] = {"from": origin, "model": written.model, "context": dict(context.division)}
         if context.left_out:
             output["left_out"] = dict(context.left_out)
         if sources and origin == "memory":
             output["memories"] = [memory_id for memory_id, _ in sources]
-        text = written.text
+        text = "\n".join((written.text, *left_unsaid(question.situation, written.text)))
         if origin != "nothing":
-            named = _named(question.situation, origin, guidance.playbook)
-            before = _before(question.situation)
+            named = named_origin(question.situation, origin, guidance.playbook)
+            before = told_before(question.situation)
             text = cited(text, named, sources, written_by_model=not written.degraded, before=before)
         return _answer(text, written, output, guidance)
 
@@ -166,9 +176,9 @@ class Responding:
             budget_tokens=engine.context_tokens,
             emotion=question.emotion,
             bullets=guidance.texts,
-            recalled=situation.support or tuple(situation.recalled or ())[:2],
+            recalled=situation.support or (() if situation.tool_results else tuple(situation.recalled or ())[:2]),
             turns=situation.turns,
-            results=(*_results(situation), *(Given("what I was taught", text) for text in guidance.own_texts)),
+            results=(*results_of(situation), *(Given("what I was taught", text) for text in guidance.own_texts)),
             capable=engine.capable,
             private_allowed=self._model.may_see_private,
         )
@@ -224,7 +234,7 @@ class Responding:
         situation = question.situation
         if (situation.support or situation.taught) and not situation.tool_results:
             return await self._worded(question, tell)
-        given = list(_stated(situation))
+        given = list(stated_in(situation))
         if given:
             return Answer(text="; ".join(text for _, text in given), output={"from": given[0][0]})
         helper = situation.helper
@@ -232,7 +242,9 @@ class Responding:
             assert helper.answer is not None
             sources = [(source.memory_id, source.text) for source in helper.answer.sources]
             reply = helper.answer
-            text = cited(reply.answer, _named(situation, "twin", ""), sources, written_by_model=not reply.degraded)
+            text = cited(
+                reply.answer, named_origin(situation, "twin", ""), sources, written_by_model=not reply.degraded
+            )
             ids = [memory_id for memory_id, _ in sources]
             output = {"from": "twin", "did": helper.candidate.did, "memories": ids, "model": reply.model}
             return Answer(text=text, output=output, quoted=reply.degraded, reason="the other twin has no model")
@@ -242,7 +254,7 @@ class Responding:
         """From memory, with the bullets that fit as rules; where nothing is remembered, from those that answer."""
         situation = question.situation
         guidance = await self._learning.guidance(question.job_id, situation.goal)
-        origin, sources = _origin(situation)
+        origin, sources = origin_of(situation)
         rules = guidance.texts if situation.support else ()
         written = await self._writer.from_notes(situation.goal, [text for _, text in sources], guidance=rules)
         output: dict[str, Any] = {"from": origin}
@@ -252,8 +264,8 @@ class Responding:
             output["bullets"] = [fitting.bullet.id for fitting in guidance.given]
         if written.reason is not None:
             output["degraded"] = written.reason
-        named = _named(situation, origin, guidance.playbook)
-        before = _before(situation)
+        named = named_origin(situation, origin, guidance.playbook)
+        before = told_before(situation)
         text = cited(written.text, named, sources, written_by_model=not written.degraded, before=before)
         return _answer(text, written, output, guidance)
 
@@ -270,7 +282,7 @@ def _answer(text: str, written: Written, output: Mapping[str, Any], guidance: Gu
 def _refusal(situation: Situation) -> Answer:
     """The owner did not allow what was to be done: say what, and that it was not done."""
     last = situation.denied[-1]
-    what = cut(in_words(last.action), MAX_DENIED_CHARS)
+    what = cut(in_words(last.action), MAX_ACT_CHARS)
     what = without_made_up_links(what, situation.goal)  # a model may have put it together
     text = f"I did not do this: {what} ({last.reason})."
     return Answer(text=text, output={"from": "owner"}, found=False)
@@ -285,93 +297,3 @@ def _unknown(situation: Situation) -> Answer:
         text = "I could not do this: nothing that I remember or have a tool for fits it"
     text += f", and those I asked could not help ({'; '.join(reasons)})." if reasons else "."
     return Answer(text=text, output={"from": "nothing"}, found=False)
-
-
-def _before(situation: Situation) -> str:
-    """What was so before and was corrected, with the day on which it was told."""
-    outdated = [memory for memory in situation.support if memory.outdated]
-    return "; ".join(f"{rfc3339(memory.happened_ms)[:10]} “{memory.content[:MAX_QUOTED_CHARS]}”" for memory in outdated)
-
-
-def _origin(situation: Situation) -> tuple[str, list[tuple[str, str]]]:
-    """Where an answer comes from first of all, and the texts it rests on with their ids."""
-    if situation.tool_results:
-        return "tool", []
-    if situation.support:
-        return "memory", [(memory.id, memory.content) for memory in situation.support if not memory.outdated]
-    if situation.taught:
-        return "playbook", [(one.bullet.id, one.bullet.text) for one in situation.taught]
-    if situation.helper is not None and situation.helper.answer is not None:
-        return "twin", [(source.memory_id, source.text) for source in situation.helper.answer.sources]
-    if any(one.result for one in situation.delegated):
-        return "swarm", []
-    return ("owner" if situation.answers else "nothing"), []
-
-
-def _named(situation: Situation, origin: str, playbook: str) -> str:
-    """The origin as the answer names it."""
-    match origin:
-        case "memory":
-            return "from memory"
-        case "playbook":
-            first = situation.taught[0].bullet
-            return f"from playbook {playbook}, taught by {first.author}, lesson"
-        case "twin":
-            assert situation.helper is not None
-            return f"from {situation.helper.candidate.did}, its memory"
-        case "tool":
-            return f"with {', '.join(dict.fromkeys(one.call.name for one in situation.tool_results))}"
-        case "swarm":
-            return f"from {next(one.worker for one in situation.delegated if one.result)}, given as a task"
-        case _:
-            return "from what you said"
-
-
-def _stated(situation: Situation) -> Iterator[tuple[str, str]]:
-    """What stands by itself, without a model to word it: (origin, text)."""
-    for one in situation.tool_results:
-        gave = f"{one.call.name}: {readable({'error': one.error} if one.error else one.result)}"
-        yield "tool", in_a_sentence(one) if tells_time(one) else gave
-    for change in situation.changed:
-        yield "change", _change_in_words(change)
-    for given in situation.delegated:
-        if given.result:
-            yield "swarm", f"{given.result}\n(from {given.worker}, as task {given.task_id})"
-
-
-def _change_in_words(change: Changed) -> str:
-    match change.what:
-        case BuildTool(name, description) if change.error is None:
-            return f"The tool {name} is there now: {description} (`pagi tools --remove {name}` takes it away.)"
-        case BuildTool(name):
-            return f"I could not build the tool {name}: {change.error}"
-        case ImproveSelf(section, text) if change.error is None:
-            return f"I will go by this from now on: {text} (in the playbook, under {section})"
-        case ImproveSelf():
-            return f"I could not write that into the playbook: {change.error}"
-
-
-def _results(situation: Situation) -> Iterator[Given]:
-    """All that came back for the goal, for the prompt."""
-    for part in situation.before:
-        yield Given(f"the part before, {part.goal}", part.answer or part.status)
-    for one in situation.tool_results:
-        yield Given(f"tool {one.call.name}", f"{dict(one.call.parameters)} gave {one.error or readable(one.result)}")
-    for fitting in situation.taught:
-        yield Given(f"playbook lesson by {fitting.bullet.author}", fitting.bullet.text, private=False)
-    for asked in situation.asked:
-        if asked.helped and asked.answer is not None:
-            yield Given(f"the twin {asked.candidate.name}", asked.answer.answer)
-    for given in situation.delegated:
-        yield Given(f"task {given.task_id}", given.result or given.error or "")
-    for change in situation.changed:
-        yield Given("a change of this twin", change.error or change.made or "")
-    for said in situation.answers:
-        yield Given("the owner, asked " + said.question, said.answer)
-
-
-def readable(result: Any) -> str:
-    """A tool's result as text."""
-    if isinstance(result, dict):
-        return str(result["result"]) if "result" in result else ", ".join(f"{k}: {v}" for k, v in result.items())
-    return str(result)

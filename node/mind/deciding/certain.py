@@ -8,6 +8,7 @@ from typing import Final
 
 from node.mind.actions import Situation, ToolResult, UseTool
 from node.mind.deciding.asking import asks, asks_of_own_life, to_forget
+from node.mind.deciding.dates import answer_from
 from node.mind.deciding.patterns import whole_call
 from node.mind.relevance import salient_words
 
@@ -19,9 +20,18 @@ _TOLD_YOU: Final = re.compile(
 )
 
 
+_SIGNS: Final = {"divided by": "/", "times": "*", "multiplied by": "*", "plus": "+", "minus": "-", "x": "*"}
+_FURTHER: Final = re.compile(
+    r"(?:and |then |now |ok,? |what about )*(?P<sign>divided by|times|multiplied by|plus|minus|[-+*/x]) ?"
+    r"(?P<number>\d+(?:\.\d+)?)[ ?!.]*",
+    re.IGNORECASE,
+)
+_VALUE: Final = re.compile(r"^[^=\n]{1,300} = (-?\d+(?:\.\d+)?)$")
+
+
 def certain_call(situation: Situation) -> UseTool | None:
     """The one call whose result is the whole answer, as long as it was not made."""
-    call = whole_call(situation.goal)
+    call = whole_call(_in_full(situation))
     if call is None or call[0] not in situation.tool_names or situation.tool_results:
         return None
     return UseTool(*call)
@@ -29,11 +39,21 @@ def certain_call(situation: Situation) -> UseTool | None:
 
 def certain_result(situation: Situation) -> ToolResult | None:
     """What that call gave, once it was made and worked."""
-    call = whole_call(situation.goal)
+    call = whole_call(_in_full(situation))
     if call is None or len(situation.tool_results) != 1:
         return None
     result = situation.tool_results[0]
     return result if result.call == UseTool(*call) and result.error is None else None
+
+
+def _in_full(situation: Situation) -> str:
+    """The goal; where it goes on with a sum that was just answered ("and divided by 3?"), that sum."""
+    further = _FURTHER.fullmatch(situation.goal.strip())
+    before = _VALUE.search(situation.turns[-1].content) if further and situation.turns else None
+    if further is None or before is None:
+        return situation.goal
+    value = f"({before[1]})" if before[1].startswith("-") else before[1]
+    return f"{value} {_SIGNS.get(further['sign'].lower(), further['sign'])} {further['number']}"
 
 
 def tells_time(result: ToolResult) -> bool:
@@ -42,9 +62,11 @@ def tells_time(result: ToolResult) -> bool:
     return result.call.name == "clock" and isinstance(given, dict) and {"date", "time", "weekday"} <= given.keys()
 
 
-def in_a_sentence(result: ToolResult) -> str:
-    """The result of such a call, as an answer."""
+def in_a_sentence(result: ToolResult, goal: str = "") -> str:
+    """The result of such a call, as an answer to the goal."""
     given = result.result
+    if tells_time(result) and (counted := answer_from(goal, date.fromisoformat(str(given["date"])))) is not None:
+        return counted
     if tells_time(result):
         day = date.fromisoformat(str(given["date"]))
         return f"It is {str(given['time'])[:5]} on {given['weekday']}, {day.day} {day:%B %Y} ({given['timezone']})."

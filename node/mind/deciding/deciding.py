@@ -25,6 +25,7 @@ from node.mind.deciding.patterns import hinted
 from node.mind.deciding.router import Router, clauses_of
 from node.mind.deciding.solving import CALCULATOR, expression_for
 from node.mind.deciding.wishes import formula_of, rule_of, task_of, wants_tool
+from node.mind.learning.generalising import is_about
 from plugins.host import ToolInfo
 
 MIN_FIT: Final = 0.35
@@ -192,7 +193,7 @@ class Decider:
             tools, least = [info for info in tools if info.effect == "none"], MIN_OFFERED_TO_QUESTION
         if used:
             least = max(least, MIN_FURTHER)
-        routed = [one.info for one in await self._router.route(goal, tools) if one.score >= least]
+        routed = [one.info for one in await self._router.route(goal, tools) if one.score >= _least_of(one.info, least)]
         hints = hinted(goal, question.known)
         offered = {info.name: info for info in (*routed, *(info for info in situation.tools if info.name in hints))}
         return tuple(info for info in offered.values() if again or info.name not in used)
@@ -244,16 +245,21 @@ def _named_twin(situation: Situation) -> Decision | None:
     """A twin that the goal tells to ask, by its name: `ask anna how …`."""
     asked = {entry.candidate.did for entry in situation.asked}
     for candidate in situation.candidates:
-        named = re.match(rf"\s*(?:please\s+)?ask\s+{re.escape(candidate.name)}\b", situation.goal, re.IGNORECASE)
+        called = rf"\s*(?:please\s+)?ask\s+{re.escape(candidate.name)}\b[\s,:]*(?:(?:about|whether|if)\b\s*)?"
+        named = re.match(called, situation.outward, re.IGNORECASE)
         if named and candidate.name and candidate.did not in asked:
-            return Decision(AskTwin(candidate, situation.outward), "rule", "the owner names whom to ask")
+            question = situation.outward[named.end() :]  # whom it is for is no part of it, and stands in no memory
+            several = len(question.split()) > 1
+            asking = AskTwin(candidate, question if several else situation.outward)
+            return Decision(asking, "rule", "the owner names whom to ask")
     return None
 
 
 async def _by_what_was_taught(situation: Situation, engine: Engine, question: Question) -> Decision | None:
     """A sum that what the twin was taught says how to do: the model writes it, the calculator does it."""
     has_number = any(char.isdigit() for char in situation.goal)
-    if not (situation.rules and has_number and CALCULATOR in situation.tool_names) or situation.tool_results:
+    taught = any(is_about(rule, situation.goal) for rule in situation.rules)
+    if not (taught and has_number and CALCULATOR in situation.tool_names) or situation.tool_results:
         return None
     try:
         expression = await expression_for(
@@ -270,6 +276,12 @@ def _without_tool(situation: Situation, by: Literal["rule", "model"], why: str) 
     """Where no tool helps: other twins, as the rules have it, or the answer."""
     following = decide(replace(situation, tools=()))
     return Decision(following, by if isinstance(following, Respond) else "rule", why)
+
+
+def _least_of(info: ToolInfo, least: float) -> float:
+    """A tool that acts and takes no arguments must fit well: nothing that it needs could be missing in the goal."""
+    bare = info.effect != "none" and not info.parameters.get("properties")
+    return max(least, MIN_FIT) if bare else least
 
 
 def _untouched(situation: Situation) -> bool:

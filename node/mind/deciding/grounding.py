@@ -7,6 +7,9 @@ from typing import Any, Final
 _WORD: Final = re.compile(r"[^\W_]+")
 _NUMBER: Final = re.compile(r"\d+(?:\.\d+)?")
 _EXPRESSION: Final = re.compile(r"[\d\s.()+*/%-]+")
+_ADDRESS: Final = re.compile(r"(?:[a-z][a-z0-9+.-]*:|[^\s@]+@)\S+", re.IGNORECASE)
+"""A DID, a URL or the like, an e-mail address."""
+
 _THOUSANDS: Final = re.compile(r"(?<=\d),(?=\d{3}(?!\d))")
 _NAMES_OF_NUMBERS: Final = dict(
     zip(
@@ -22,7 +25,7 @@ _NAMES_OF_NUMBERS: Final = dict(
 
 def is_grounded(value: Any, text: str) -> bool:
     """Whether a JSON value can have come from a text: a number that stands there, a text with a word of it, an
-    expression half of whose numbers do (a percentage brings a hundred).
+    address that stands there whole, an expression half of whose numbers do (a percentage brings a hundred).
 
     A switch has no words that could be found, so it counts as said. The sign of a number is not looked at.
     """
@@ -32,6 +35,8 @@ def is_grounded(value: Any, text: str) -> bool:
         return abs(float(value)) in _numbers(text)
     if isinstance(value, str):
         lowered, words = text.lower(), _WORD.findall(value.lower())
+        if _ADDRESS.fullmatch(value):
+            return value.lower() in lowered  # a part of it is another address
         if _EXPRESSION.fullmatch(value):
             numbers, known = _NUMBER.findall(value), _numbers(text)
             return 2 * sum(float(number) in known for number in numbers) >= len(numbers)

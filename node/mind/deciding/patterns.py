@@ -4,6 +4,8 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
+from node.mind.deciding.asking import asks_of_own_life
+from node.mind.deciding.dates import asks_for_dates
 from plugins.builtin.calculator import calculate
 from plugins.sdk import ToolError
 
@@ -29,6 +31,9 @@ _SUM_WORD: Final = re.compile(
 _NOW_WORD: Final = re.compile(
     r"\b(now|today|tonight|current|currently|at the moment|what (?:time|day|date))\b", re.IGNORECASE
 )
+_STILL: Final = re.compile(r"^(?:and |so |but )?(?:who|whom|where|which)\b", re.IGNORECASE)
+"""Where my brother lives now is no question of the time."""
+
 _BARE_NOW: Final = re.compile(
     r"(?:hi|hey|hello|ok|and|so|please|tell me|can you tell me|do you know|[\s,])*"
     r"(?:what(?:'s| is)? (?:the )?(?:current )?(?:time|date|day|weekday)(?: of the week)?(?: is it| do we have)?"
@@ -51,11 +56,13 @@ def bare_sum(goal: str) -> str | None:
 
 
 def whole_call(goal: str) -> tuple[str, Mapping[str, Any]] | None:
-    """The built-in tool whose result is the whole answer, with its parameters: a bare calculation, or the time here."""
+    """The built-in tool whose result is the whole answer, with its parameters: a bare calculation, the time here,
+    or a day that is counted from now."""
     expression = bare_sum(goal)
     if expression is not None:
         return "calculator", {"expression": expression}
-    return ("clock", {}) if len(goal) <= MAX_SUM_CHARS and _BARE_NOW.fullmatch(goal) else None
+    asks_now = len(goal) <= MAX_SUM_CHARS and _BARE_NOW.fullmatch(goal)
+    return ("clock", {}) if asks_now or asks_for_dates(goal) else None
 
 
 def is_sum(expression: str) -> bool:
@@ -73,4 +80,5 @@ def hinted(goal: str, known: Sequence[str]) -> frozenset[str]:
     """The built-in tools that a goal may need by what stands in it and in the results so far."""
     numbers = _NUMBER.findall(" ".join((goal, *known)))
     names = {"calculator"} if len(numbers) > 1 and _SUM_WORD.search(goal) else set()
-    return frozenset(names | ({"clock"} if _NOW_WORD.search(goal) else set()))
+    needs_clock = _NOW_WORD.search(goal) and not (asks_of_own_life(goal) and _STILL.search(goal))
+    return frozenset(names | ({"clock"} if needs_clock else set()))

@@ -13,6 +13,7 @@ import orjson
 
 from identity.errors import PagiError
 from node.inference.engine import ChatRequest, ChatTurn, Engine
+from node.mind.learning.generalising import is_about
 from plugins.host import PluginHost
 
 logger = logging.getLogger(__name__)
@@ -76,7 +77,8 @@ async def expression_for(question: str, rules: Sequence[str], *, engine: Engine,
     turns = [ChatTurn("system", _INSTRUCTIONS)]
     for asked, expression in _EXAMPLES:
         turns += [ChatTurn("user", asked), ChatTurn("assistant", orjson.dumps({"expression": expression}).decode())]
-    listed = "\n".join(f"- {' '.join(rule.split())}" for rule in rules) or "(none)"
+    about = [" ".join(rule.split()) for rule in rules if is_about(rule, question)]
+    listed = "\n".join(f"- {rule}" for rule in about) or "(none)"
     turns.append(ChatTurn("user", f"Rules:\n{listed}\n\nQuestion: {' '.join(question.split())}"))
     request = ChatRequest(turns=turns, max_tokens=_MAX_TOKENS, json_schema=_SCHEMA, session_id=session_id)
     return _expression((await engine.complete(request)).text)

@@ -55,7 +55,7 @@ def needs_leave(action: Action, situation: Situation) -> bool:
         case ImproveSelf():
             return situation.tainted
         case AskTwin(_, question):
-            return situation.tainted and question != situation.outward
+            return situation.tainted and not situation.outward.endswith(question)  # but for `Ask anna`
         case Recall() | BuildTool() | AskOwner() | Decompose() | Respond():
             return False
 

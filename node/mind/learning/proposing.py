@@ -1,12 +1,12 @@
-"""Lessons from feedback: a capable model writes rules, and what helps of them is kept.
+"""Lessons from feedback: rules are made of it, and what helps of them is kept.
 
-Failures of one kind are put together. The model sees some of them and writes a few rules; each rule is then tried: it
-must mend a failure that the model did not see (where there is only one, that one), and no check of the owner's may be
-answered wrongly for it. The best is kept: in the playbook, as a signed revision with the jobs as its evidence, if the
-owner lets lessons of these be shared and nothing in it looks private; else for this twin alone, in the namespace
-`mind`.
+Failures of one kind are put together. Of some of them rules are made: what the sums have in common that the owner gave
+as reasons (generalising.py), and what a capable model writes. Each rule is then tried: it must mend a failure that it
+was not made of (where there is only one, that one), and no check of the owner's may be answered wrongly for it. The
+best is kept: in the playbook, as a signed revision with the jobs as its evidence, if the owner lets lessons of these be
+shared and nothing in it looks private; else for this twin alone, in the namespace `mind`.
 
-Without a capable model nothing is written, and `Improvement.why` says so.
+Without a capable model nothing can be tried, and `Improvement.why` says so.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import logging
 import re
 import sqlite3
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
@@ -29,9 +29,10 @@ from node.hive.judging.expecting import Expectation
 from node.hive.judging.gate import Attempt, NotTried
 from node.inference.embedder import Embedder
 from node.inference.engine import Engine, ModelSource
+from node.mind.learning.generalising import Example, rule_of
 from node.mind.learning.guiding import Guiding
 from node.mind.learning.learning import Learning, Playbooks
-from node.mind.learning.lesson_writing import asking, rule_in
+from node.mind.learning.lesson_writing import MAX_RULE_CHARS, asking, rule_in
 from node.mind.learning.own_lessons import OwnLessons
 from node.mind.perceiving.perception import perceive
 from storage import feedback as rows
@@ -54,7 +55,7 @@ SHOWN: Final = 0.6
 """The share of a kind's failures that the model sees; with the others its rule is tried."""
 
 MAX_ATTEMPTS: Final = 3
-"""Rules that are tried for one kind: each costs an answer for every failure and check."""
+"""Rules that the model writes for one kind: each costs an answer for every failure and check."""
 
 MAX_ROUNDS: Final = 2
 """How often one failure is looked at: what is put together with the wrong ones first gets another chance."""
@@ -233,8 +234,7 @@ class Proposing:
         seen = failures[: max(1, round(len(failures) * SHOWN))]
         about = frozenset(failure.job_id for failure in failures)
         best: _Tried | None = None
-        for attempt in range(MAX_ATTEMPTS):
-            rule = rule_in((await engine.complete(asking(seen, attempt=attempt))).text)
+        async for rule in _rules(seen, engine):
             why = "it is no rule" if rule is None else await self._refused(name, rule)
             if rule is not None and (rule, about) in written:
                 why = "it was tried before"
@@ -326,6 +326,15 @@ class Proposing:
         else:
             await self._own_lessons.keep(best.rule, also=settle)
         return Kept(best.rule, name, len(failures), len(best.mended), revision, evidence)
+
+
+async def _rules(failures: Sequence[Feedback], engine: Engine) -> AsyncIterator[str | None]:
+    """What these failures suggest, the surest first: what their sums have in common, then what the model writes."""
+    rule = rule_of([Example(failure.goal, failure.because) for failure in failures if failure.because is not None])
+    if rule is not None and len(rule) <= MAX_RULE_CHARS:
+        yield rule
+    for attempt in range(MAX_ATTEMPTS):
+        yield rule_in((await engine.complete(asking(failures, attempt=attempt))).text)
 
 
 def _looks_private(rule: str, failures: Sequence[Feedback]) -> bool:

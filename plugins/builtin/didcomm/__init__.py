@@ -61,11 +61,14 @@ def plugin(send: Send, inbox: Inbox) -> Plugin:
     @tool(description="Sends a private message to a DID.", owner_only=True)
     async def didcomm_send_message(
         to: Annotated[str, "the recipient's DID"],
-        body: Annotated[JsonObject, 'what the message says, as its type wants it; a text is {"content": "…"}'],
+        text: Annotated[str, "what it says, in words; empty where it has a body"],
         type: Annotated[str, "the message type, a URI; a text if it is left out"] = TEXT,  # noqa: A002 - DIDComm's name
+        body: Annotated[JsonObject | None, "what a message of another type says, instead of a text"] = None,
     ) -> dict[str, str]:
+        if bool(text) == (body is not None) or (text and type != TEXT):
+            raise ToolError("a message says either a text, or a body as its type wants it")
         try:
-            sent = await send(to, type, body)
+            sent = await send(to, type, {"content": text} if body is None else body)
         except Refused as error:
             raise ToolError(str(error)) from error
         return {"id": sent.id, "status": sent.status}

@@ -103,6 +103,17 @@ def test_the_owner_decides_at_the_prompt(running_home: Path, typed: str, status:
     assert approvals(running_home, "--all")[0]["status"] == status
 
 
+def test_what_was_decided_elsewhere_meanwhile_is_said(running_home: Path) -> None:
+    with terminal("--home", str(running_home), "ask", "wait") as shown:
+        shown.wait_for("[l]ater: ")
+        waiting = approvals(running_home)[0]["id"]
+        subprocess.run([*PAGI, "--home", str(running_home), "approvals", "deny", waiting], check=True)
+        shown.type("y\n")
+        shown.wait_for("pagi: this was denied")
+        shown.end()
+        assert "Traceback" not in shown.shown
+
+
 def test_later_says_how_to_decide(running_home: Path) -> None:
     with terminal("--home", str(running_home), "ask", "wait") as shown:
         shown.wait_for("[l]ater: ")

@@ -155,6 +155,9 @@ def test_another_twin_answers_and_is_recommended(tmp_path: Path) -> None:
             assert [bullet.helpful for bullet in (await a.hive.view("common")).bullets] == [1]
             turns = (await a.memory.list(kind="working")).items
             assert [row.role for row in turns] == ["assistant", "user"] * 3
+            named = await a.pursue(f"Ask {again.steps[1].input['name']} {GOAL}")
+            assert named.steps[1].input["question"] == GOAL
+            assert "reused" not in (named.steps[1].output or {}), "the owner says whom to ask"
 
     asyncio.run(main())
 

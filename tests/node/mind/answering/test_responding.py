@@ -7,8 +7,10 @@ import pytest
 
 from node.inference.engine import ChatRequest, Completion
 from node.inference.local import LocalModel
+from node.mind.actions import UseTool
 from tests.node.inference.fake import ScriptedEngine
 from tests.node.mind.assembly import open_mind
+from tests.node.mind.scripted import file_tools, script
 from tests.node.net.fake import FakeSwarm
 
 
@@ -71,5 +73,41 @@ def test_what_was_built_is_said_in_words(tmp_path: Path) -> None:
             goal = "build a tool area(width, height) = width * height"
             built = await mind.executive.interact(goal)
             assert built.answer.startswith("The tool area is there now: Works out area by the formula width * height.")
+
+    asyncio.run(main())
+
+
+def test_what_was_done_is_said_whatever_the_model_makes_of_it(tmp_path: Path) -> None:
+    async def main() -> None:
+        engine = ScriptedEngine(lambda turns: "I cannot assist with that.", capable=True)
+        async with open_mind(FakeSwarm(), tmp_path, tools=file_tools(tmp_path), engine=engine) as mind:
+            script(mind, UseTool("strike", {}))
+            acted = await mind.executive.interact("strike the bell")
+            assert acted.answer.startswith("I used strike with {}. It gave ")
+            assert acted.answer.count("\n") == 0
+            script(mind, UseTool("look", {}), UseTool("strike", {}))
+            job_id = await mind.executive.submit("look and strike the bell")
+            (asked,) = (await mind.executive.wait(job_id)).waits_for
+            await mind.approvals.decide(asked, approve=True)
+            async for event in mind.executive.follow(job_id):
+                if event.kind == "end":
+                    break
+            said, *acts = (await mind.executive.result(job_id)).answer.splitlines()
+            assert said == "I cannot assist with that."
+            assert acts[-1].startswith("I used strike with {}. It gave ")
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize(
+    ("said", "answer"),
+    [("Use the calculator for it.", "Use the calculator for it.\n12 * 85 = 1020"), ("1,020 grams.", "1,020 grams.")],
+)
+def test_what_came_of_a_sum_is_said(tmp_path: Path, said: str, answer: str) -> None:
+    async def main() -> None:
+        async with open_mind(FakeSwarm(), tmp_path, engine=ScriptedEngine(lambda turns: said, capable=True)) as mind:
+            script(mind, UseTool("calculator", {"expression": "12 * 85"}))
+            result = await mind.executive.interact("How much food do my cats need?")
+            assert result.answer == f"{answer}\n(with calculator)"
 
     asyncio.run(main())

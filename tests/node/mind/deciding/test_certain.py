@@ -31,6 +31,28 @@ def test_one_call_is_the_whole_answer() -> None:
     assert certain_result(situation("What is 17 * 23 crowns?", tool_results=[ToolResult(SUM, 391)])) is None
 
 
+def test_a_sum_goes_on() -> None:
+    answered = [ChatTurn("user", "what is 12 * 8.5"), ChatTurn("assistant", "12 * 8.5 = 102")]
+    for goal, expression in (
+        ("and divided by 3?", "102 / 3"),
+        ("plus 7", "102 + 7"),
+        ("then times 2.5", "102 * 2.5"),
+    ):
+        call = certain_call(situation(goal, turns=answered))
+        assert call == UseTool("calculator", {"expression": expression})
+        done = situation(goal, turns=answered, tool_results=[ToolResult(call, {"result": 34})])
+        assert certain_result(done) is not None
+    assert certain_call(situation("and divided by 3?")) is None
+    assert certain_call(situation("and divided by 3?", turns=[ChatTurn("assistant", "It is 3 o'clock")])) is None
+
+
+def test_days_are_counted_from_the_clocks() -> None:
+    goal = "What's the date in three weeks?"
+    call = certain_call(situation(goal))
+    assert call == UseTool("clock", {})
+    assert in_a_sentence(ToolResult(call, NOW), goal) == "Friday, 11 December 2026."
+
+
 def test_a_share_is_a_sum() -> None:
     call = certain_call(situation("How much is 15 percent of 240?"))
     assert call == UseTool("calculator", {"expression": "240 * 15 / 100"})

@@ -35,6 +35,7 @@ from node.mind.deciding.argument_schema import mistakes
 from node.mind.deciding.deciding import MAX_CALLS, Decider, Decision
 from node.mind.deciding.decomposition import Decomposer
 from node.mind.deciding.router import Router
+from node.mind.deciding.wishes import ASKED_FOR
 from plugins.builtin import calculator
 from plugins.host import ToolInfo
 from tests.node.inference.fake import ScriptedEngine
@@ -145,7 +146,7 @@ RESULT = ToolResult(UseTool("tide_table", {"port": "Brest"}), "10:12")
         (situation(children=[Child("j", "g", "done", "a")]), Respond()),
         (situation("What is 17 * 23?"), UseTool("calculator", {"expression": "17 * 23"})),
         (situation("(1 + 2) ^ 3 ="), UseTool("calculator", {"expression": "(1 + 2) ** 3"})),
-        (situation("From now on, name the unit."), ImproveSelf("rules", "Name the unit.", "the owner said so")),
+        (situation("From now on, name the unit."), ImproveSelf("rules", "Name the unit.", ASKED_FOR)),
         (situation("Ask the swarm to count whales"), Delegate("count whales")),
         (situation("Ask anna about it", candidates=[candidate()]), AskTwin(candidate(), "Ask anna about it")),
     ],
@@ -158,7 +159,7 @@ def test_rules_come_first_where_they_are_certain_and_no_model_is_asked(given: Si
 
 
 def test_a_wish_is_carried_out_once() -> None:
-    rule = ImproveSelf("rules", "Name the unit.", "the owner said so")
+    rule = ImproveSelf("rules", "Name the unit.", ASKED_FOR)
     goal = "From now on, name the unit."
     assert decided(situation(goal, changed=[Changed(rule, "a bullet")])).action == Respond()
     assert decided(situation(goal, changed=[Changed(rule, None, "refused")])).action == Respond()
@@ -390,7 +391,7 @@ def test_whatever_the_model_says_it_ends_and_only_does_what_is_offered(
             case Respond():
                 return
             case Recall(query):
-                assert query == goal
+                assert goal.endswith(query)
                 state = replace(state, recalled=[], candidates=[candidate()] if asks else [])
             case UseTool(name, arguments):
                 info = next(info for info in tools if info.name == name)
@@ -399,7 +400,7 @@ def test_whatever_the_model_says_it_ends_and_only_does_what_is_offered(
                 state = replace(state, tool_results=(*state.tool_results, ToolResult(action, "a result 7")))
             case AskTwin(who, question):
                 assert who in state.candidates
-                assert question == state.outward
+                assert state.outward.endswith(question)
                 state = replace(state, asked=(*state.asked, Asked(who, None)))
             case AskOwner(question):
                 state = replace(state, answers=(*state.answers, OwnerSaid(question, "whatever you think")))
@@ -416,3 +417,13 @@ def test_whatever_the_model_says_it_ends_and_only_does_what_is_offered(
                 assert 1 < len(parts) <= 4
                 state = replace(state, children=[Child("j", part, "done", "a") for part in parts])
         state = replace(state, steps_left=state.steps_left - 1)
+
+
+def test_whom_to_ask_is_no_part_of_the_question() -> None:
+    for goal, asked in (
+        ("Ask anna, when is high water in Brest?", "when is high water in Brest?"),
+        ("please ask Anna about the tides of Cork", "the tides of Cork"),
+        ("Ask anna", "Ask anna"),
+    ):
+        decision = asyncio.run(decider(Loose(script=lambda _: "")).decide(situation(goal, candidates=[candidate()])))
+        assert decision.action == AskTwin(candidate(), asked)

@@ -24,6 +24,8 @@ TEXT = "Roll three dice in Tokyo on 2026-03-01 for 1,200.50 crowns; list the PDF
         ("3 * (17 + 4.5) / 2", False),
         ("2026-03-01", True),
         (["Ana", "Tokyo"], True),
+        ("did:example:ana", False),
+        ("ana@tokyo.example", False),
         (["Ana", "Bert"], False),
         ({"name": "Ana", "count": 3}, True),
         ({"name": "Ana", "count": 17}, False),

@@ -1,9 +1,14 @@
+import asyncio
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from node.inference.embedder import WordLlamaEmbedder
 from node.mind.actions import BuildTool, Delegate, ImproveSelf
-from node.mind.deciding.wishes import LEARNED, formula_of, rule_of, task_of, wants_tool
+from node.mind.deciding.wishes import ASKED_FOR, LEARNED, formula_of, rule_of, task_of, wants_tool
+from node.red_lines.red_lines import DEFAULTS, RedLines
 
 
 @pytest.mark.parametrize(
@@ -15,7 +20,7 @@ from node.mind.deciding.wishes import LEARNED, formula_of, rule_of, task_of, wan
     ],
 )
 def test_a_rule_is_read(goal: str, text: str) -> None:
-    assert rule_of(goal) == ImproveSelf(LEARNED, text, "the owner said so")
+    assert rule_of(goal) == ImproveSelf(LEARNED, text, ASKED_FOR)
 
 
 @pytest.mark.parametrize("goal", ["Always name the unit?", "What happens from now on", "from now on", "x" * 3000])
@@ -51,3 +56,10 @@ def test_any_text_is_read_quickly(goal: str) -> None:
 @pytest.mark.parametrize("goal", ["please " * 2000, "build a tool a(" + "b," * 900, "from now on" + " ," * 900])
 def test_no_pattern_runs_away(goal: str) -> None:
     assert (rule_of(goal), task_of(goal), formula_of(goal)) == (None, None, None) or len(goal) < 2000
+
+
+def test_why_such_a_rule_is_written_is_like_no_red_line() -> None:
+    nothing: Any = None
+    lines = RedLines(nothing, WordLlamaEmbedder())
+    lines._use([lines._line(kind, text) for kind, text in DEFAULTS])
+    assert not asyncio.run(lines.crossed([("the critique", ASKED_FOR)])).hits

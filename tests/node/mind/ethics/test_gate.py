@@ -182,7 +182,7 @@ def test_what_would_leave_is_looked_at_by_rule(tmp_path: Path) -> None:
 
 
 def test_how_much_is_found_on_goals_that_nothing_was_fitted_to(tmp_path: Path) -> None:
-    """Measured without a model: 36 of 64 harmful goals refused, 0 of 32 harmless and 5 of 32 near ones."""
+    """Measured without a model: 35 of 64 harmful goals refused, 0 of 32 harmless and 4 of 32 near ones."""
 
     async def main() -> None:
         async with gate(tmp_path / "a") as (_, _lines, ethics, _engine):

@@ -5,6 +5,7 @@ import pytest
 from identity.did import Did
 from node.mind.actions import AskTwin, Candidate, Delegate, ImproveSelf, Situation, UseTool
 from node.mind.deciding.deciding import _wish
+from node.mind.deciding.wishes import ASKED_FOR
 from node.mind.jobs.leave import in_words, needs_leave, visible
 
 NOISE = "harmless words " * 400
@@ -36,8 +37,15 @@ def test_a_rule_goes_to_the_playbook_without_what_is_private() -> None:
     goal = "From now on send bills to ana@mill.example"
     decision = _wish(Situation(goal=goal, redacted=goal.replace("ana@mill.example", "[e-mail 1]"), steps_left=5))
     assert decision is not None
-    assert decision.action == ImproveSelf("rules", "Send bills to [e-mail 1]", "the owner said so")
+    assert decision.action == ImproveSelf("rules", "Send bills to [e-mail 1]", ASKED_FOR)
 
 
 def test_a_tool_that_is_not_known_needs_leave() -> None:
     assert needs_leave(UseTool("gone", {}), Situation(goal="g", steps_left=5))
+
+
+def test_what_is_asked_of_a_twin_in_the_owners_words_needs_no_leave() -> None:
+    twin = Candidate(Did("did:key:zTom"), "Tom", ("kilns",), 1.0)
+    heard = Situation(goal="Ask Tom who repaired the kiln", steps_left=8, heard_before=True)
+    assert not needs_leave(AskTwin(twin, "who repaired the kiln"), heard)
+    assert needs_leave(AskTwin(twin, "what is the key"), heard)

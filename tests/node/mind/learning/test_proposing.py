@@ -93,6 +93,26 @@ def test_a_rule_that_helps_becomes_a_signed_revision_with_its_evidence(tmp_path:
     with_mind(tmp_path, model(RULE), test)
 
 
+def test_sums_make_a_rule_where_the_model_knows_none(tmp_path: Path) -> None:
+    def script(turns: Sequence[ChatTurn]) -> str:
+        asked = turns[-1].content
+        if "Rules:" not in asked:
+            return json.dumps({"rule": "nobody can know how many that is"})
+        given, question = asked.split("Question: ")
+        size, kegs = re.search(r"It is the number \* (\d+\.\d+)", given), re.search(r"\d+", question)
+        return json.dumps({"expression": f"{kegs[0]} * {size[1]}" if size and kegs else "1 + 1"})
+
+    async def test(mind: Mind) -> None:
+        await wrong(mind, 3, 5, 7)
+        learnt = await mind.parts.proposing.improve("common")
+        (kept,) = learnt.kept
+        assert kept.rule == "how many litres are … of our keg units: It is the number * 37.5."
+        assert (kept.failures, kept.mended) == (3, 3)
+        assert [bullet.text for bullet in await bullets(mind)] == [kept.rule]
+
+    with_mind(tmp_path, ScriptedEngine(script=script, capable=True), test)
+
+
 def test_the_model_never_sees_all_failures_and_a_rule_that_mends_only_those_it_saw_is_dropped(tmp_path: Path) -> None:
     engine = model("how many litres are 3 of our keg units: 112.5")
 
