@@ -34,7 +34,7 @@ _SAME: Final = {"called": "name", "named": "name", "names": "name"}
 _COMMON: Final = frozenset(
     """
     about all and any anybody anyone anything are but can could did does find for from get give had has have her him his
-    how its know list many may might much must not our out please remember she should show some somebody someone
+    how its know list may might much must not our out please remember she should show some somebody someone
     something tell than that the their them then there these they this those was were what when where which who whom
     whose why will with would you your
     """.split()  # noqa: SIM905 - sixty quoted words are harder to read
@@ -51,7 +51,7 @@ def supports(goal: str, memory: Recalled) -> bool:
     if memory.asked_time:
         return True
     if (memory.source or "").startswith(TOLD) and memory.score >= MIN_TOLD_LIKENESS:
-        wanted = salient_words(goal)
+        wanted = salient_words(goal) - {"many"}  # "How many cats do I have?", "I have three cats"
         if wanted and wanted <= salient_words(memory.content):
             return True
     return answers(goal, memory.content, max(memory.score, MIN_LIKENESS) if memory.all_words else memory.score)
