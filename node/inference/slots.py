@@ -9,6 +9,10 @@ from dataclasses import dataclass, field
 LOSS_WEIGHT = 3
 """How much worse it is to lose a word of another chat than to read one again: that chat may go on for long."""
 
+OWN_LOSS_WEIGHT = 0.25
+"""The same for a word of the session's own: what was recalled for the last turn is of no more use, but a prompt of
+another kind, such as the choice of a tool, must not take the place of the whole conversation."""
+
 
 @dataclass(slots=True)
 class _Slot:
@@ -45,11 +49,11 @@ class Slots:
         self._slots[number].busy = False
 
 
-def _gain(slot: _Slot, prompt: str, session: str | None) -> int:
+def _gain(slot: _Slot, prompt: str, session: str | None) -> float:
     """The characters that need not be read again in this slot, less what is lost there."""
     common = _common(slot.prompt, prompt)
     own = session is not None and slot.session == session
-    return common - (0 if own else LOSS_WEIGHT * (len(slot.prompt) - common))
+    return common - (OWN_LOSS_WEIGHT if own else LOSS_WEIGHT) * (len(slot.prompt) - common)
 
 
 def _common(one: str, other: str) -> int:

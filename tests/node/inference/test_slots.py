@@ -37,6 +37,18 @@ def test_a_session_takes_its_own_slot_though_the_end_of_its_prompt_is_another() 
     assert took(slots, SYSTEM + "what was recalled by others " * 90, "another") != first
 
 
+def test_another_kind_of_prompt_of_the_session_leaves_its_conversation_where_it_is() -> None:
+    slots = Slots(4)
+    chat, choice = SYSTEM + "user\nMy name is Ana. " * 20, "You choose one tool. " * 60
+    first = took(slots, chat, "chat")
+    chosen = took(slots, choice + "for this", "chat")
+    assert chosen != first
+    for turn in range(3):
+        chat += "and then? " * 9
+        assert took(slots, chat, "chat") == first
+        assert took(slots, choice + f"for that {turn}", "chat") == chosen
+
+
 def test_without_anything_in_common_the_oldest_goes() -> None:
     slots = Slots(2)
     assert took(slots, "a" * 99) != took(slots, "b" * 99)
