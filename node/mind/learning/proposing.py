@@ -16,27 +16,24 @@ import logging
 import re
 import sqlite3
 from collections import Counter
-from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final, Protocol
+from typing import Final
 
 from identity.errors import PagiError
 from node.clock import wait_within
-from node.hive.judging.alike import says_the_same
-from node.hive.judging.checks import Checks, expectation_of
-from node.hive.judging.errors import RedLineCrossed
 from node.hive.judging.expecting import Expectation
 from node.hive.judging.gate import Attempt, NotTried
 from node.inference.embedder import Embedder
 from node.inference.engine import Engine, ModelSource
 from node.mind.learning.generalising import Example, rule_of
 from node.mind.learning.guiding import Guiding
-from node.mind.learning.learning import Learning, Playbooks
+from node.mind.learning.learning import Learning
 from node.mind.learning.lesson_writing import MAX_RULE_CHARS, asking, rule_in
 from node.mind.learning.own_lessons import OwnLessons
+from node.mind.learning.rule_trial import PlaybooksAndChecks, RuleTrial, Tried, adding
 from node.mind.perceiving.perception import perceive
 from storage import feedback as rows
-from storage.checks import Check
 from storage.database import Database
 from storage.feedback import Feedback, State
 
@@ -60,29 +57,12 @@ MAX_ATTEMPTS: Final = 3
 MAX_ROUNDS: Final = 2
 """How often one failure is looked at: what is put together with the wrong ones first gets another chance."""
 
-MAX_CHECKS: Final = 6
-"""Checks of the owner that one rule is tried on, the likest: what it could spoil."""
-
 AT_LEAST: Final = 3
 """Failures that make a round at once. Fewer wait for LATEST_S."""
 
 LATEST_S: Final = 900.0
 
 _NUMBER: Final = re.compile(r"\d+(?:[.,]\d+)*")
-
-SECTION: Final = "rules"
-TAG: Final = "from-feedback"
-
-
-class PlaybooksAndChecks(Playbooks, Protocol):
-    """What this needs of the hive."""
-
-    checks: Checks
-
-    @property
-    def names(self) -> Sequence[str]: ...
-
-    async def check(self, name: str, ops: Sequence[Mapping[str, object]], *, anyway: bool = False) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,15 +91,6 @@ Written = tuple[str, frozenset[str]]
 """A rule, and the jobs that it was tried on: again it would come to the same."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Tried:
-    """A rule, the failures that it mends, and how many of these the model had not seen."""
-
-    rule: str
-    mended: tuple[Feedback, ...] = ()
-    unseen: int = 0
-
-
 class Proposing:
     """Makes lessons of what waits. `attempt` answers as a goal of the owner would be answered."""
 
@@ -140,7 +111,13 @@ class Proposing:
         self._playbooks = playbooks
         self._guiding: Final[Guiding] = learning.guiding
         self._own_lessons = own_lessons
-        self._attempt = attempt
+        self._trial = RuleTrial(
+            embedder=embedder,
+            playbooks=playbooks,
+            guiding=learning.guiding,
+            own_lessons=own_lessons,
+            attempt=attempt,
+        )
         self._waiting = asyncio.Event()
         self._one_at_a_time = asyncio.Lock()
         self.counters: Counter[str] = Counter()
@@ -215,7 +192,7 @@ class Proposing:
 
         `written` is what was tried already, to which it adds.
         """
-        right = [one for one in kind if await self._is_right(one, await self._guiding.rules_for(name, one.goal))]
+        right = [one for one in kind if await self._trial.is_right(one, await self._guiding.rules_for(name, one.goal))]
         await self._settle(right, "learnt")
         still = [one for one in kind if one not in right]
         if not still:
@@ -230,19 +207,19 @@ class Proposing:
 
     async def _best_rule(
         self, name: str, failures: Sequence[Feedback], engine: Engine, dropped: Counter[str], written: set[Written]
-    ) -> _Tried | None:
+    ) -> Tried | None:
         seen = failures[: max(1, round(len(failures) * SHOWN))]
         about = frozenset(failure.job_id for failure in failures)
-        best: _Tried | None = None
+        best: Tried | None = None
         async for rule in _rules(seen, engine):
-            why = "it is no rule" if rule is None else await self._refused(name, rule)
+            why = "it is no rule" if rule is None else await self._trial.refused(name, rule)
             if rule is not None and (rule, about) in written:
                 why = "it was tried before"
             if rule is None or why is not None:
                 dropped[why or ""] += 1
                 continue
             written.add((rule, about))
-            tried = await self._tried(name, rule, seen, failures[len(seen) :])
+            tried = await self._trial.tried(name, rule, seen, failures[len(seen) :])
             if isinstance(tried, str):
                 dropped[tried] += 1
                 continue
@@ -254,64 +231,7 @@ class Proposing:
                 break
         return best
 
-    async def _is_right(self, failure: Feedback, rules: Sequence[str]) -> bool:
-        assert failure.expected is not None
-        return Expectation.of(failure.expected).met_by(await self._attempt(failure.goal, rules))
-
-    async def _refused(self, name: str, rule: str) -> str | None:
-        """Why a rule is not even tried; None if nothing speaks against it."""
-        try:
-            await self._playbooks.check(name, [_adding(rule)])
-        except RedLineCrossed:
-            return "it crosses a red line"
-        except PagiError:
-            return "it is no rule"
-        known = [lesson.bullet.text for lesson in await self._playbooks.lessons(name)]
-        known += [bullet.text for bullet in await self._own_lessons.bullets()]
-        if not known:
-            return None
-        is_known = await asyncio.to_thread(self._is_known, rule, known)
-        return "it says what another one says" if is_known else None
-
-    def _is_known(self, rule: str, known: Collection[str]) -> bool:
-        vectors = self._embedder.embed([rule, *known])
-        likeness = (vectors[1:] @ vectors[0]).tolist()
-        return any(says_the_same(rule, text, alike) for text, alike in zip(known, likeness, strict=True))
-
-    async def _tried(self, name: str, rule: str, seen: Sequence[Feedback], unseen: Sequence[Feedback]) -> _Tried | str:
-        """What a rule mends, or in words why it is not kept. Raises NotTried."""
-        candidate = self._own_lessons.candidate(rule)
-
-        async def mended(failures: Sequence[Feedback]) -> list[Feedback]:
-            return [
-                one
-                for one in failures
-                if await self._is_right(one, await self._guiding.rules_for(name, one.goal, candidate))
-            ]
-
-        new = await mended(unseen)
-        if unseen and not new:
-            return "it did not help"
-        all_mended = (*new, *await mended(seen))
-        if not all_mended:
-            return "it did not help"
-        for check in await self._playbooks.checks.fitting(name, [rule], most=MAX_CHECKS):
-            if await self._is_spoilt(name, check, rule):
-                return "it spoils an answer that was right"
-        return _Tried(rule, all_mended, len(new))
-
-    async def _is_spoilt(self, name: str, check: Check, rule: str) -> bool:
-        candidate = self._own_lessons.candidate(rule)
-        without = await self._guiding.rules_for(name, check.goal)
-        with_it = await self._guiding.rules_for(name, check.goal, candidate)
-        if without == with_it:
-            return False
-        expected = expectation_of(check)
-        if not expected.met_by(await self._attempt(check.goal, without)):
-            return False
-        return not expected.met_by(await self._attempt(check.goal, with_it))
-
-    async def _keep(self, name: str, best: _Tried, failures: Sequence[Feedback]) -> Kept:
+    async def _keep(self, name: str, best: Tried, failures: Sequence[Feedback]) -> Kept:
         """Keep a rule and settle what it mends, in one transaction."""
         evidence = tuple(f"job:{failure.job_id}" for failure in best.mended)
 
@@ -321,7 +241,7 @@ class Proposing:
         revision = None
         if all(failure.share for failure in failures) and not _looks_private(best.rule, failures):
             critique = f"From feedback on {len(failures)} wrong answers: {len(best.mended)} of them are right with it."
-            cid = await self._playbooks.propose(name, critique, [_adding(best.rule)], evidence, also=settle)
+            cid = await self._playbooks.propose(name, critique, [adding(best.rule)], evidence, also=settle)
             revision = str(cid)
         else:
             await self._own_lessons.keep(best.rule, also=settle)
@@ -342,7 +262,3 @@ def _looks_private(rule: str, failures: Sequence[Feedback]) -> bool:
     return perceive(rule).is_private or any(
         Expectation.of(failure.expected).met_by(rule) for failure in failures if failure.expected is not None
     )
-
-
-def _adding(rule: str) -> dict[str, Any]:
-    return {"op": "add", "section": SECTION, "text": rule, "tags": [TAG]}

@@ -8,7 +8,7 @@ from typing import Final
 from node.hive.judging.checks import expectation_of
 from node.hive.judging.gate import Attempt, NotTried
 from node.mind.learning.guiding import NOVEL_BELOW, Guiding
-from node.mind.learning.proposing import PlaybooksAndChecks
+from node.mind.learning.rule_trial import PlaybooksAndChecks
 from node.mind.meta.case import Finding, Outlook, Taken
 from node.mind.meta.errors import CasePostponed
 from node.mind.meta.metrics import Metrics

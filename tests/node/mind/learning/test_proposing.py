@@ -12,7 +12,8 @@ import pytest
 from node.inference.engine import ChatTurn
 from node.mind.learning import proposing
 from node.mind.learning.own_lessons import LESSON
-from node.mind.learning.proposing import MAX_ATTEMPTS, SECTION
+from node.mind.learning.proposing import MAX_ATTEMPTS
+from node.mind.learning.rule_trial import SECTION
 from protocols.playbook.merge import Bullet
 from storage import feedback
 from tests.node.inference.fake import ScriptedEngine
