@@ -4,7 +4,7 @@ it from here by its CID."""
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from pathlib import Path
 from typing import Final
 
@@ -72,7 +72,8 @@ class Sharing:
     async def _share(self, model: ModelRow) -> None:
         try:
             owners = await self._pins_of_the_owner()
-            added = await self._content.add_stream(_pieces(Path(model.path)), name=f"{_PIN_NAME}{model.name}")
+            async with contextlib.aclosing(_pieces(Path(model.path))) as pieces:
+                added = await self._content.add_stream(pieces, name=f"{_PIN_NAME}{model.name}")
             if added.cid in owners:  # a pin has one name, and the owner's goes before ours
                 await self._content.pin(added.cid, name=owners[added.cid])
         except (PagiError, OSError) as error:
@@ -86,7 +87,7 @@ class Sharing:
             await self._unpin(added.cid, sharers=0)
 
 
-async def _pieces(path: Path) -> AsyncIterator[bytes]:
+async def _pieces(path: Path) -> AsyncGenerator[bytes, None]:
     file = await asyncio.to_thread(path.open, "rb")
     try:
         while piece := await asyncio.to_thread(file.read, _PIECE_BYTES):
