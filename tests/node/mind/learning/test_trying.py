@@ -38,6 +38,16 @@ def test_a_check_is_answered_from_memory_with_the_bullets_as_rules(tmp_path: Pat
     asyncio.run(main())
 
 
+def test_what_a_small_model_makes_up_is_tried_as_the_owner_would_hear_it(tmp_path: Path) -> None:
+    async def main() -> None:
+        engine = ScriptedEngine(script=lambda turns: "banana", capable=False)
+        async with open_mind(FakeSwarm(), tmp_path, engine=engine) as mind:
+            await mind.remember("flour mill tonnes two", namespace="private")
+            assert await trying_of(mind).attempt("flour mill tonnes", ["Say banana."]) == "flour mill tonnes two"
+
+    asyncio.run(main())
+
+
 def test_without_a_model_nothing_is_tried(tmp_path: Path) -> None:
     async def main() -> None:
         async with open_mind(FakeSwarm(), tmp_path) as mind:
