@@ -44,7 +44,7 @@ def told_before(situation: Situation) -> str:
 
 def origin_of(situation: Situation) -> tuple[str, list[tuple[str, str]]]:
     """Where an answer comes from first of all, and the texts it rests on with their ids."""
-    if situation.tool_results:
+    if any(one.error is None for one in situation.tool_results):
         return "tool", []
     if situation.support:
         return "memory", [(memory.id, memory.content) for memory in situation.support if not memory.outdated]
@@ -69,7 +69,8 @@ def named_origin(situation: Situation, origin: str, playbook: str) -> str:
             assert situation.helper is not None
             return f"from {situation.helper.candidate.did}, its memory"
         case "tool":
-            return f"with {', '.join(dict.fromkeys(one.call.name for one in situation.tool_results))}"
+            worked = (one.call.name for one in situation.tool_results if one.error is None)
+            return f"with {', '.join(dict.fromkeys(worked))}"
         case "swarm":
             return f"from {next(one.worker for one in situation.delegated if one.result)}, given as a task"
         case _:
@@ -105,7 +106,8 @@ def results_of(situation: Situation) -> Iterator[Given]:
     for part in situation.before:
         yield Given(f"the part before, {part.goal}", part.answer or part.status)
     for one in situation.tool_results:
-        yield Given(f"tool {one.call.name}", f"{dict(one.call.parameters)} gave {one.error or readable(one.result)}")
+        came = f"gave {readable(one.result)}" if one.error is None else f"failed and gave nothing ({one.error})"
+        yield Given(f"tool {one.call.name}", f"{dict(one.call.parameters)} {came}")
     for fitting in situation.taught:
         yield Given(f"playbook lesson by {fitting.bullet.author}", fitting.bullet.text, private=False)
     for asked in situation.asked:

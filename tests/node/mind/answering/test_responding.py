@@ -111,3 +111,16 @@ def test_what_came_of_a_sum_is_said(tmp_path: Path, said: str, answer: str) -> N
             assert result.answer == f"{answer}\n(with calculator)"
 
     asyncio.run(main())
+
+
+def test_what_a_tool_failed_with_is_no_result_and_no_origin(tmp_path: Path) -> None:
+    async def main() -> None:
+        engine = ScriptedEngine(lambda turns: "I cannot work that out.", capable=True)
+        async with open_mind(FakeSwarm(), tmp_path, engine=engine) as mind:
+            script(mind, UseTool("calculator", {"expression": "sha256(hello)"}))
+            result = await mind.executive.interact("How much is the fingerprint of hello?")
+            assert result.answer == "I cannot work that out."
+            (asked,) = [turns for turns in engine.asked if "sha256" in turns[-1].content]
+            assert "failed and gave nothing" in asked[-1].content
+
+    asyncio.run(main())
