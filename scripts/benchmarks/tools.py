@@ -6,7 +6,8 @@ answer; one that needs no tool, if none was called. The peer is the same model i
 once in llama.cpp's own format. The 1.5B model is fetched on request (capable.py); the 135M one comes with the twin.
 
 `PAGI_TOOLS_MODELS=135m` leaves the larger one out, `none` both. The file of the tasks is frozen: its SHA-256 stands
-here (a path in its head is that of its day). With `PAGI_TOOLS_DATA=tune` it runs over the other goals, those on which everything was chosen.
+here (a path in its head is that of its day). With `PAGI_TOOLS_DATA=tune` it runs over the other goals, those on which
+everything was chosen.
 """
 
 import asyncio
